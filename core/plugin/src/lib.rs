@@ -1,1 +1,1 @@
-//! plugin
+mod bindings;
