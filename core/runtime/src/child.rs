@@ -1,0 +1,1 @@
+//! The container's first process, from clone to exec.

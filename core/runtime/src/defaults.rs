@@ -1,0 +1,1 @@
+//! What a container gets when nobody asked for anything else.

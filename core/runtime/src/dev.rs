@@ -1,0 +1,1 @@
+//! Device nodes of a container.

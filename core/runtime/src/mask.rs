@@ -1,0 +1,1 @@
+//! Paths that a container must not see or change.

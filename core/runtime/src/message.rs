@@ -1,0 +1,1 @@
+//! The handshake between parent and child.

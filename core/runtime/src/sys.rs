@@ -1,0 +1,4 @@
+//! Every raw libc call of the runtime, one per function.
+
+pub(crate) mod mount;
+pub(crate) mod process;

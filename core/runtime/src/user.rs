@@ -1,0 +1,1 @@
+//! Who a container's process runs as.
