@@ -1,7 +1,12 @@
 //! What wasmtime generates from `wit/`: one module per world, with the shared interfaces in the
 //! first. Everything here is private; `convert` turns it into the words of `wharf-model`.
 
-#![allow(missing_docs, unreachable_pub, clippy::pedantic, reason = "generated from wit/, where the documentation is")]
+#![allow(
+    missing_docs,
+    unreachable_pub,
+    clippy::pedantic,
+    reason = "generated from wit/, where the documentation is"
+)]
 
 /// Stands for the `context` resource; the context itself is in a scoped thread-local.
 pub struct Context;
@@ -60,11 +65,11 @@ pub mod hook {
     });
 }
 
-pub use instruction::exports::wharf::plugin::instruction as instructions;
-pub use instruction::wharf::plugin::{build_context, build_plan, host, types};
-pub use storage::exports::wharf::plugin::storage_driver;
-pub use storage::wharf::plugin::{state, storage_plan};
-pub use network::exports::wharf::plugin::network_driver;
-pub use network::wharf::plugin::network_plan;
 pub use hook::exports::wharf::plugin::hook as hooks;
 pub use hook::wharf::plugin::hook_types;
+pub use instruction::exports::wharf::plugin::instruction as instructions;
+pub use instruction::wharf::plugin::{build_context, build_plan, host, types};
+pub use network::exports::wharf::plugin::network_driver;
+pub use network::wharf::plugin::network_plan;
+pub use storage::exports::wharf::plugin::storage_driver;
+pub use storage::wharf::plugin::{state, storage_plan};

@@ -1,1 +1,84 @@
+//! Plugins: their configuration, their grants, and the hosts they run in.
+//!
+//! [`Config::load`] reads the TOML, [`Plugins::load`] takes it without opening a plugin's file,
+//! and the engine then asks for a keyword, a driver or the hooks of a moment. What comes back is
+//! one of the traits of [`kind`]: plain data in, a plan of `wharf-model` out, validated and
+//! authorised. A plugin is a WebAssembly component in a sandbox, or, where the user says so in
+//! as many words, a native library.
+//!
+//! What a plugin asks while it plans goes through [`kind::BuildContext`]; wrapped in a
+//! [`trace::Traced`] it is written down, so that the plan can be reused while the answers stay the
+//! same.
+//!
+//! This crate knows neither the store nor the runtime, and it carries nothing out.
+
+mod aot;
+pub mod authorize;
 mod bindings;
+pub mod config;
+mod convert;
+mod dylib;
+mod error;
+mod hook;
+mod imports;
+mod instruction;
+pub mod kind;
+mod loaded;
+mod native;
+mod network;
+mod registry;
+mod session;
+mod storage;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod trace;
+mod wasm;
+
+use std::time::Duration;
+
+pub use authorize::Denied;
+pub use config::{Config, ConfigError, Level, Limits, NetworkConfig, Place, PluginConfig, PluginSource};
+pub use config::{Request, Source, Trust, World};
+pub use error::{Fault, PluginError};
+pub use kind::Storage;
+pub use kind::{BuildContext, Entry, EntryKind, Hook, Instruction, Network, ResolvedImage, Root, StateView};
+pub use registry::{Embedded, Plugins};
+pub use trace::{Trace, Traced};
+use wharf_model::Diagnostic;
+
+/// Something a front end may show while a plugin is asked.
+#[derive(Debug, Clone, Copy)]
+pub enum Event<'a> {
+    /// A component is compiled for the first time, which takes a while.
+    Compiling {
+        /// Which plugin.
+        plugin: &'a str,
+        /// How large it is.
+        bytes: usize,
+    },
+    /// It is done.
+    Compiled {
+        /// Which plugin.
+        plugin: &'a str,
+        /// How long it took.
+        took: Duration,
+    },
+    /// A plugin logs a line.
+    Log {
+        /// Which plugin.
+        plugin: &'a str,
+        /// `debug`, `info`, ...: the plugin's own word.
+        level: &'a str,
+        /// The line.
+        message: &'a str,
+    },
+    /// A plugin reports something, and its answer has no place for it.
+    Diagnostic {
+        /// Which plugin.
+        plugin: &'a str,
+        /// What it reports.
+        diagnostic: &'a Diagnostic,
+    },
+}

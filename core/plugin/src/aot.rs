@@ -1,0 +1,296 @@
+//! Compiled components: made once by Cranelift, mapped from then on.
+//!
+//! ```text
+//! <cache>/                                       0700, ours
+//!   <component's sha256>-<engine key>/           0700, ours
+//!     component.cwasm                            0600, what Cranelift made
+//!     describe.json                              0600, {code: its digest, about: what the plugin says of itself}
+//!     settings-<digest>                          0600, empty: these settings were found valid
+//! ```
+//!
+//! The engine key covers the version of wasmtime, everything that changes its code (fuel, epochs,
+//! processor features) and our own version. Compiled code is machine code that runs with our
+//! rights, so only what we wrote ourselves is loaded: directories and files must belong to us and
+//! be closed to others, a symbolic link is refused, and the bytes must have the digest that
+//! `describe.json` names. Anything truncated or changed is made again. Files appear by `rename(2)`.
+
+use std::fs::{DirBuilder, File};
+use std::hash::{Hash, Hasher as _};
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+use wasmtime::Engine;
+use wasmtime::component::Component;
+use wharf_model::hook::{Moment, Phase};
+use wharf_model::network::NetworkInfo;
+use wharf_model::statement::KeywordSpec;
+use wharf_model::storage::StorageInfo;
+use wharf_model::{Digest, Hasher, Settings};
+
+use crate::Fault;
+
+const CODE: &str = "component.cwasm";
+const DESCRIPTION: &str = "describe.json";
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum About {
+    Instruction(Vec<KeywordSpec>),
+    Storage(StorageInfo),
+    Network(NetworkInfo),
+    Hook(Vec<(Moment, Phase)>),
+}
+
+/// `describe.json`.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Description {
+    code: Digest,
+    pub(crate) about: About,
+}
+
+/// The directory of one component.
+pub(crate) struct Entry {
+    path: PathBuf,
+    directory: OwnedFd,
+}
+
+/// Names the code that an engine makes and takes.
+pub(crate) fn engine_key(engine: &Engine) -> String {
+    struct Feed(Hasher);
+    impl std::hash::Hasher for Feed {
+        fn finish(&self) -> u64 {
+            0
+        }
+        fn write(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+    }
+    let mut feed = Feed(Hasher::new());
+    env!("CARGO_PKG_VERSION").hash(&mut feed);
+    engine.precompile_compatibility_hash().hash(&mut feed);
+    feed.write(b".");
+    feed.0.finish().hex().chars().take(16).collect()
+}
+
+/// Compiles a component.
+pub(crate) fn compile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, Fault> {
+    if component.starts_with(b"\0asm\x01\0\0\0") {
+        return Err(Fault::NotAComponent { reason: "it is a core WebAssembly module".into() });
+    }
+    engine.precompile_component(component).map_err(|error| Fault::NotAComponent {
+        reason: format!("{error:#}").lines().collect::<Vec<_>>().join(", "),
+    })
+}
+
+/// Maps code that [`compile`] made.
+pub(crate) fn map(engine: &Engine, code: &[u8]) -> Result<Component, Fault> {
+    // SAFETY: `code` is what `precompile_component` returned in this process, or what this user
+    // wrote after that into a directory that is closed to everybody else, unchanged since by its
+    // digest (`Entry::code`). wasmtime itself refuses code of another version or other settings.
+    let component = unsafe { Component::deserialize(engine, code) };
+    component.map_err(|error| Fault::Sandbox { reason: format!("{error:#}") })
+}
+
+impl Entry {
+    /// Opens the directory of a component, making what is missing.
+    pub(crate) fn open(cache: &Path, component: Digest, key: &str) -> Result<Self, Fault> {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(cache);
+        made.map_err(|error| unusable(cache, &error))?;
+        let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let outer = rustix::fs::open(cache, flags, Mode::empty()).map_err(|error| unusable(cache, &error))?;
+        ours(cache, &outer, FileType::Directory)?;
+
+        let name = format!("{}-{key}", component.hex());
+        let path = cache.join(&name);
+        match rustix::fs::mkdirat(&outer, &*name, Mode::RWXU) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(error) => return Err(unusable(&path, &error)),
+        }
+        let directory = rustix::fs::openat(&outer, &*name, flags, Mode::empty());
+        let directory = directory.map_err(|error| unusable(&path, &error))?;
+        ours(&path, &directory, FileType::Directory)?;
+        Ok(Self { path, directory })
+    }
+
+    /// What the plugin said of itself; `None` when it has to be asked (again).
+    pub(crate) fn description(&self) -> Result<Option<Description>, Fault> {
+        let bytes = self.read(DESCRIPTION)?;
+        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
+    }
+
+    /// The compiled code; `None` when it has to be made (again).
+    pub(crate) fn code(&self, description: &Description) -> Result<Option<Vec<u8>>, Fault> {
+        let code = self.read(CODE)?;
+        Ok(code.filter(|code| Digest::of(code) == description.code))
+    }
+
+    /// Keeps code and what the plugin said.
+    pub(crate) fn write(&self, code: &[u8], about: &About) -> Result<(), Fault> {
+        let description = Description { code: Digest::of(code), about: about.clone() };
+        let json = serde_json::to_vec(&description).map_err(|error| unusable(&self.path, &error))?;
+        self.place(CODE, code)?;
+        self.place(DESCRIPTION, &json)
+    }
+
+    /// Whether these settings were found valid before.
+    pub(crate) fn knows_settings(&self, settings: &Settings) -> bool {
+        rustix::fs::statat(&self.directory, settings_name(settings), AtFlags::SYMLINK_NOFOLLOW).is_ok()
+    }
+
+    /// Remembers that they are.
+    pub(crate) fn remember_settings(&self, settings: &Settings) -> Result<(), Fault> {
+        self.place(&settings_name(settings), b"")
+    }
+
+    fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let path = self.path.join(name);
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match rustix::fs::openat(&self.directory, name, flags, Mode::empty()) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Ok(None),
+            Err(error) => return Err(unusable(&path, &error)),
+        };
+        let size = ours(&path, &file, FileType::RegularFile)?.st_size;
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 30));
+        File::from(file).read_to_end(&mut bytes).map_err(|error| unusable(&path, &error))?;
+        Ok(Some(bytes))
+    }
+
+    fn place(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let aside = format!(".{name}.{}.{count}", std::process::id());
+        let written = self.write_aside(&aside, bytes).and_then(|()| {
+            rustix::fs::renameat(&self.directory, &*aside, &self.directory, name).map_err(Into::into)
+        });
+        written.map_err(|error| {
+            let _gone_already = rustix::fs::unlinkat(&self.directory, &*aside, AtFlags::empty());
+            unusable(&self.path.join(name), &error)
+        })
+    }
+
+    fn write_aside(&self, aside: &str, bytes: &[u8]) -> io::Result<()> {
+        // A process of this number that died while writing may have left one.
+        match rustix::fs::unlinkat(&self.directory, aside, AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = rustix::fs::openat(&self.directory, aside, flags, Mode::RUSR | Mode::WUSR)?;
+        File::from(file).write_all(bytes)
+    }
+}
+
+fn settings_name(settings: &Settings) -> String {
+    format!("settings-{}", Digest::of(serde_json::to_vec(settings).unwrap_or_default()).short())
+}
+
+/// Refuses what others own or can write, and what is not of the expected kind.
+fn ours(path: &Path, file: impl AsFd, kind: FileType) -> Result<Stat, Fault> {
+    let stat = rustix::fs::fstat(file).map_err(|error| unusable(path, &error))?;
+    if FileType::from_raw_mode(stat.st_mode) != kind {
+        return Err(unusable(path, &"it is not of the expected kind"));
+    }
+    if stat.st_uid != rustix::process::geteuid().as_raw() {
+        return Err(unusable(path, &format!("it belongs to uid {}", stat.st_uid)));
+    }
+    if stat.st_mode & 0o077 != 0 {
+        return Err(unusable(path, &format!("its mode {:o} lets others in", stat.st_mode & 0o7777)));
+    }
+    Ok(stat)
+}
+
+fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Fault {
+    Fault::Cache { path: path.into(), reason: reason.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    fn about() -> About {
+        About::Hook(vec![(Moment::Container, Phase::Judge)])
+    }
+
+    fn entry(cache: &Path) -> Entry {
+        Entry::open(cache, Digest::of("component"), "key").unwrap()
+    }
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let temp = tempfile::tempdir().unwrap();
+        let entry = entry(&temp.path().join("plugins"));
+        assert!(entry.description().unwrap().is_none());
+        entry.write(b"code", &about()).unwrap();
+        let description = entry.description().unwrap().unwrap();
+        assert_eq!(description.about, about());
+        assert_eq!(entry.code(&description).unwrap().unwrap(), b"code");
+    }
+
+    #[test]
+    fn settings_are_remembered() {
+        let temp = tempfile::tempdir().unwrap();
+        let entry = entry(&temp.path().join("plugins"));
+        let settings = vec![("a".to_owned(), wharf_model::Value::Integer(1))];
+        assert!(!entry.knows_settings(&settings));
+        entry.remember_settings(&settings).unwrap();
+        assert!(entry.knows_settings(&settings));
+        assert!(!entry.knows_settings(&Settings::new()));
+    }
+
+    #[test]
+    fn changed_code_is_not_used() {
+        let temp = tempfile::tempdir().unwrap();
+        let entry = entry(&temp.path().join("plugins"));
+        entry.write(b"code", &about()).unwrap();
+        for bytes in [&b"cod"[..], b"", b"CODE", b"code and more"] {
+            std::fs::write(entry.path.join(CODE), bytes).unwrap();
+            let description = entry.description().unwrap().unwrap();
+            assert!(entry.code(&description).unwrap().is_none(), "for {bytes:?}");
+        }
+        std::fs::write(entry.path.join(DESCRIPTION), b"{").unwrap();
+        assert!(entry.description().unwrap().is_none());
+    }
+
+    #[test]
+    fn links_and_open_modes_are_refused() {
+        let temp = tempfile::tempdir().unwrap();
+        let cache = temp.path().join("plugins");
+        let entry = entry(&cache);
+        entry.write(b"code", &about()).unwrap();
+        let description = entry.description().unwrap().unwrap();
+
+        let code = entry.path.join(CODE);
+        std::fs::rename(&code, temp.path().join("elsewhere")).unwrap();
+        symlink(temp.path().join("elsewhere"), &code).unwrap();
+        assert!(matches!(entry.code(&description), Err(Fault::Cache { .. })));
+
+        std::fs::set_permissions(&entry.path, std::fs::Permissions::from_mode(0o770)).unwrap();
+        assert!(Entry::open(&cache, Digest::of("component"), "key").is_err());
+        std::fs::remove_dir_all(&entry.path).unwrap();
+        symlink(temp.path(), &entry.path).unwrap();
+        assert!(Entry::open(&cache, Digest::of("component"), "key").is_err());
+    }
+
+    #[test]
+    fn privileged_what_others_own_is_refused() {
+        if !rustix::process::geteuid().is_root() {
+            println!("skipped: needs root to give a file away");
+            return;
+        }
+        let temp = tempfile::tempdir().unwrap();
+        let entry = entry(&temp.path().join("plugins"));
+        entry.write(b"code", &about()).unwrap();
+        std::os::unix::fs::chown(entry.path.join(DESCRIPTION), Some(12345), None).unwrap();
+        assert!(matches!(entry.description(), Err(Fault::Cache { .. })));
+    }
+}

@@ -1,0 +1,295 @@
+//! Configuration: which plugins there are, and what each may do.
+//!
+//! ```text
+//! built-in defaults  <  /etc/wharf/wharf.toml  <  ~/.config/wharf/wharf.toml  <  ./wharf.toml
+//! ```
+//!
+//! - A file that gives `source` defines a plugin anew: new code starts with the grants of the
+//!   file that names it. A file that does not amends the definition key by key.
+//! - `required = true` locks a plugin: no later file changes it.
+//! - `./wharf.toml` came with a directory, perhaps a cloned repository: it may take grants and
+//!   limits away and switch instruction plugins off. Whatever else it says is not done but kept
+//!   as a [`Request`], with the lines that would grant it.
+//! - Unknown keys are errors. Every error reads `file:line: key: what`.
+
+mod document;
+mod merge;
+mod read;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use wharf_model::grant::Grants;
+use wharf_model::hook::{Moment, Phase};
+use wharf_model::network::Cidr;
+use wharf_model::{Digest, Keyword, Settings};
+
+/// Whose words a file holds; later ones come on top of earlier ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Level {
+    /// Compiled into the program.
+    Defaults,
+    /// The machine's administrator.
+    Site,
+    /// The user.
+    User,
+    /// Whoever wrote the directory we are in.
+    Project,
+}
+
+/// The text of one file.
+#[derive(Debug, Clone)]
+pub struct Source {
+    /// As errors show it.
+    pub path: PathBuf,
+    /// TOML.
+    pub text: String,
+    /// Whose words these are.
+    pub level: Level,
+}
+
+impl Source {
+    /// Reads a file; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it is there but can not be read.
+    pub fn read(path: &Path, level: Level) -> Result<Option<Self>, ConfigError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => Ok(Some(Self { path: path.into(), text, level })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(ConfigError::Read { path: path.into(), source }),
+        }
+    }
+}
+
+/// A line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// Counted from 1.
+    pub line: usize,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}:{}", self.file.display(), self.line)
+    }
+}
+
+/// Why the configuration can not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file is there but can not be read.
+    #[error("cannot read {path}", path = .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file is not TOML.
+    #[error("{place}: {message}")]
+    Syntax {
+        /// Where.
+        place: Place,
+        /// What the parser says.
+        message: String,
+    },
+    /// A key or its value is wrong.
+    #[error("{place}: {key}: {what}")]
+    Key {
+        /// Where.
+        place: Place,
+        /// The dotted key.
+        key: String,
+        /// What is wrong.
+        what: String,
+        /// What to write instead.
+        help: Option<String>,
+    },
+}
+
+impl ConfigError {
+    /// What would get the user past this, where it is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Read { .. } | Self::Syntax { .. } => None,
+            Self::Key { help, .. } => help.clone(),
+        }
+    }
+}
+
+/// Something that `./wharf.toml` says but has no authority for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Request {
+    /// Where.
+    pub place: Place,
+    /// The dotted key.
+    pub key: String,
+    /// The lines that grant it when they stand in the user's own file.
+    pub grant: String,
+}
+
+impl fmt::Display for Request {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{}: {}: not applied: a project's file may only narrow", self.place, self.key)
+    }
+}
+
+/// Which contract a plugin fulfils.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum World {
+    /// Dockerfile instructions.
+    Instruction,
+    /// A storage driver.
+    Storage,
+    /// A network driver.
+    Network,
+    /// A hook.
+    Hook,
+}
+
+impl World {
+    /// The word in the TOML.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Instruction => "instruction",
+            Self::Storage => "storage",
+            Self::Network => "network",
+            Self::Hook => "hook",
+        }
+    }
+}
+
+impl fmt::Display for World {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+/// Where a plugin's code is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PluginSource {
+    /// `file:/absolute/path`, a component or a shared library.
+    File(PathBuf),
+    /// `embedded:<name>`, a component in the program itself.
+    Embedded(String),
+}
+
+/// How a plugin's code is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// As a component that can only ask and answer.
+    Sandboxed,
+    /// As a shared library in our own process, which can do whatever we can.
+    NativeFull,
+}
+
+/// What one call of a plugin may use up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes, over all memories.
+    pub memory: u64,
+    /// WebAssembly instructions, roughly (everything but hooks).
+    pub fuel: u64,
+    /// Hooks: how long an answer may take.
+    pub time: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory: 64 << 20, fuel: 200_000_000, time: Duration::from_secs(1) }
+    }
+}
+
+/// `[plugin.<name>]`.
+#[derive(Debug, Clone)]
+pub struct PluginConfig {
+    /// Its name.
+    pub name: String,
+    /// Which contract it fulfils.
+    pub world: World,
+    /// Where its code is.
+    pub source: PluginSource,
+    /// What its code must hash to.
+    pub digest: Option<Digest>,
+    /// The plugin's own keyword to the one it gets here.
+    pub keywords: BTreeMap<Keyword, Keyword>,
+    /// What it may do.
+    pub grants: Grants,
+    /// What a call may use up.
+    pub limits: Limits,
+    /// Its own settings, sorted by key.
+    pub settings: Settings,
+    /// A hook: missing, trapped or timed out means deny.
+    pub required: bool,
+    /// A hook: what it is asked about; empty means all it subscribes to.
+    pub phases: Vec<(Moment, Phase)>,
+    /// How its code is run.
+    pub trust: Trust,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// `[network.<name>]`.
+#[derive(Debug, Clone)]
+pub struct NetworkConfig {
+    /// Its name.
+    pub name: String,
+    /// The plugin that drives it.
+    pub driver: String,
+    /// The containers' addresses.
+    pub subnet: Option<Cidr>,
+    /// The host's address in it.
+    pub gateway: Option<IpAddr>,
+    /// No way out.
+    pub internal: bool,
+    /// The driver's own.
+    pub options: Vec<(String, String)>,
+    /// Where it is defined.
+    pub place: Place,
+}
+
+/// The whole configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The storage driver.
+    pub storage: String,
+    /// The network that containers join unless they say otherwise.
+    pub network: String,
+    /// In the order they are first named, which is the order of hooks.
+    pub plugins: Vec<PluginConfig>,
+    /// Networks the user defined.
+    pub networks: Vec<NetworkConfig>,
+    /// What `./wharf.toml` asks for and does not get.
+    pub requests: Vec<Request>,
+}
+
+impl Config {
+    /// Reads and merges files, each on top of those of a lower level.
+    ///
+    /// # Errors
+    /// Names the first wrong key.
+    pub fn load(sources: &[Source]) -> Result<Self, ConfigError> {
+        let mut ordered: Vec<&Source> = sources.iter().collect();
+        ordered.sort_by_key(|source| source.level);
+        let mut merged = merge::Merged::default();
+        for source in ordered {
+            merged.add(read::read(source)?, source.level)?;
+        }
+        merged.finish()
+    }
+
+    /// The plugin of this name.
+    pub fn plugin(&self, name: &str) -> Option<&PluginConfig> {
+        self.plugins.iter().find(|plugin| plugin.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

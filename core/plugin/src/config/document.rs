@@ -1,0 +1,195 @@
+//! TOML in which every value knows its line and its dotted key.
+
+use std::path::Path;
+use std::str::FromStr;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::{ConfigError, Place};
+
+/// The file a value is in.
+#[derive(Clone, Copy)]
+pub(super) struct File<'a> {
+    path: &'a Path,
+    text: &'a str,
+}
+
+/// A value.
+#[derive(Clone)]
+pub(super) struct Node<'a> {
+    file: File<'a>,
+    key: String,
+    start: usize,
+    value: &'a DeValue<'a>,
+}
+
+/// A table, its entries in the order written.
+#[derive(Clone)]
+pub(super) struct Table<'a> {
+    entries: Vec<(String, Node<'a>)>,
+    file: File<'a>,
+    key: String,
+    start: usize,
+}
+
+impl<'a> File<'a> {
+    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
+        Self { path, text }
+    }
+
+    pub(super) fn parse(self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
+        DeTable::parse(self.text).map_err(|error| ConfigError::Syntax {
+            place: self.place(error.span().map_or(0, |span| span.start)),
+            message: error.message().lines().collect::<Vec<_>>().join(", "),
+        })
+    }
+
+    pub(super) fn table(self, key: &str, start: usize, table: &'a DeTable<'a>) -> Table<'a> {
+        let mut entries: Vec<_> = table
+            .iter()
+            .map(|(name, value)| {
+                let path = if key.is_empty() {
+                    quote(name.get_ref())
+                } else {
+                    format!("{key}.{}", quote(name.get_ref()))
+                };
+                let node = Node { file: self, key: path, start: name.span().start, value: value.get_ref() };
+                (name.get_ref().to_string(), node)
+            })
+            .collect();
+        entries.sort_by_key(|(_, node)| node.start);
+        Table { entries, file: self, key: key.into(), start }
+    }
+
+    fn place(self, offset: usize) -> Place {
+        let before = self.text.as_bytes().iter().take(offset);
+        Place { file: self.path.into(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
+    }
+}
+
+impl<'a> Table<'a> {
+    /// All entries, in the order written.
+    pub(super) fn entries(&self) -> &[(String, Node<'a>)] {
+        &self.entries
+    }
+
+    /// One entry.
+    pub(super) fn get(&self, name: &str) -> Option<&Node<'a>> {
+        self.entries.iter().find(|(key, _)| key == name).map(|(_, node)| node)
+    }
+
+    /// Refuses every key that is not in `known`.
+    pub(super) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
+        match self.entries.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+            None => Ok(()),
+            Some((name, node)) => Err(node.wrong("unknown key", suggest(name, known))),
+        }
+    }
+
+    /// An error about the table itself.
+    pub(super) fn wrong(&self, what: impl Into<String>, help: Option<String>) -> ConfigError {
+        ConfigError::Key { place: self.place(), key: self.key.clone(), what: what.into(), help }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.file.place(self.start)
+    }
+}
+
+impl<'a> Node<'a> {
+    pub(super) fn key(&self) -> &str {
+        &self.key
+    }
+
+    pub(super) fn place(&self) -> Place {
+        self.file.place(self.start)
+    }
+
+    pub(super) fn wrong(&self, what: impl Into<String>, help: Option<String>) -> ConfigError {
+        ConfigError::Key { place: self.place(), key: self.key.clone(), what: what.into(), help }
+    }
+
+    fn expected(&self, what: &str) -> ConfigError {
+        self.wrong(format!("expected {what}, found {}", self.value.type_str()), None)
+    }
+
+    pub(super) fn value(&self) -> &'a DeValue<'a> {
+        self.value
+    }
+
+    pub(super) fn table(&self) -> Result<Table<'a>, ConfigError> {
+        let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
+        Ok(self.file.table(&self.key, self.start, table))
+    }
+
+    pub(super) fn text(&self) -> Result<&'a str, ConfigError> {
+        self.value.as_str().ok_or_else(|| self.expected("a string"))
+    }
+
+    pub(super) fn boolean(&self) -> Result<bool, ConfigError> {
+        self.value.as_bool().ok_or_else(|| self.expected("true or false"))
+    }
+
+    pub(super) fn integer(&self) -> Result<i64, ConfigError> {
+        let integer = self.value.as_integer().ok_or_else(|| self.expected("a whole number"))?;
+        i64::from_str_radix(integer.as_str(), integer.radix())
+            .map_err(|_| self.wrong("the number is too large", None))
+    }
+
+    pub(super) fn positive(&self) -> Result<u64, ConfigError> {
+        u64::try_from(self.integer()?)
+            .ok()
+            .filter(|number| *number > 0)
+            .ok_or_else(|| self.wrong("expected a number above 0", None))
+    }
+
+    /// A string that `T` understands.
+    pub(super) fn parse<T: FromStr<Err: std::fmt::Display>>(&self) -> Result<T, ConfigError> {
+        self.text()?.parse().map_err(|error: T::Err| self.wrong(error.to_string(), None))
+    }
+
+    /// One of a few words.
+    pub(super) fn word<T: std::marker::Copy>(&self, words: &[(&str, T)]) -> Result<T, ConfigError> {
+        one_of(self, self.text()?, words)
+    }
+
+    /// A list of strings.
+    pub(super) fn texts(&self) -> Result<Vec<&'a str>, ConfigError> {
+        let list = self.value.as_array().ok_or_else(|| self.expected("a list of strings"))?;
+        list.iter()
+            .map(|item| {
+                let inside = Node { start: item.span().start, value: item.get_ref(), ..self.clone() };
+                inside.text()
+            })
+            .collect()
+    }
+}
+
+/// Finds `text` among `words`, or says which it could have been.
+pub(super) fn one_of<T: std::marker::Copy>(
+    node: &Node<'_>,
+    text: &str,
+    words: &[(&str, T)],
+) -> Result<T, ConfigError> {
+    if let Some((_, found)) = words.iter().find(|(word, _)| *word == text) {
+        return Ok(*found);
+    }
+    let names: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+    Err(node.wrong(format!("`{text}` is not known"), suggest(text, &names)))
+}
+
+/// `did you mean`, when something is close; all that is known otherwise.
+fn suggest(wrong: &str, known: &[&str]) -> Option<String> {
+    let closest = known.iter().map(|word| (strsim::damerau_levenshtein(wrong, word), word)).min()?;
+    if closest.0 <= 1 + wrong.len() / 4 {
+        return Some(format!("did you mean `{}`?", closest.1));
+    }
+    Some(format!("known here: {}", known.join(", ")))
+}
+
+/// A key as TOML writes it.
+fn quote(name: &str) -> String {
+    let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if !name.is_empty() && name.bytes().all(bare) { name.into() } else { format!("{name:?}") }
+}

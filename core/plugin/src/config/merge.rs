@@ -1,0 +1,260 @@
+//! Several files, one configuration: who may say what.
+
+use std::collections::BTreeSet;
+
+use wharf_model::grant::Grants;
+use wharf_model::{Settings, Value};
+
+use super::read::{Layer, Partial, Said};
+use super::{Config, ConfigError, Level, Limits, NetworkConfig, Place, PluginConfig, Request, Trust, World};
+
+/// What the files so far say.
+#[derive(Debug, Default)]
+pub(super) struct Merged {
+    storage: Option<String>,
+    network: Option<String>,
+    plugins: Vec<Slot>,
+    networks: Vec<NetworkConfig>,
+    requests: Vec<Request>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    plugin: PluginConfig,
+    enabled: bool,
+    level: Level,
+}
+
+impl Merged {
+    /// Puts a file on top.
+    pub(super) fn add(&mut self, layer: Layer, level: Level) -> Result<(), ConfigError> {
+        if level == Level::Project {
+            self.narrow(layer);
+            return Ok(());
+        }
+        self.storage = layer.storage.map(|said| said.value).or(self.storage.take());
+        self.network = layer.network.map(|said| said.value).or(self.network.take());
+        for partial in layer.plugins {
+            self.plugin(partial, level)?;
+        }
+        for said in layer.networks {
+            self.networks.retain(|network| network.name != said.value.name);
+            self.networks.push(said.value);
+        }
+        Ok(())
+    }
+
+    /// The whole, without what is switched off.
+    pub(super) fn finish(self) -> Result<Config, ConfigError> {
+        let plugins: Vec<PluginConfig> =
+            self.plugins.into_iter().filter(|slot| slot.enabled).map(|slot| slot.plugin).collect();
+        for plugin in &plugins {
+            check(plugin)?;
+        }
+        Ok(Config {
+            storage: self.storage.unwrap_or_else(|| "overlay".into()),
+            network: self.network.unwrap_or_else(|| "bridge".into()),
+            plugins,
+            networks: self.networks,
+            requests: self.requests,
+        })
+    }
+
+    fn plugin(&mut self, partial: Partial, level: Level) -> Result<(), ConfigError> {
+        let known = self.plugins.iter().position(|slot| slot.plugin.name == partial.name);
+        if let Some(slot) = known.and_then(|index| self.plugins.get(index)) {
+            refuse_locked(slot, &partial, level)?;
+        }
+        match known.and_then(|index| self.plugins.get_mut(index)) {
+            Some(slot) if partial.source.is_none() => amend(slot, partial, level),
+            Some(slot) => {
+                let world = slot.plugin.world;
+                *slot = define(partial, Some(world), level)?;
+            }
+            None => self.plugins.push(define(partial, None, level)?),
+        }
+        Ok(())
+    }
+
+    /// Takes from `./wharf.toml` what takes away, and keeps the rest as requests.
+    fn narrow(&mut self, layer: Layer) {
+        ask(&mut self.requests, layer.storage);
+        ask(&mut self.requests, layer.network);
+        for said in layer.networks {
+            ask(&mut self.requests, Some(said));
+        }
+        for partial in layer.plugins {
+            match self.plugins.iter_mut().find(|slot| slot.plugin.name == partial.name) {
+                Some(slot) if partial.source.is_none() => narrow(slot, partial, &mut self.requests),
+                Some(_) | None => self.requests.push(whole(&partial)),
+            }
+        }
+    }
+}
+
+/// A required plugin belongs to the file that requires it.
+fn refuse_locked(slot: &Slot, partial: &Partial, level: Level) -> Result<(), ConfigError> {
+    if !slot.plugin.required || slot.level == level {
+        return Ok(());
+    }
+    Err(ConfigError::Key {
+        place: partial.place.clone(),
+        key: format!("plugin.{}", partial.name),
+        what: format!("is required by {}", slot.plugin.place),
+        help: Some("only that file can change it".into()),
+    })
+}
+
+fn define(partial: Partial, world: Option<World>, level: Level) -> Result<Slot, ConfigError> {
+    let missing = |what: &str, help: &str| ConfigError::Key {
+        place: partial.place.clone(),
+        key: format!("plugin.{}", partial.name),
+        what: format!("`{what}` is missing"),
+        help: Some(help.into()),
+    };
+    let source = partial.source.as_ref().map(|said| said.value.clone()).ok_or_else(|| {
+        missing("source", "write `source = \"file:/absolute/path.wasm\"`, or correct the plugin's name")
+    })?;
+    let world = partial.world.as_ref().map(|said| said.value).or(world).ok_or_else(|| {
+        missing("world", "write `world = \"instruction\"`, `\"storage\"`, `\"network\"` or `\"hook\"`")
+    })?;
+    let plugin = PluginConfig {
+        name: partial.name.clone(),
+        world,
+        source,
+        digest: None,
+        keywords: std::collections::BTreeMap::new(),
+        grants: Grants::default(),
+        limits: Limits::default(),
+        settings: Settings::new(),
+        required: false,
+        phases: Vec::new(),
+        trust: Trust::Sandboxed,
+        place: partial.place.clone(),
+    };
+    let mut slot = Slot { plugin, enabled: true, level };
+    amend(&mut slot, partial, level);
+    Ok(slot)
+}
+
+fn amend(slot: &mut Slot, partial: Partial, level: Level) {
+    let plugin = &mut slot.plugin;
+    set(&mut plugin.world, partial.world);
+    set(&mut plugin.keywords, partial.keywords);
+    set(&mut plugin.grants.ops, partial.ops);
+    set(&mut plugin.grants.net, partial.net);
+    set(&mut plugin.grants.read, partial.read);
+    set(&mut plugin.grants.extensions, partial.extensions);
+    set(&mut plugin.limits.memory, partial.memory);
+    set(&mut plugin.limits.fuel, partial.fuel);
+    set(&mut plugin.limits.time, partial.time);
+    set(&mut plugin.required, partial.required);
+    set(&mut plugin.phases, partial.phases);
+    set(&mut plugin.trust, partial.trust);
+    set(&mut slot.enabled, partial.enabled);
+    plugin.digest = partial.digest.map(|said| said.value).or(plugin.digest);
+    for (name, said) in partial.settings {
+        put(&mut plugin.settings, name, said.value);
+    }
+    slot.level = level;
+}
+
+fn set<T>(field: &mut T, said: Option<Said<T>>) {
+    if let Some(said) = said {
+        *field = said.value;
+    }
+}
+
+fn put(settings: &mut Settings, name: String, value: Value) {
+    settings.retain(|(key, _)| *key != name);
+    settings.push((name, value));
+    settings.sort_by(|left, right| left.0.cmp(&right.0));
+}
+
+fn narrow(slot: &mut Slot, partial: Partial, requests: &mut Vec<Request>) {
+    let plugin = &mut slot.plugin;
+    intersect(&mut plugin.grants.ops, partial.ops, requests);
+    intersect(&mut plugin.grants.net, partial.net, requests);
+    intersect(&mut plugin.grants.read, partial.read, requests);
+    intersect(&mut plugin.grants.extensions, partial.extensions, requests);
+    lower(&mut plugin.limits.memory, partial.memory, requests);
+    lower(&mut plugin.limits.fuel, partial.fuel, requests);
+    lower(&mut plugin.limits.time, partial.time, requests);
+    plugin.required |= partial.required.as_ref().is_some_and(|said| said.value);
+    ask(requests, partial.required.filter(|said| !said.value && plugin.required));
+    let may_go = plugin.world == World::Instruction && !plugin.required;
+    match partial.enabled {
+        Some(said) if !said.value && may_go => slot.enabled = false,
+        enabled => ask(requests, enabled.filter(|said| said.value != slot.enabled)),
+    }
+    ask(requests, partial.world);
+    ask(requests, partial.digest);
+    ask(requests, partial.keywords);
+    ask(requests, partial.phases);
+    ask(requests, partial.trust);
+    for (_, said) in partial.settings {
+        ask(requests, Some(said));
+    }
+}
+
+/// Keeps what both have; what only the project has is a request.
+fn intersect<T: Ord + Clone>(
+    granted: &mut BTreeSet<T>,
+    said: Option<Said<BTreeSet<T>>>,
+    requests: &mut Vec<Request>,
+) {
+    let Some(said) = said else { return };
+    let more = !said.value.is_subset(granted);
+    granted.retain(|right| said.value.contains(right));
+    ask(requests, more.then_some(said));
+}
+
+/// Takes the lower limit; a higher one is a request.
+fn lower<T: Ord + Copy>(limit: &mut T, said: Option<Said<T>>, requests: &mut Vec<Request>) {
+    let Some(said) = said else { return };
+    let more = said.value > *limit;
+    *limit = (*limit).min(said.value);
+    ask(requests, more.then_some(said));
+}
+
+fn ask<T>(requests: &mut Vec<Request>, said: Option<Said<T>>) {
+    if let Some(Said { place, key, toml, .. }) = said {
+        let grant = format!("{key} = {toml}");
+        requests.push(Request { place, key, grant });
+    }
+}
+
+/// Code that the project brings: whoever wants it copies the definition.
+fn whole(partial: &Partial) -> Request {
+    let key = format!("plugin.{}", partial.name);
+    let grant = format!("# copy [{key}] from {}", partial.place);
+    Request { place: partial.place.clone(), key, grant }
+}
+
+/// What holds for a finished definition.
+fn check(plugin: &PluginConfig) -> Result<(), ConfigError> {
+    let wrong = |place: &Place, key: &str, what: &str, help: &str| {
+        Err(ConfigError::Key {
+            place: place.clone(),
+            key: format!("plugin.{}.{key}", plugin.name),
+            what: what.into(),
+            help: Some(help.into()),
+        })
+    };
+    if plugin.trust == Trust::NativeFull && plugin.digest.is_none() {
+        return wrong(
+            &plugin.place,
+            "digest",
+            "a native library is loaded by its digest only",
+            "write `digest = \"sha256:...\"` with what `sha256sum` prints",
+        );
+    }
+    if plugin.world != World::Hook && (plugin.required || !plugin.phases.is_empty()) {
+        let key = if plugin.required { "required" } else { "phases" };
+        return wrong(&plugin.place, key, "is for hooks only", "remove the line");
+    }
+    if plugin.world != World::Instruction && !plugin.keywords.is_empty() {
+        return wrong(&plugin.place, "keywords", "is for instructions only", "remove the line");
+    }
+    Ok(())
+}

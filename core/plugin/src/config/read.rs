@@ -1,0 +1,344 @@
+//! The schema: one file's TOML as typed, still partial definitions.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use toml::de::DeValue;
+use wharf_model::grant::{NetGrant, Right};
+use wharf_model::hook::{Moment, Phase};
+use wharf_model::network::Cidr;
+use wharf_model::{Digest, Keyword, Value};
+
+use super::document::{File, Node, Table, one_of};
+use super::{ConfigError, NetworkConfig, Place, PluginSource, Source, Trust, World};
+
+/// A value with its place and its key.
+#[derive(Debug, Clone)]
+pub(super) struct Said<T> {
+    pub(super) value: T,
+    pub(super) place: Place,
+    pub(super) key: String,
+    /// The value as it stands in the file, for the line that would grant it.
+    pub(super) toml: String,
+}
+
+type Maybe<T> = Option<Said<T>>;
+
+/// What one file says.
+#[derive(Debug, Default)]
+pub(super) struct Layer {
+    pub(super) storage: Maybe<String>,
+    pub(super) network: Maybe<String>,
+    pub(super) plugins: Vec<Partial>,
+    pub(super) networks: Vec<Said<NetworkConfig>>,
+}
+
+/// What one file says about one plugin.
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) name: String,
+    pub(super) place: Place,
+    pub(super) world: Maybe<World>,
+    pub(super) source: Maybe<PluginSource>,
+    pub(super) digest: Maybe<Digest>,
+    pub(super) keywords: Maybe<BTreeMap<Keyword, Keyword>>,
+    pub(super) ops: Maybe<BTreeSet<Right>>,
+    pub(super) net: Maybe<BTreeSet<NetGrant>>,
+    pub(super) read: Maybe<BTreeSet<String>>,
+    pub(super) extensions: Maybe<BTreeSet<String>>,
+    pub(super) memory: Maybe<u64>,
+    pub(super) fuel: Maybe<u64>,
+    pub(super) time: Maybe<Duration>,
+    pub(super) settings: Vec<(String, Said<Value>)>,
+    pub(super) required: Maybe<bool>,
+    pub(super) enabled: Maybe<bool>,
+    pub(super) phases: Maybe<Vec<(Moment, Phase)>>,
+    pub(super) trust: Maybe<Trust>,
+}
+
+const WORLDS: &[(&str, World)] = &[
+    ("instruction", World::Instruction),
+    ("storage", World::Storage),
+    ("network", World::Network),
+    ("hook", World::Hook),
+];
+
+const RIGHTS: &[(&str, Right)] = &[
+    ("stage", Right::Stage),
+    ("expand", Right::Expand),
+    ("exec", Right::Exec),
+    ("exec-insecure", Right::ExecInsecure),
+    ("copy", Right::Copy),
+    ("write", Right::Write),
+    ("remove", Right::Remove),
+    ("image", Right::Image),
+    ("http", Right::Http),
+    ("config", Right::Config),
+    ("mount-cache", Right::MountCache),
+    ("mount-secret", Right::MountSecret),
+    ("mount-bind", Right::MountBind),
+    ("directory", Right::Directory),
+    ("remove-tree", Right::RemoveTree),
+    ("mount-overlay", Right::MountOverlay),
+    ("mount-directory", Right::MountDirectory),
+    ("link", Right::Link),
+    ("address", Right::Address),
+    ("sysctl", Right::Sysctl),
+    ("firewall", Right::Firewall),
+    ("publish", Right::Publish),
+    ("host-network", Right::HostNetwork),
+    ("adjust", Right::Adjust),
+    ("judge", Right::Judge),
+    ("observe", Right::Observe),
+];
+
+const NETS: &[(&str, NetGrant)] = &[("sandbox", NetGrant::Sandbox), ("host", NetGrant::Host)];
+
+const MOMENTS: &[(&str, Moment)] =
+    &[("build-op", Moment::BuildOp), ("container", Moment::Container), ("image-commit", Moment::ImageCommit)];
+
+const PHASES: &[(&str, Phase)] =
+    &[("adjust", Phase::Adjust), ("judge", Phase::Judge), ("observe", Phase::Observe)];
+
+/// Reads one file.
+pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
+    let file = File::new(&source.path, &source.text);
+    let parsed = file.parse()?;
+    let root = file.table("", 0, parsed.get_ref());
+    root.only(&["engine", "plugin", "network"])?;
+    let mut layer = Layer::default();
+    if let Some(node) = root.get("engine") {
+        let engine = node.table()?;
+        engine.only(&["storage", "network"])?;
+        layer.storage = said(&engine, "storage", |node| node.text().map(str::to_owned))?;
+        layer.network = said(&engine, "network", |node| node.text().map(str::to_owned))?;
+    }
+    for (name, node) in tables(&root, "plugin")? {
+        layer.plugins.push(plugin(&name, &node)?);
+    }
+    for (name, node) in tables(&root, "network")? {
+        layer.networks.push(network(&name, &node)?);
+    }
+    Ok(layer)
+}
+
+/// The named tables below `[plugin]` or `[network]`.
+fn tables<'a>(root: &Table<'a>, section: &str) -> Result<Vec<(String, Node<'a>)>, ConfigError> {
+    let Some(node) = root.get(section) else { return Ok(Vec::new()) };
+    let table = node.table()?;
+    for (name, node) in table.entries() {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+        if name.is_empty() || name.len() > 64 || !name.bytes().all(plain) {
+            let help = "use lower-case letters, digits, `-`, `_` and `.`, at most 64".to_owned();
+            return Err(node.wrong("not a name", Some(help)));
+        }
+    }
+    Ok(table.entries().to_vec())
+}
+
+fn said<'a, T>(
+    table: &Table<'a>,
+    name: &str,
+    read: impl FnOnce(&Node<'a>) -> Result<T, ConfigError>,
+) -> Result<Maybe<T>, ConfigError> {
+    table.get(name).map(|node| here(node, read(node)?)).transpose()
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "so that `said` reads as one chain")]
+fn here<T>(node: &Node<'_>, value: T) -> Result<Said<T>, ConfigError> {
+    Ok(Said { value, place: node.place(), key: node.key().to_owned(), toml: write(node.value()) })
+}
+
+fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
+    let table = node.table()?;
+    table.only(&[
+        "world", "source", "digest", "keywords", "grants", "limits", "settings", "required", "enabled",
+        "phases", "trust",
+    ])?;
+    let grants = section(&table, "grants", &["ops", "net", "read", "extensions"])?;
+    let limits = section(&table, "limits", &["memory", "fuel", "time_ms"])?;
+    Ok(Partial {
+        name: name.into(),
+        place: node.place(),
+        world: said(&table, "world", |node| node.word(WORLDS))?,
+        source: said(&table, "source", source)?,
+        digest: said(&table, "digest", Node::parse)?,
+        keywords: said(&table, "keywords", keywords)?,
+        ops: within(grants.as_ref(), "ops", |node| words(node, RIGHTS))?,
+        net: within(grants.as_ref(), "net", |node| words(node, NETS))?,
+        read: within(grants.as_ref(), "read", reads)?,
+        extensions: within(grants.as_ref(), "extensions", |node| {
+            Ok(node.texts()?.into_iter().map(str::to_owned).collect())
+        })?,
+        memory: within(limits.as_ref(), "memory", memory)?,
+        fuel: within(limits.as_ref(), "fuel", Node::positive)?,
+        time: within(limits.as_ref(), "time_ms", |node| node.positive().map(Duration::from_millis))?,
+        settings: settings(&table)?,
+        required: said(&table, "required", Node::boolean)?,
+        enabled: said(&table, "enabled", Node::boolean)?,
+        phases: said(&table, "phases", phases)?,
+        trust: said(&table, "trust", |node| {
+            node.word(&[("sandboxed", Trust::Sandboxed), ("native-full", Trust::NativeFull)])
+        })?,
+    })
+}
+
+fn section<'a>(table: &Table<'a>, name: &str, known: &[&str]) -> Result<Option<Table<'a>>, ConfigError> {
+    let Some(node) = table.get(name) else { return Ok(None) };
+    let section = node.table()?;
+    section.only(known)?;
+    Ok(Some(section))
+}
+
+fn within<'a, T>(
+    section: Option<&Table<'a>>,
+    name: &str,
+    read: impl FnOnce(&Node<'a>) -> Result<T, ConfigError>,
+) -> Result<Maybe<T>, ConfigError> {
+    section.map_or(Ok(None), |table| said(table, name, read))
+}
+
+fn source(node: &Node<'_>) -> Result<PluginSource, ConfigError> {
+    let text = node.text()?;
+    let help = || Some("write `file:/absolute/path.wasm` or `embedded:<name>`".to_owned());
+    if let Some(path) = text.strip_prefix("file:") {
+        let path = Path::new(path);
+        if !path.is_absolute() {
+            return Err(node.wrong(format!("`{}` is not an absolute path", path.display()), help()));
+        }
+        return Ok(PluginSource::File(path.into()));
+    }
+    match text.strip_prefix("embedded:") {
+        Some(name) if !name.is_empty() => Ok(PluginSource::Embedded(name.into())),
+        Some(_) | None => Err(node.wrong(format!("`{text}` is not a source that can be loaded"), help())),
+    }
+}
+
+fn keywords(node: &Node<'_>) -> Result<BTreeMap<Keyword, Keyword>, ConfigError> {
+    let mut map = BTreeMap::new();
+    for (name, value) in node.table()?.entries() {
+        let keyword: Keyword = name.parse().map_err(|error| value.wrong(format!("{error}"), None))?;
+        map.insert(keyword, value.parse()?);
+    }
+    Ok(map)
+}
+
+fn words<T: Copy + Ord>(node: &Node<'_>, known: &[(&str, T)]) -> Result<BTreeSet<T>, ConfigError> {
+    node.texts()?.into_iter().map(|text| one_of(node, text, known)).collect()
+}
+
+fn reads(node: &Node<'_>) -> Result<BTreeSet<String>, ConfigError> {
+    let mut reads = BTreeSet::new();
+    for text in node.texts()? {
+        if let Some(pattern) = text.strip_prefix("context:") {
+            glob::Pattern::new(pattern)
+                .map_err(|error| node.wrong(format!("`{pattern}` is not a pattern: {error}"), None))?;
+        } else if text != "context" && text != "image" {
+            let help = "known here: context, context:<pattern>, image".to_owned();
+            return Err(node.wrong(format!("`{text}` is not known"), Some(help)));
+        }
+        reads.insert(text.to_owned());
+    }
+    Ok(reads)
+}
+
+/// `"64MiB"`, or a number of bytes.
+fn memory(node: &Node<'_>) -> Result<u64, ConfigError> {
+    if node.value().is_integer() {
+        return node.positive();
+    }
+    let text = node.text()?;
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let unit: Option<u64> = match text.get(digits.len()..).unwrap_or_default() {
+        "" | "B" => Some(1),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        _ => None,
+    };
+    let number: Option<u64> = digits.trim_end().parse().ok();
+    number
+        .zip(unit)
+        .and_then(|(number, unit)| number.checked_mul(unit))
+        .filter(|bytes| *bytes > 0)
+        .ok_or_else(|| node.wrong(format!("`{text}` is not a size"), Some("write `64MiB`".into())))
+}
+
+fn phases(node: &Node<'_>) -> Result<Vec<(Moment, Phase)>, ConfigError> {
+    let mut phases = Vec::new();
+    for text in node.texts()? {
+        let Some((moment, phase)) = text.split_once(':') else {
+            let help = "write `<moment>:<phase>`, for example `build-op:judge`".to_owned();
+            return Err(node.wrong(format!("`{text}` has no phase"), Some(help)));
+        };
+        phases.push((one_of(node, moment, MOMENTS)?, one_of(node, phase, PHASES)?));
+    }
+    Ok(phases)
+}
+
+fn settings(table: &Table<'_>) -> Result<Vec<(String, Said<Value>)>, ConfigError> {
+    let Some(node) = table.get("settings") else { return Ok(Vec::new()) };
+    let mut settings = Vec::new();
+    for (name, node) in node.table()?.entries() {
+        settings.push((name.clone(), here(node, setting(node)?)?));
+    }
+    Ok(settings)
+}
+
+fn setting(node: &Node<'_>) -> Result<Value, ConfigError> {
+    match node.value() {
+        DeValue::String(text) => Ok(Value::Text(text.to_string())),
+        DeValue::Integer(_) => node.integer().map(Value::Integer),
+        DeValue::Boolean(value) => Ok(Value::Boolean(*value)),
+        DeValue::Array(_) => Ok(Value::Texts(node.texts()?.into_iter().map(str::to_owned).collect())),
+        DeValue::Float(_) | DeValue::Datetime(_) | DeValue::Table(_) => {
+            let help = "a setting is a string, a whole number, true or false, or a list of strings";
+            Err(node.wrong(format!("a setting can not be a {}", node.value().type_str()), Some(help.into())))
+        }
+    }
+}
+
+fn network(name: &str, node: &Node<'_>) -> Result<Said<NetworkConfig>, ConfigError> {
+    let table = node.table()?;
+    table.only(&["driver", "subnet", "gateway", "internal", "options"])?;
+    let driver = table.get("driver").ok_or_else(|| {
+        table.wrong("`driver` is missing", Some("name a network plugin: `driver = \"bridge\"`".into()))
+    })?;
+    let subnet = table.get("subnet").map(Node::parse::<Cidr>).transpose()?;
+    let gateway = table.get("gateway").map(Node::parse::<IpAddr>).transpose()?;
+    let internal = table.get("internal").map(Node::boolean).transpose()?.unwrap_or(false);
+    let mut options = Vec::new();
+    if let Some(node) = table.get("options") {
+        for (name, node) in node.table()?.entries() {
+            options.push((name.clone(), node.text()?.to_owned()));
+        }
+    }
+    let place = node.place();
+    let driver = driver.text()?.to_owned();
+    here(node, NetworkConfig { name: name.into(), driver, subnet, gateway, internal, options, place })
+}
+
+/// A value as TOML, on one line.
+fn write(value: &DeValue<'_>) -> String {
+    match value {
+        DeValue::String(text) => toml::Value::String(text.to_string()).to_string(),
+        DeValue::Integer(number) => number.to_string(),
+        DeValue::Float(number) => number.to_string(),
+        DeValue::Boolean(value) => value.to_string(),
+        DeValue::Datetime(value) => value.to_string(),
+        DeValue::Array(items) => {
+            let items: Vec<String> = items.iter().map(|item| write(item.get_ref())).collect();
+            format!("[{}]", items.join(", "))
+        }
+        DeValue::Table(table) => {
+            let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
+                let key: &std::borrow::Cow<'_, str> = key.get_ref();
+                format!("{key:?} = {}", write(value.get_ref()))
+            };
+            let entries: Vec<String> = table.iter().map(entry).collect();
+            format!("{{ {} }}", entries.join(", "))
+        }
+    }
+}

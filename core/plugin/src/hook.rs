@@ -1,0 +1,134 @@
+//! Hooks.
+
+use std::sync::Arc;
+
+use wharf_model::Digest;
+use wharf_model::hook::{Adjustment, Event, Moment, Phase, Verdict};
+use wharf_model::storage::HostFacts;
+
+use crate::aot::About;
+use crate::imports::Hook as Contract;
+use crate::kind::Hook;
+use crate::loaded::{Introduce, Loaded};
+use crate::registry::Slot;
+use crate::wasm::Bound;
+use crate::{Fault, PluginError, authorize, convert};
+
+/// A hook with what it subscribes to.
+pub(crate) struct HookPlugin {
+    plugin: Loaded<Contract>,
+    subscriptions: Vec<(Moment, Phase)>,
+}
+
+/// A hook that is loaded when it is first asked.
+pub(crate) struct LazyHook(pub(crate) Arc<Slot>);
+
+impl Introduce for Contract {
+    const BOUND: Bound = Bound::Time;
+
+    fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError> {
+        let (raw, _) = plugin
+            .ask("describe", (), |instance, store, ()| instance.wharf_plugin_hook().call_describe(store))?;
+        Ok(About::Hook(raw.into_iter().take(100).map(convert::subscription).collect()))
+    }
+
+    fn validate_settings(plugin: &Loaded<Self>, _: &dyn Fn() -> HostFacts) -> Result<(), PluginError> {
+        let settings = convert::settings(&plugin.subject.settings);
+        plugin.agree("validate-settings", (settings,), |instance, store, (settings,)| {
+            instance.wharf_plugin_hook().call_validate_settings(store, settings)
+        })
+    }
+}
+
+impl HookPlugin {
+    pub(crate) fn new(plugin: Loaded<Contract>, subscriptions: Vec<(Moment, Phase)>) -> Self {
+        Self { plugin, subscriptions }
+    }
+
+    /// What it subscribes to.
+    pub(crate) fn subscriptions(&self) -> &[(Moment, Phase)] {
+        &self.subscriptions
+    }
+
+    /// Ready to be asked in this phase.
+    fn ready(&self, function: &'static str, phase: Phase) -> Result<&Loaded<Contract>, PluginError> {
+        let subject = &self.plugin.subject;
+        authorize::phase(&subject.name, &subject.grants, phase)
+            .map_err(|denied| self.plugin.error(Some(function), Fault::Denied(denied)))?;
+        self.plugin.validate(&HostFacts::default)?;
+        Ok(&self.plugin)
+    }
+}
+
+impl Hook for LazyHook {
+    fn name(&self) -> &str {
+        &self.0.config.name
+    }
+
+    fn digest(&self) -> Result<Digest, PluginError> {
+        Ok(self.0.hook()?.plugin.digest)
+    }
+
+    fn required(&self) -> bool {
+        self.0.config.required
+    }
+
+    fn subscriptions(&self) -> Result<Vec<(Moment, Phase)>, PluginError> {
+        if self.0.config.phases.is_empty() {
+            return Ok(self.0.hook()?.subscriptions.clone());
+        }
+        Ok(self.0.config.phases.clone())
+    }
+
+    fn adjust(&self, event: &Event) -> Result<Vec<Adjustment>, PluginError> {
+        let plugin = self.0.hook()?.ready("adjust", Phase::Adjust)?;
+        let (Adjusted(adjustments), reported) =
+            plugin.plan("adjust", (convert::event(event),), |instance, store, (event,)| {
+                instance.wharf_plugin_hook().call_adjust(store, event)
+            })?;
+        plugin.tell(&reported);
+        authorize::adjustments(&plugin.subject.name, &plugin.subject.grants, &adjustments)
+            .map_err(|denied| plugin.error(Some("adjust"), Fault::Denied(denied)))?;
+        Ok(adjustments)
+    }
+
+    fn judge(&self, event: &Event) -> Result<Verdict, PluginError> {
+        let plugin = self.0.hook()?.ready("judge", Phase::Judge)?;
+        let (Judged(verdict), reported) =
+            plugin.plan("judge", (convert::event(event),), |instance, store, (event,)| {
+                instance.wharf_plugin_hook().call_judge(store, event)
+            })?;
+        plugin.tell(&reported);
+        Ok(verdict)
+    }
+
+    fn observe(&self, event: &Event) -> Result<(), PluginError> {
+        let plugin = self.0.hook()?.ready("observe", Phase::Observe)?;
+        let input = (convert::event(event),);
+        let ((), heard) = plugin.ask("observe", input, |instance, store, (event,)| {
+            instance.wharf_plugin_hook().call_observe(store, event)
+        })?;
+        plugin.tell(&heard.diagnostics);
+        Ok(())
+    }
+}
+
+struct Adjusted(Vec<Adjustment>);
+
+impl TryFrom<Vec<crate::bindings::hooks::Adjustment>> for Adjusted {
+    type Error = convert::Nonsense;
+
+    fn try_from(raw: Vec<crate::bindings::hooks::Adjustment>) -> Result<Self, convert::Nonsense> {
+        convert::adjustments(raw).map(Self)
+    }
+}
+
+struct Judged(Verdict);
+
+impl TryFrom<crate::bindings::hooks::Verdict> for Judged {
+    type Error = convert::Nonsense;
+
+    fn try_from(raw: crate::bindings::hooks::Verdict) -> Result<Self, convert::Nonsense> {
+        Ok(Self(raw.into()))
+    }
+}

@@ -1,0 +1,174 @@
+//! What the host answers to a component, and which interfaces each of the four worlds has.
+
+use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
+use wasmtime::{Result, Store};
+
+use crate::bindings::{Context, View, build_context, build_plan, hook_types, host, network_plan, state};
+use crate::bindings::{hook, instruction, network, storage, storage_plan, types};
+use crate::config::World;
+use crate::convert;
+use crate::kind::Root;
+use crate::session::Session;
+use crate::wasm::Meter;
+
+/// What a store holds during one call.
+pub(crate) struct Caller {
+    pub(crate) session: Session,
+    pub(crate) meter: Meter,
+}
+
+/// One of the four worlds.
+pub(crate) trait Contract: 'static {
+    type Pre: Send + Sync;
+    type Instance;
+    /// In the words of the config.
+    const WORLD: World;
+    /// The interface a component exports.
+    const EXPORT: &'static str;
+    fn link(linker: &mut Linker<Caller>) -> Result<()>;
+    fn prepare(pre: InstancePre<Caller>) -> Result<Self::Pre>;
+    fn instantiate(pre: &Self::Pre, store: &mut Store<Caller>) -> Result<Self::Instance>;
+}
+
+macro_rules! contract {
+    ($name:ident, $module:ident, $instance:ident, $pre:ident, $export:literal) => {
+        /// The world of the same name.
+        pub(crate) struct $name;
+
+        impl Contract for $name {
+            type Pre = $module::$pre<Caller>;
+            type Instance = $module::$instance;
+            const WORLD: World = World::$name;
+            const EXPORT: &'static str = $export;
+
+            fn link(linker: &mut Linker<Caller>) -> Result<()> {
+                $module::$instance::add_to_linker::<_, HasSelf<_>>(linker, |caller| caller)
+            }
+
+            fn prepare(pre: InstancePre<Caller>) -> Result<Self::Pre> {
+                $module::$pre::new(pre)
+            }
+
+            fn instantiate(pre: &Self::Pre, store: &mut Store<Caller>) -> Result<Self::Instance> {
+                pre.instantiate(store)
+            }
+        }
+    };
+}
+
+contract!(Instruction, instruction, InstructionPlugin, InstructionPluginPre, "instruction");
+contract!(Storage, storage, StoragePlugin, StoragePluginPre, "storage-driver");
+contract!(Network, network, NetworkPlugin, NetworkPluginPre, "network-driver");
+contract!(Hook, hook, HookPlugin, HookPluginPre, "hook");
+
+impl types::Host for Caller {}
+impl build_plan::Host for Caller {}
+impl build_context::Host for Caller {}
+impl state::Host for Caller {}
+impl storage_plan::Host for Caller {}
+impl network_plan::Host for Caller {}
+impl hook_types::Host for Caller {}
+
+impl host::Host for Caller {
+    fn features(&mut self) -> Result<Vec<String>> {
+        Ok(crate::authorize::FEATURES.iter().map(|feature| (*feature).to_owned()).collect())
+    }
+
+    fn settings_of_plugin(&mut self) -> Result<types::Settings> {
+        Ok(convert::settings(self.session.settings()?))
+    }
+
+    fn log(&mut self, level: String, message: String) -> Result<()> {
+        Ok(self.session.log(&level, message)?)
+    }
+
+    fn report(&mut self, said: types::Diagnostic) -> Result<()> {
+        Ok(self.session.report(convert::diagnostic(said))?)
+    }
+}
+
+impl build_context::HostContext for Caller {
+    fn target_platform(&mut self, _: Resource<Context>) -> Result<types::Platform> {
+        Ok(self.session.context(0, |context| context.target_platform())?.into())
+    }
+
+    fn arg(&mut self, _: Resource<Context>, name: String) -> Result<Option<String>> {
+        Ok(self.session.context(name.len(), |context| context.arg(&name))?)
+    }
+
+    fn env(&mut self, _: Resource<Context>, name: String) -> Result<Option<String>> {
+        Ok(self.session.context(name.len(), |context| context.env(&name))?)
+    }
+
+    fn working_dir(&mut self, _: Resource<Context>) -> Result<String> {
+        Ok(self.session.context(0, |context| context.working_dir())?)
+    }
+
+    fn user(&mut self, _: Resource<Context>) -> Result<String> {
+        Ok(self.session.context(0, |context| context.user())?)
+    }
+
+    fn shell(&mut self, _: Resource<Context>) -> Result<Vec<String>> {
+        Ok(self.session.context(0, |context| context.shell())?)
+    }
+
+    fn stat(
+        &mut self,
+        _: Resource<Context>,
+        root: build_context::Root,
+        path: String,
+    ) -> Result<Result<Option<build_context::Entry>, types::Failure>> {
+        let answer = self.session.stat(&Root::from(root), &path)?;
+        Ok(answer.map(|entry| entry.map(Into::into)).map_err(Into::into))
+    }
+
+    fn read(
+        &mut self,
+        _: Resource<Context>,
+        root: build_context::Root,
+        path: String,
+        limit: u64,
+    ) -> Result<Result<Option<Vec<u8>>, types::Failure>> {
+        Ok(self.session.read(&Root::from(root), &path, limit)?.map_err(Into::into))
+    }
+
+    fn glob(
+        &mut self,
+        _: Resource<Context>,
+        root: build_context::Root,
+        patterns: Vec<String>,
+        limit: u32,
+    ) -> Result<Result<Vec<build_context::Entry>, types::Failure>> {
+        let answer = self.session.glob(&Root::from(root), &patterns, limit)?;
+        Ok(answer.map(|entries| entries.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    fn resolve_image(
+        &mut self,
+        _: Resource<Context>,
+        reference: String,
+        platform: Option<types::Platform>,
+    ) -> Result<Result<build_context::ResolvedImage, types::Failure>> {
+        let platform = convert::wanted_platform(platform);
+        let answer = self.session.resolve_image(&reference, platform.as_ref())?;
+        Ok(answer.map(Into::into).map_err(Into::into))
+    }
+
+    fn drop(&mut self, _: Resource<Context>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl state::HostView for Caller {
+    fn get(&mut self, _: Resource<View>, key: String) -> Result<Option<Vec<u8>>> {
+        Ok(self.session.state(key.len(), |view| view.get(&key))?)
+    }
+
+    fn keys(&mut self, _: Resource<View>, prefix: String, limit: u32) -> Result<Vec<String>> {
+        Ok(self.session.state(prefix.len(), |view| view.keys(&prefix, limit))?)
+    }
+
+    fn drop(&mut self, _: Resource<View>) -> Result<()> {
+        Ok(())
+    }
+}

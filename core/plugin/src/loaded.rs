@@ -1,0 +1,301 @@
+//! A plugin whose code is known: where it came from, how it is asked, what it may answer.
+//!
+//! Knowing what a plugin says of itself takes its digest and `describe.json`; its code is mapped
+//! by the first call that needs it.
+
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+use std::time::Instant;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasmtime::Store;
+use wharf_model::storage::HostFacts;
+use wharf_model::{Diagnostic, Digest};
+
+use crate::aot::{self, About, Entry};
+use crate::bindings::types;
+use crate::config::{PluginConfig, PluginSource, Trust};
+use crate::convert::{self, Nonsense};
+use crate::dylib::Library;
+use crate::imports::{Caller, Contract};
+use crate::session::{Heard, Listener, Session, Subject};
+use crate::wasm::{Bound, Machine};
+use crate::{Embedded, Event, Fault, PluginError};
+
+/// Bytes of a plugin's file at most.
+const FILE: u64 = 256 << 20;
+
+/// What all plugins of a process share.
+pub(crate) struct Host {
+    pub(crate) cache: PathBuf,
+    pub(crate) embedded: &'static [Embedded],
+    pub(crate) listener: Listener,
+    machine: OnceLock<Ready>,
+}
+
+struct Ready {
+    machine: Machine,
+    key: String,
+}
+
+/// The questions of a world that every plugin answers before it is used.
+pub(crate) trait Introduce: Contract + Sized {
+    /// How its calls are bounded.
+    const BOUND: Bound;
+    fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError>;
+    fn validate_settings(plugin: &Loaded<Self>, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError>;
+}
+
+/// One plugin.
+pub(crate) struct Loaded<W: Contract> {
+    host: Arc<Host>,
+    pub(crate) subject: Arc<Subject>,
+    pub(crate) digest: Digest,
+    code: Code<W>,
+    validated: OnceLock<()>,
+}
+
+enum Code<W: Contract> {
+    Component { bytes: Cow<'static, [u8]>, entry: Entry, pre: OnceLock<W::Pre> },
+    Native(Library),
+}
+
+impl Host {
+    pub(crate) fn new(cache: &Path, embedded: &'static [Embedded]) -> Self {
+        Self { cache: cache.into(), embedded, listener: Listener::default(), machine: OnceLock::new() }
+    }
+
+    fn ready(&self) -> Result<&Ready, Fault> {
+        if let Some(ready) = self.machine.get() {
+            return Ok(ready);
+        }
+        let machine = Machine::new()?;
+        let key = aot::engine_key(machine.engine());
+        Ok(self.machine.get_or_init(|| Ready { machine, key }))
+    }
+
+    /// The plugin's file, hashed, and held against what the config pins.
+    fn fetch(&self, plugin: &PluginConfig) -> Result<(Cow<'static, [u8]>, Digest), Fault> {
+        let (bytes, digest) = match &plugin.source {
+            PluginSource::File(path) => {
+                let bytes = read(path)?;
+                let digest = Digest::of(&bytes);
+                (Cow::Owned(bytes), digest)
+            }
+            PluginSource::Embedded(name) => {
+                let found = self.embedded.iter().find(|embedded| embedded.name == name);
+                let found = found.ok_or_else(|| Fault::NotEmbedded { name: name.clone() })?;
+                let digest = found.digest.and_then(|digest| digest.parse().ok());
+                (Cow::Borrowed(found.bytes), digest.unwrap_or_else(|| Digest::of(found.bytes)))
+            }
+        };
+        match plugin.digest {
+            Some(expected) if expected != digest => Err(Fault::Digest { expected, actual: digest }),
+            Some(_) | None => Ok((bytes, digest)),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+    let cannot = |source| Fault::Source { path: path.into(), source };
+    let file = std::fs::File::open(path).map_err(cannot)?;
+    let mut bytes = Vec::new();
+    std::io::Read::read_to_end(&mut std::io::Read::take(file, FILE + 1), &mut bytes).map_err(cannot)?;
+    if bytes.len() as u64 > FILE {
+        return Err(Fault::NotAComponent { reason: format!("it has more than {FILE} bytes") });
+    }
+    Ok(bytes)
+}
+
+impl<W: Introduce> Loaded<W> {
+    /// Finds the code and learns what the plugin says of itself.
+    pub(crate) fn open(
+        host: &Arc<Host>,
+        config: &PluginConfig,
+        subject: &Arc<Subject>,
+    ) -> Result<(Self, About), PluginError> {
+        let error = |fault| PluginError::new(&config.name, None, fault);
+        let (bytes, digest) = host.fetch(config).map_err(error)?;
+        let code = if bytes.starts_with(b"\x7fELF") {
+            if config.trust != Trust::NativeFull {
+                return Err(error(Fault::Untrusted { digest }));
+            }
+            Code::Native(Library::open::<W>(&config.name, &bytes).map_err(error)?)
+        } else {
+            let key = &host.ready().map_err(error)?.key;
+            let entry = Entry::open(&host.cache, digest, key).map_err(error)?;
+            Code::Component { bytes, entry, pre: OnceLock::new() }
+        };
+        let plugin = Self {
+            host: Arc::clone(host),
+            subject: Arc::clone(subject),
+            digest,
+            code,
+            validated: OnceLock::new(),
+        };
+        let about = plugin.introduce()?;
+        Ok((plugin, about))
+    }
+
+    /// Checks the settings, unless that was done before.
+    pub(crate) fn validate(&self, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError> {
+        if self.validated.get().is_some() {
+            return Ok(());
+        }
+        let entry = match &self.code {
+            Code::Component { entry, .. } => Some(entry),
+            Code::Native(_) => None,
+        };
+        if !entry.is_some_and(|entry| entry.knows_settings(&self.subject.settings)) {
+            W::validate_settings(self, facts)?;
+            let kept = entry.map_or(Ok(()), |entry| entry.remember_settings(&self.subject.settings));
+            kept.map_err(|fault| self.error(None, fault))?;
+        }
+        self.validated.get_or_init(|| ());
+        Ok(())
+    }
+
+    /// Asks for something without an answer's meaning.
+    pub(crate) fn ask<I: Serialize, R: DeserializeOwned>(
+        &self,
+        function: &'static str,
+        input: I,
+        call: impl FnOnce(&W::Instance, &mut Store<Caller>, &I) -> wasmtime::Result<R>,
+    ) -> Result<(R, Heard), PluginError> {
+        let session = Session::new(&self.subject);
+        let (session, result) = match &self.code {
+            Code::Component { .. } => {
+                let pre = self.pre().map_err(|fault| self.error(Some(function), fault))?;
+                let ready = self.host.ready().map_err(|fault| self.error(Some(function), fault))?;
+                let limits = self.subject.limits;
+                ready.machine.call::<W, R>(pre, session, limits, W::BOUND, |instance, store| {
+                    call(instance, store, &input)
+                })
+            }
+            Code::Native(library) => library.call(session, function, &input),
+        };
+        let heard = session.finish();
+        match result {
+            Ok(answer) => Ok((answer, heard)),
+            Err(fault) => Err(PluginError::logged(&self.subject.name, function, fault, heard.last_log)),
+        }
+    }
+
+    /// Asks for something the plugin may refuse, and checks the answer.
+    ///
+    /// Returns what the plugin reported on the way, too.
+    pub(crate) fn plan<I: Serialize, R: DeserializeOwned, P: TryFrom<R, Error = Nonsense>>(
+        &self,
+        function: &'static str,
+        input: I,
+        call: impl FnOnce(&W::Instance, &mut Store<Caller>, &I) -> wasmtime::Result<Result<R, types::Failure>>,
+    ) -> Result<(P, Vec<Diagnostic>), PluginError> {
+        let (answer, mut heard) = self.ask(function, input, call)?;
+        match answer {
+            Ok(raw) => {
+                let plan =
+                    P::try_from(raw).map_err(|nonsense| self.error(Some(function), nonsense.into()))?;
+                Ok((plan, heard.diagnostics))
+            }
+            Err(failure) => {
+                let mut failure = convert::failure(failure);
+                failure.diagnostics.append(&mut heard.diagnostics);
+                let fault = heard.denied.map_or(Fault::Failed(failure), Fault::Denied);
+                Err(PluginError::logged(&self.subject.name, function, fault, None))
+            }
+        }
+    }
+
+    /// Asks for something that is either fine or refused.
+    pub(crate) fn agree<I: Serialize>(
+        &self,
+        function: &'static str,
+        input: I,
+        call: impl FnOnce(&W::Instance, &mut Store<Caller>, &I) -> wasmtime::Result<Result<(), types::Failure>>,
+    ) -> Result<(), PluginError> {
+        let (Agreed, reported) = self.plan(function, input, call)?;
+        self.tell(&reported);
+        Ok(())
+    }
+
+    /// An error of this plugin.
+    pub(crate) fn error(&self, function: Option<&'static str>, fault: Fault) -> PluginError {
+        PluginError::new(&self.subject.name, function, fault)
+    }
+
+    /// Passes on what a plugin reported where its answer has no place for it.
+    pub(crate) fn tell(&self, diagnostics: &[Diagnostic]) {
+        for diagnostic in diagnostics {
+            self.subject.listener.tell(Event::Diagnostic { plugin: &self.subject.name, diagnostic });
+        }
+    }
+
+    /// What the plugin says of itself: from the cache, or by asking.
+    fn introduce(&self) -> Result<About, PluginError> {
+        if let Code::Component { entry, .. } = &self.code {
+            let known = entry.description().map_err(|fault| self.error(None, fault))?;
+            if let Some(description) = known {
+                return Ok(description.about);
+            }
+        }
+        let fresh = self.compile().map_err(|fault| self.error(None, fault))?;
+        let about = W::describe(self)?;
+        if let (Code::Component { entry, .. }, Some(code)) = (&self.code, fresh) {
+            entry.write(&code, &about).map_err(|fault| self.error(None, fault))?;
+        }
+        Ok(about)
+    }
+
+    /// The component, ready to be instantiated.
+    fn pre(&self) -> Result<&W::Pre, Fault> {
+        let Code::Component { entry, pre, .. } = &self.code else {
+            return Err(Fault::Sandbox { reason: "a native library has no component".into() });
+        };
+        if let Some(pre) = pre.get() {
+            return Ok(pre);
+        }
+        let description = entry.description()?;
+        let code = description.as_ref().map_or(Ok(None), |known| entry.code(known))?;
+        let ready = self.host.ready()?;
+        match code.map(|code| aot::map(ready.machine.engine(), &code)) {
+            Some(Ok(component)) => {
+                let linked = ready.machine.link::<W>(&component)?;
+                Ok(pre.get_or_init(|| linked))
+            }
+            Some(Err(_)) | None => {
+                let code = self.compile()?;
+                if let (Some(code), Some(description)) = (code, description) {
+                    entry.write(&code, &description.about)?;
+                }
+                pre.get().ok_or_else(|| Fault::Sandbox { reason: "the component was not linked".into() })
+            }
+        }
+    }
+
+    /// Compiles and links a component; the code is returned so that it can be kept.
+    fn compile(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let Code::Component { bytes, pre, .. } = &self.code else { return Ok(None) };
+        let ready = self.host.ready()?;
+        let plugin = &*self.subject.name;
+        self.subject.listener.tell(Event::Compiling { plugin, bytes: bytes.len() });
+        let start = Instant::now();
+        let code = aot::compile(ready.machine.engine(), bytes)?;
+        self.subject.listener.tell(Event::Compiled { plugin, took: start.elapsed() });
+        let component = aot::map(ready.machine.engine(), &code)?;
+        let linked = ready.machine.link::<W>(&component)?;
+        pre.get_or_init(|| linked);
+        Ok(Some(code))
+    }
+}
+
+struct Agreed;
+
+impl TryFrom<()> for Agreed {
+    type Error = Nonsense;
+
+    fn try_from((): ()) -> Result<Self, Nonsense> {
+        Ok(Self)
+    }
+}

@@ -1,0 +1,284 @@
+//! Which plugin answers to which name; each is loaded when it is first needed.
+//!
+//! A driver is found by its name in the config, else by the name it gives itself. A keyword has
+//! one owner: two plugins that claim the same one are an error that names both.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use wharf_model::Keyword;
+use wharf_model::grant::Grants;
+use wharf_model::hook::{Moment, Phase};
+use wharf_model::statement::KeywordSpec;
+use wharf_model::storage::HostFacts;
+
+use crate::aot::About;
+use crate::config::{Config, ConfigError, PluginConfig, World};
+use crate::hook::{HookPlugin, LazyHook};
+use crate::imports::{self, Contract};
+use crate::instruction::InstructionPlugin;
+use crate::kind::{Hook, Instruction, Network, Storage};
+use crate::loaded::{Host, Introduce, Loaded};
+use crate::network::NetworkPlugin;
+use crate::session::Subject;
+use crate::storage::StoragePlugin;
+use crate::{Event, Fault, PluginError, authorize};
+
+/// A component that is part of the program.
+#[derive(Debug, Clone, Copy)]
+pub struct Embedded {
+    /// `embedded:<name>`.
+    pub name: &'static str,
+    /// The component.
+    pub bytes: &'static [u8],
+    /// Its digest, where the build computed it.
+    pub digest: Option<&'static str>,
+}
+
+/// All plugins of the configuration.
+pub struct Plugins {
+    config: Config,
+    host: Arc<Host>,
+    slots: Vec<Arc<Slot>>,
+    owners: OnceLock<Result<BTreeMap<Keyword, usize>, PluginError>>,
+}
+
+/// A plugin's place: empty until it is needed.
+pub(crate) struct Slot {
+    pub(crate) config: PluginConfig,
+    host: Arc<Host>,
+    subject: Arc<Subject>,
+    instruction: OnceLock<Result<Arc<InstructionPlugin>, PluginError>>,
+    storage: OnceLock<Result<Arc<StoragePlugin>, PluginError>>,
+    network: OnceLock<Result<Arc<NetworkPlugin>, PluginError>>,
+    hook: OnceLock<Result<HookPlugin, PluginError>>,
+}
+
+impl Plugins {
+    /// Takes a configuration; opens no file and starts no plugin.
+    ///
+    /// # Errors
+    /// When the configuration names an embedded component that there is not.
+    pub fn load(config: Config, cache: &Path, embedded: &'static [Embedded]) -> Result<Self, ConfigError> {
+        let host = Arc::new(Host::new(cache, embedded));
+        let slots = config.plugins.iter().map(|plugin| Arc::new(Slot::new(plugin, &host))).collect();
+        Ok(Self { config, host, slots, owners: OnceLock::new() })
+    }
+
+    /// Calls `listen` with what happens: compiling, logs, diagnostics.
+    #[must_use]
+    pub fn on_event(self, listen: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
+        self.host.listener.set(Box::new(listen));
+        self
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What a plugin may do.
+    pub fn grants(&self, plugin: &str) -> Option<&Grants> {
+        self.config.plugin(plugin).map(|plugin| &plugin.grants)
+    }
+
+    /// All keywords as they are called here, sorted, with their plugins.
+    ///
+    /// # Errors
+    /// When an instruction plugin can not be loaded, or two claim the same keyword.
+    pub fn keywords(&self) -> Result<Vec<(KeywordSpec, String)>, PluginError> {
+        let mut keywords = Vec::new();
+        for (keyword, index) in self.owners()? {
+            let Some(slot) = self.slots.get(*index) else { continue };
+            let plugin = slot.instruction()?;
+            if let Some(spec) = plugin.describe().iter().find(|spec| spec.keyword == *keyword) {
+                keywords.push((spec.clone(), slot.config.name.clone()));
+            }
+        }
+        Ok(keywords)
+    }
+
+    /// The plugin of a keyword; `None` when nobody claims it.
+    pub fn instruction(&self, keyword: &Keyword) -> Option<Result<Arc<dyn Instruction>, PluginError>> {
+        let owners = match self.owners() {
+            Ok(owners) => owners,
+            Err(error) => return Some(Err(error)),
+        };
+        let slot = owners.get(keyword).and_then(|index| self.slots.get(*index))?;
+        Some(slot.instruction().and_then(|plugin| {
+            plugin.validate()?;
+            let plugin: Arc<dyn Instruction> = plugin;
+            Ok(plugin)
+        }))
+    }
+
+    /// A storage driver; `facts` are asked for on the first use with these settings.
+    pub fn storage(
+        &self,
+        name: &str,
+        facts: &dyn Fn() -> HostFacts,
+    ) -> Option<Result<Arc<dyn Storage>, PluginError>> {
+        let by_info = |slot: &Slot| slot.storage().is_ok_and(|plugin| plugin.info().name == name);
+        let slot = self.find(World::Storage, name, by_info)?;
+        Some(slot.storage().and_then(|plugin| {
+            plugin.validate(facts)?;
+            let plugin: Arc<dyn Storage> = plugin;
+            Ok(plugin)
+        }))
+    }
+
+    /// A network driver; `facts` are asked for on the first use with these settings.
+    pub fn network(
+        &self,
+        name: &str,
+        facts: &dyn Fn() -> HostFacts,
+    ) -> Option<Result<Arc<dyn Network>, PluginError>> {
+        let by_info = |slot: &Slot| slot.network().is_ok_and(|plugin| plugin.info().name == name);
+        let slot = self.find(World::Network, name, by_info)?;
+        Some(slot.network().and_then(|plugin| {
+            plugin.validate(facts)?;
+            let plugin: Arc<dyn Network> = plugin;
+            Ok(plugin)
+        }))
+    }
+
+    /// The hooks to ask, in order. One that can not be loaded is among them and fails when asked.
+    pub fn hooks(&self, moment: Moment, phase: Phase) -> Vec<Arc<dyn Hook>> {
+        let hooks = self.slots.iter().filter(|slot| slot.config.world == World::Hook);
+        let asked = hooks.filter(|slot| slot.is_asked(moment, phase));
+        asked.map(|slot| Arc::new(LazyHook(Arc::clone(slot))) as Arc<dyn Hook>).collect()
+    }
+
+    fn find(&self, world: World, name: &str, by_info: impl Fn(&Slot) -> bool) -> Option<&Arc<Slot>> {
+        let mut slots = self.slots.iter().filter(|slot| slot.config.world == world);
+        let named = slots.clone().find(|slot| slot.config.name == name);
+        named.or_else(|| slots.find(|slot| by_info(slot)))
+    }
+
+    fn owners(&self) -> Result<&BTreeMap<Keyword, usize>, PluginError> {
+        self.owners.get_or_init(|| self.find_owners()).as_ref().map_err(Clone::clone)
+    }
+
+    fn find_owners(&self) -> Result<BTreeMap<Keyword, usize>, PluginError> {
+        let mut owners: BTreeMap<Keyword, usize> = BTreeMap::new();
+        for (index, slot) in self.slots.iter().enumerate() {
+            if slot.config.world != World::Instruction {
+                continue;
+            }
+            for spec in slot.instruction()?.describe() {
+                let Some(before) = owners.insert(spec.keyword.clone(), index) else { continue };
+                let other = self.slots.get(before).map(|slot| slot.config.name.clone()).unwrap_or_default();
+                let clash = Fault::Clash { keyword: spec.keyword.clone(), other };
+                return Err(PluginError::new(&slot.config.name, None, clash));
+            }
+        }
+        Ok(owners)
+    }
+}
+
+impl std::fmt::Debug for Plugins {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Plugins").field("config", &self.config).finish_non_exhaustive()
+    }
+}
+
+impl Slot {
+    fn new(config: &PluginConfig, host: &Arc<Host>) -> Self {
+        Self {
+            config: config.clone(),
+            host: Arc::clone(host),
+            subject: Arc::new(Subject::new(config, host.listener.clone())),
+            instruction: OnceLock::new(),
+            storage: OnceLock::new(),
+            network: OnceLock::new(),
+            hook: OnceLock::new(),
+        }
+    }
+
+    fn instruction(&self) -> Result<Arc<InstructionPlugin>, PluginError> {
+        let load = || {
+            let (plugin, about) = self.open::<imports::Instruction>()?;
+            match about {
+                About::Instruction(specs) => {
+                    Ok(Arc::new(InstructionPlugin::new(plugin, specs, &self.config.keywords)))
+                }
+                About::Storage(_) | About::Network(_) | About::Hook(_) => Err(self.another_world(&about)),
+            }
+        };
+        self.instruction.get_or_init(load).clone()
+    }
+
+    fn storage(&self) -> Result<Arc<StoragePlugin>, PluginError> {
+        let load = || {
+            let (plugin, about) = self.open::<imports::Storage>()?;
+            match about {
+                About::Storage(info) => Ok(Arc::new(StoragePlugin::new(plugin, info))),
+                About::Instruction(_) | About::Network(_) | About::Hook(_) => Err(self.another_world(&about)),
+            }
+        };
+        self.storage.get_or_init(load).clone()
+    }
+
+    fn network(&self) -> Result<Arc<NetworkPlugin>, PluginError> {
+        let load = || {
+            let (plugin, about) = self.open::<imports::Network>()?;
+            match about {
+                About::Network(info) => Ok(Arc::new(NetworkPlugin::new(plugin, info))),
+                About::Instruction(_) | About::Storage(_) | About::Hook(_) => Err(self.another_world(&about)),
+            }
+        };
+        self.network.get_or_init(load).clone()
+    }
+
+    /// The hook, loaded now if it was not.
+    pub(crate) fn hook(&self) -> Result<&HookPlugin, PluginError> {
+        let load = || {
+            let (plugin, about) = self.open::<imports::Hook>()?;
+            match about {
+                About::Hook(subscriptions) => Ok(HookPlugin::new(plugin, subscriptions)),
+                About::Instruction(_) | About::Storage(_) | About::Network(_) => {
+                    Err(self.another_world(&about))
+                }
+            }
+        };
+        self.hook.get_or_init(load).as_ref().map_err(Clone::clone)
+    }
+
+    /// Asked when the config says so; else when it subscribes and may. A required one that may
+    /// not, or can not be loaded, is asked too, so that it fails aloud.
+    fn is_asked(&self, moment: Moment, phase: Phase) -> bool {
+        if !self.config.phases.is_empty() {
+            return self.config.phases.contains(&(moment, phase));
+        }
+        match self.hook() {
+            Ok(plugin) => {
+                let may = authorize::phase(&self.config.name, &self.config.grants, phase).is_ok();
+                plugin.subscriptions().contains(&(moment, phase)) && (may || self.config.required)
+            }
+            Err(_) => true,
+        }
+    }
+
+    fn open<W: Introduce>(&self) -> Result<(Loaded<W>, About), PluginError> {
+        Loaded::open(&self.host, &self.config, &self.subject)
+    }
+
+    fn another_world(&self, about: &About) -> PluginError {
+        let exports = vec![format!("wharf:plugin/{}", about.interface())];
+        let fault = Fault::World { expected: self.config.world, exports };
+        PluginError::new(&self.config.name, None, fault)
+    }
+}
+
+impl About {
+    /// The interface that a plugin with this description exports.
+    fn interface(&self) -> &'static str {
+        match self {
+            Self::Instruction(_) => imports::Instruction::EXPORT,
+            Self::Storage(_) => imports::Storage::EXPORT,
+            Self::Network(_) => imports::Network::EXPORT,
+            Self::Hook(_) => imports::Hook::EXPORT,
+        }
+    }
+}

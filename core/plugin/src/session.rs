@@ -1,0 +1,366 @@
+//! One call of a plugin: what it may ask meanwhile, and what is heard from it.
+//!
+//! The context or state that a call is about is in a scoped thread-local: a plugin can reach it
+//! only while the call lasts and only on its thread, which also holds for a native library that
+//! kept a pointer or started a thread. Components and libraries share this file, so both ask
+//! under the same grants.
+
+use std::sync::{Arc, OnceLock};
+
+use scoped_tls_hkt::scoped_thread_local;
+use wharf_model::grant::Grants;
+use wharf_model::{Diagnostic, Failure, FailureKind, Platform, Settings, Severity};
+
+use crate::Event;
+use crate::authorize::{self, Denied};
+use crate::config::{Limits, PluginConfig};
+use crate::kind::{BuildContext, Entry, ResolvedImage, Root, StateView};
+
+scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
+scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
+
+/// Bytes of one file, or of one answer, at most.
+pub(crate) const BYTES: usize = 16 << 20;
+/// Bytes of all files of one call at most.
+const ALL_BYTES: usize = 256 << 20;
+/// Questions of one call at most.
+const QUESTIONS: u32 = 100_000;
+/// Entries of one listing at most.
+const ENTRIES: u32 = 100_000;
+/// Bytes of log of one call at most; what comes later is dropped.
+const LOG: usize = 256 << 10;
+
+type Listen = Box<dyn Fn(Event<'_>) + Send + Sync>;
+
+/// Told what happens, for a front end.
+#[derive(Clone, Default)]
+pub(crate) struct Listener(Arc<OnceLock<Listen>>);
+
+impl Listener {
+    /// The first one stays.
+    pub(crate) fn set(&self, listen: Listen) {
+        let _first_stays = self.0.set(listen);
+    }
+
+    pub(crate) fn tell(&self, event: Event<'_>) {
+        if let Some(listen) = self.0.get() {
+            listen(event);
+        }
+    }
+}
+
+/// What a call needs to know of its plugin.
+pub(crate) struct Subject {
+    pub(crate) name: String,
+    pub(crate) settings: Settings,
+    pub(crate) grants: Grants,
+    pub(crate) limits: Limits,
+    reads: Vec<glob::Pattern>,
+    pub(crate) listener: Listener,
+}
+
+/// One call.
+pub(crate) struct Session {
+    subject: Arc<Subject>,
+    questions: u32,
+    moved: usize,
+    logged: usize,
+    last_log: Option<String>,
+    diagnostics: Vec<Diagnostic>,
+    denied: Option<Denied>,
+}
+
+/// What is known of a call when it is over.
+pub(crate) struct Heard {
+    pub(crate) last_log: Option<String>,
+    pub(crate) diagnostics: Vec<Diagnostic>,
+    pub(crate) denied: Option<Denied>,
+}
+
+/// A question that ends the call.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error("asked for what there is not in this call")]
+    Absent,
+    #[error("asked more than {QUESTIONS} questions")]
+    Questions,
+    #[error("read more than {ALL_BYTES} bytes")]
+    Bytes,
+}
+
+type Asked<T> = Result<T, Refused>;
+
+/// Makes `context` what instructions ask about while `call` lasts.
+pub(crate) fn with_context<R>(context: &mut dyn BuildContext, call: impl FnOnce() -> R) -> R {
+    CONTEXT.set(context, call)
+}
+
+/// Makes `state` what drivers ask about while `call` lasts.
+pub(crate) fn with_view<R>(state: &dyn StateView, call: impl FnOnce() -> R) -> R {
+    VIEW.set(state, call)
+}
+
+impl Subject {
+    pub(crate) fn new(plugin: &PluginConfig, listener: Listener) -> Self {
+        let patterns = plugin.grants.read.iter().filter_map(|read| read.strip_prefix("context:"));
+        Self {
+            name: plugin.name.clone(),
+            settings: plugin.settings.clone(),
+            grants: plugin.grants.clone(),
+            limits: plugin.limits,
+            reads: patterns.filter_map(|pattern| glob::Pattern::new(pattern).ok()).collect(),
+            listener,
+        }
+    }
+
+    fn may_read(&self, path: &str) -> bool {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        self.grants.read.contains("context")
+            || self.reads.iter().any(|pattern| {
+                let directory = pattern.as_str().strip_suffix("/**");
+                pattern.matches_with(path, options) || directory == Some(path)
+            })
+    }
+}
+
+impl Session {
+    pub(crate) fn new(subject: &Arc<Subject>) -> Self {
+        Self {
+            subject: Arc::clone(subject),
+            questions: 0,
+            moved: 0,
+            logged: 0,
+            last_log: None,
+            diagnostics: Vec::new(),
+            denied: None,
+        }
+    }
+
+    pub(crate) fn finish(self) -> Heard {
+        Heard { last_log: self.last_log, diagnostics: self.diagnostics, denied: self.denied }
+    }
+
+    pub(crate) fn settings(&mut self) -> Asked<&Settings> {
+        self.count(0)?;
+        Ok(&self.subject.settings)
+    }
+
+    pub(crate) fn log(&mut self, level: &str, message: String) -> Asked<()> {
+        self.count(message.len())?;
+        self.logged = self.logged.saturating_add(message.len());
+        if self.logged <= LOG {
+            let message = crate::convert::shown(message);
+            self.subject.listener.tell(Event::Log { plugin: &self.subject.name, level, message: &message });
+            self.last_log = Some(message);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn report(&mut self, diagnostic: Diagnostic) -> Asked<()> {
+        self.count(diagnostic.message.len())?;
+        if self.diagnostics.len() < 1000 {
+            self.diagnostics.push(diagnostic);
+        }
+        Ok(())
+    }
+
+    /// A question about the build; `size` is how many bytes it takes.
+    pub(crate) fn context<R>(
+        &mut self,
+        size: usize,
+        ask: impl FnOnce(&mut dyn BuildContext) -> R,
+    ) -> Asked<R> {
+        self.count(size)?;
+        if CONTEXT.is_set() { Ok(CONTEXT.with(ask)) } else { Err(Refused::Absent) }
+    }
+
+    pub(crate) fn stat(&mut self, root: &Root, path: &str) -> Asked<Result<Option<Entry>, Failure>> {
+        match self.path(path) {
+            Ok(clean) => self.context(path.len(), |context| context.stat(root, &clean)),
+            Err(failure) => {
+                self.count(path.len())?;
+                Ok(Err(failure))
+            }
+        }
+    }
+
+    pub(crate) fn read(
+        &mut self,
+        root: &Root,
+        path: &str,
+        limit: u64,
+    ) -> Asked<Result<Option<Vec<u8>>, Failure>> {
+        let size = path.len();
+        let path = match self.path(path) {
+            Ok(path) => path,
+            Err(failure) => {
+                self.count(size)?;
+                return Ok(Err(failure));
+            }
+        };
+        let answer = self.context(size, |context| context.read(root, &path, limit.min(BYTES as u64)))?;
+        if let Ok(Some(bytes)) = &answer {
+            self.count(bytes.len())?;
+        }
+        Ok(answer)
+    }
+
+    /// Entries outside of the grants are not shown.
+    pub(crate) fn glob(
+        &mut self,
+        root: &Root,
+        patterns: &[String],
+        limit: u32,
+    ) -> Asked<Result<Vec<Entry>, Failure>> {
+        self.count(patterns.iter().map(String::len).sum())?;
+        let patterns: Result<Vec<String>, Failure> = patterns.iter().map(|path| clean(path)).collect();
+        let patterns = match patterns {
+            Ok(patterns) => patterns,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let answer = self.context(0, |context| context.glob(root, &patterns, limit.min(ENTRIES)))?;
+        Ok(answer.map(|mut entries| {
+            entries.retain(|entry| self.subject.may_read(&entry.path));
+            entries
+        }))
+    }
+
+    pub(crate) fn resolve_image(
+        &mut self,
+        reference: &str,
+        platform: Option<&Platform>,
+    ) -> Asked<Result<ResolvedImage, Failure>> {
+        if !self.subject.grants.read.contains("image") {
+            self.count(reference.len())?;
+            return Ok(Err(self.deny("image")));
+        }
+        self.context(reference.len(), |context| context.resolve_image(reference, platform))
+    }
+
+    /// A question about a driver's state; `size` is how many bytes it takes.
+    pub(crate) fn state<R>(&mut self, size: usize, ask: impl FnOnce(&dyn StateView) -> R) -> Asked<R> {
+        self.count(size)?;
+        if VIEW.is_set() { Ok(VIEW.with(ask)) } else { Err(Refused::Absent) }
+    }
+
+    /// Fuel does not pay for what happens on our side, so it is counted here.
+    fn count(&mut self, bytes: usize) -> Asked<()> {
+        self.questions += 1;
+        self.moved = self.moved.saturating_add(bytes);
+        if self.questions > QUESTIONS {
+            return Err(Refused::Questions);
+        }
+        if self.moved > ALL_BYTES { Err(Refused::Bytes) } else { Ok(()) }
+    }
+
+    /// A clean path the plugin may look at.
+    fn path(&mut self, path: &str) -> Result<String, Failure> {
+        let path = clean(path)?;
+        if self.subject.may_read(&path) { Ok(path) } else { Err(self.deny(&format!("context:{path}"))) }
+    }
+
+    fn deny(&mut self, wanted: &str) -> Failure {
+        let denied = authorize::unreadable(&self.subject.name, &self.subject.grants, wanted);
+        let mut diagnostic = Diagnostic::new(Severity::Error, "wharf/denied", denied.to_string());
+        diagnostic.help = Some(format!("to allow it, write:\n{}", denied.toml));
+        self.denied.get_or_insert(denied);
+        Failure { kind: FailureKind::Denied, diagnostics: vec![diagnostic] }
+    }
+}
+
+/// Relative to the root, without `.` and `..`; what would leave the root stays at it, as for
+/// `COPY ../x` in a Dockerfile.
+fn clean(path: &str) -> Result<String, Failure> {
+    if path.contains('\0') || path.len() > 4096 {
+        let message = "a path is longer than 4096 bytes or contains a NUL byte";
+        let diagnostic = Diagnostic::new(Severity::Error, "wharf/path", message);
+        return Err(Failure { kind: FailureKind::InvalidInput, diagnostics: vec![diagnostic] });
+    }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            name => parts.push(name),
+        }
+    }
+    Ok(parts.join("/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Fixed;
+
+    fn session(reads: &[&str]) -> Session {
+        let mut plugin = crate::testing::plugin("p", "instruction");
+        plugin.grants.read = reads.iter().map(|read| (*read).to_owned()).collect();
+        Session::new(&Arc::new(Subject::new(&plugin, Listener::default())))
+    }
+
+    #[test]
+    fn paths_stay_below_the_root() {
+        for (path, kept) in
+            [("", ""), ("/", ""), ("a/./b", "a/b"), ("../../etc/passwd", "etc/passwd"), ("/a/../../b//", "b")]
+        {
+            assert_eq!(clean(path).unwrap(), kept, "for {path:?}");
+        }
+        assert!(clean("a\0b").is_err());
+    }
+
+    #[test]
+    fn reading_takes_a_grant() {
+        let mut fixed = Fixed::default();
+        fixed.files.insert("debian/control".into(), b"x".to_vec());
+        fixed.files.insert("secret".into(), b"y".to_vec());
+        for (reads, path, allowed) in [
+            (&["context"][..], "secret", true),
+            (&["context:debian/**"], "debian/control", true),
+            (&["context:debian/**"], "debian", true),
+            (&["context:debian/**"], "secret", false),
+            (&["context:debian/**"], "debian/../secret", false),
+            (&["context:*"], "debian/control", false),
+            (&["image"], "secret", false),
+            (&[], "secret", false),
+        ] {
+            let mut session = session(reads);
+            let answer = with_context(&mut fixed, || session.stat(&Root::Local, path)).unwrap();
+            assert_eq!(answer.is_ok(), allowed, "{path} with {reads:?}");
+            assert_eq!(session.finish().denied.is_none(), allowed);
+        }
+    }
+
+    #[test]
+    fn a_listing_shows_what_is_granted() {
+        let mut fixed = Fixed::default();
+        fixed.files.insert("a".into(), vec![]);
+        fixed.files.insert("b".into(), vec![]);
+        let mut session = session(&["context:a"]);
+        let entries =
+            with_context(&mut fixed, || session.glob(&Root::Local, &["*".into()], 10)).unwrap().unwrap();
+        assert_eq!(entries.len(), 1);
+    }
+
+    #[test]
+    fn nothing_can_be_asked_outside_of_a_call() {
+        let mut session = session(&["context"]);
+        assert!(matches!(session.stat(&Root::Local, "a"), Err(Refused::Absent)));
+        assert!(matches!(session.state(0, |view| view.get("a")), Err(Refused::Absent)));
+    }
+
+    #[test]
+    fn questions_are_counted() {
+        let mut fixed = Fixed::default();
+        let mut session = session(&[]);
+        let last = with_context(&mut fixed, || {
+            (0..=QUESTIONS).map(|_| session.context(0, |context| context.arg("A"))).last()
+        });
+        assert!(matches!(last, Some(Err(Refused::Questions))));
+    }
+}

@@ -1,0 +1,246 @@
+//! Components: the sandbox.
+//!
+//! One engine per process and a fresh store per call, so no hidden state can spoil a cache.
+//! Planners run on fuel, which runs out at the same instruction every time; hooks run against a
+//! clock: a thread, started by the first call of a hook, moves the engine's epoch on every
+//! [`TICK`]. Memory is bounded over all memories of a component together. What a component
+//! hands over in one call is bounded by wasmtime's hostcall fuel, so that a list of a million
+//! references to one long string does not become a million strings here.
+//!
+//! A linker offers the imports of one world and nothing else: no clock, no randomness, no files,
+//! no sockets. Determinism is a fact of the linker; NaNs are canonical.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use wasmtime::component::{Component, Linker};
+use wasmtime::{Engine, ResourceLimiter, Store, Trap, WasmBacktrace};
+
+use crate::Fault;
+use crate::config::Limits;
+use crate::imports::{Caller, Contract};
+use crate::session::{BYTES, Session};
+
+/// How often the epoch moves on.
+const TICK: Duration = Duration::from_millis(5);
+/// Elements of all tables of a component at most.
+const ELEMENTS: usize = 1 << 20;
+/// Far enough away that it never comes.
+const NEVER: u64 = u64::MAX / 4;
+/// The contract's version; a component of another patch level of it fits.
+pub(crate) const VERSION: &str = "0.1.0";
+
+/// What runs out first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// Instructions: the same answer every time.
+    Fuel,
+    /// Time: for what may not hold up a container.
+    Time,
+}
+
+/// The engine, and the thread that moves its epoch on.
+pub(crate) struct Machine {
+    engine: Engine,
+    ticker: OnceLock<()>,
+}
+
+impl Machine {
+    pub(crate) fn new() -> Result<Self, Fault> {
+        let mut config = wasmtime::Config::new();
+        config.consume_fuel(true);
+        config.epoch_interruption(true);
+        config.cranelift_nan_canonicalization(true);
+        config.max_wasm_stack(1 << 20);
+        config.memory_init_cow(true);
+        let engine = Engine::new(&config).map_err(|error| sandbox(&error))?;
+        Ok(Self { engine, ticker: OnceLock::new() })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// Ties a component to the imports of its world.
+    pub(crate) fn link<W: Contract>(&self, component: &Component) -> Result<W::Pre, Fault> {
+        self.check_exports::<W>(component)?;
+        let mut linker = Linker::new(&self.engine);
+        W::link(&mut linker).map_err(|error| sandbox(&error))?;
+        let pre =
+            linker.instantiate_pre(component).map_err(|error| self.missing_imports(component, &error))?;
+        W::prepare(pre).map_err(|error| Fault::Answer { what: format!("{error:#}") })
+    }
+
+    /// Calls one function of a fresh instance.
+    pub(crate) fn call<W: Contract, R>(
+        &self,
+        pre: &W::Pre,
+        session: Session,
+        limits: Limits,
+        bound: Bound,
+        function: impl FnOnce(&W::Instance, &mut Store<Caller>) -> wasmtime::Result<R>,
+    ) -> (Session, Result<R, Fault>) {
+        let caller = Caller { session, meter: Meter::new(limits.memory) };
+        let mut store = Store::new(&self.engine, caller);
+        store.limiter(|caller| &mut caller.meter);
+        store.set_hostcall_fuel(BYTES);
+        let result = self
+            .bound(&mut store, limits, bound)
+            .and_then(|()| W::instantiate(pre, &mut store))
+            .and_then(|instance| function(&instance, &mut store));
+        let caller = store.into_data();
+        let result = result.map_err(|error| fault(&error, &caller.meter, limits));
+        (caller.session, result)
+    }
+
+    fn bound(&self, store: &mut Store<Caller>, limits: Limits, bound: Bound) -> wasmtime::Result<()> {
+        match bound {
+            Bound::Fuel => {
+                store.set_fuel(limits.fuel)?;
+                store.set_epoch_deadline(NEVER);
+            }
+            Bound::Time => {
+                self.start_ticker();
+                store.set_fuel(u64::MAX)?;
+                let ticks = limits.time.as_millis().div_ceil(TICK.as_millis());
+                store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(NEVER).min(NEVER) + 1);
+            }
+        }
+        Ok(())
+    }
+
+    fn start_ticker(&self) {
+        self.ticker.get_or_init(|| {
+            let engine = self.engine.weak();
+            std::thread::spawn(move || {
+                while let Some(engine) = engine.upgrade() {
+                    engine.increment_epoch();
+                    drop(engine);
+                    std::thread::sleep(TICK);
+                }
+            });
+        });
+    }
+
+    fn check_exports<W: Contract>(&self, component: &Component) -> Result<(), Fault> {
+        let names = exports(&self.engine, component);
+        let mut other = None;
+        for name in &names {
+            let Some(rest) = name.strip_prefix("wharf:plugin/") else { continue };
+            let (interface, version) = rest.split_once('@').unwrap_or((rest, "none"));
+            if interface == W::EXPORT {
+                if fits(version) {
+                    return Ok(());
+                }
+                other = Some(version.to_owned());
+            }
+        }
+        match other {
+            Some(found) => Err(Fault::Version { found, ours: VERSION.into() }),
+            None => Err(Fault::World { expected: W::WORLD, exports: names }),
+        }
+    }
+
+    fn missing_imports(&self, component: &Component, error: &wasmtime::Error) -> Fault {
+        let kind = component.component_type();
+        let foreign = |name: &&str| !name.starts_with("wharf:plugin/");
+        let names = kind.imports(&self.engine).map(|(name, _)| name);
+        let imports: Vec<String> = names.filter(foreign).map(str::to_owned).collect();
+        if imports.is_empty() {
+            Fault::Answer { what: format!("{error:#}") }
+        } else {
+            Fault::Imports { imports }
+        }
+    }
+}
+
+/// What a component exports, by name.
+fn exports(engine: &Engine, component: &Component) -> Vec<String> {
+    component.component_type().exports(engine).map(|(name, _)| name.to_owned()).collect()
+}
+
+/// Same major and minor number: patches of the contract change no type.
+fn fits(version: &str) -> bool {
+    let series = |version: &str| version.rsplit_once('.').map(|(series, _)| series.to_owned());
+    series(version) == series(VERSION)
+}
+
+pub(crate) fn sandbox(error: &wasmtime::Error) -> Fault {
+    Fault::Sandbox { reason: format!("{error:#}") }
+}
+
+/// Counts memory and tables of one store, over all instances in it.
+pub(crate) struct Meter {
+    limit: u64,
+    memory: u64,
+    elements: usize,
+    exceeded: Option<u64>,
+}
+
+impl Meter {
+    fn new(limit: u64) -> Self {
+        Self { limit, memory: 0, elements: 0, exceeded: None }
+    }
+}
+
+impl ResourceLimiter for Meter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current) as u64;
+        let wanted = self.memory.saturating_add(more);
+        if wanted > self.limit {
+            self.exceeded = Some(wanted);
+            return Err(wasmtime::Error::msg("over the memory limit"));
+        }
+        self.memory = wanted;
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        self.elements = self.elements.saturating_add(desired.saturating_sub(current));
+        if self.elements > ELEMENTS {
+            return Err(wasmtime::Error::msg("over the limit of table elements"));
+        }
+        Ok(true)
+    }
+
+    fn instances(&self) -> usize {
+        256
+    }
+
+    fn tables(&self) -> usize {
+        256
+    }
+
+    fn memories(&self) -> usize {
+        64
+    }
+}
+
+/// What a failed call means.
+fn fault(error: &wasmtime::Error, meter: &Meter, limits: Limits) -> Fault {
+    if let Some(wanted) = meter.exceeded {
+        return Fault::Memory { wanted, limit: limits.memory };
+    }
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::OutOfFuel) => Fault::Fuel { fuel: limits.fuel },
+        Some(Trap::Interrupt) => Fault::Time { limit: limits.time },
+        Some(trap) => Fault::Trap { reason: trap.to_string(), functions: functions(error) },
+        None => host_fault(error),
+    }
+}
+
+/// A call that ended on our side of the border.
+fn host_fault(error: &wasmtime::Error) -> Fault {
+    let reason = error.root_cause().to_string();
+    if reason.contains("fuel allocated for hostcalls") {
+        return Fault::TooLarge { what: format!("more than {BYTES} bytes in one call") };
+    }
+    Fault::Trap { reason, functions: functions(error) }
+}
+
+/// The innermost functions of the component, innermost first.
+fn functions(error: &wasmtime::Error) -> Vec<String> {
+    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else { return Vec::new() };
+    let names = backtrace.frames().iter().filter_map(|frame| frame.func_name());
+    names.take(5).map(|name| format!("{:#}", rustc_demangle::demangle(name))).collect()
+}
