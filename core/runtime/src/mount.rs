@@ -23,7 +23,7 @@ use rustix::mount::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::sys;
+use crate::sys::mount::{MountChange, change_mount};
 
 /// overlayfs's own limit of lower directories.
 const MOST_LAYERS: usize = 500;
@@ -192,7 +192,8 @@ fn bind(source: &Path, read_only: bool) -> Result<OwnedFd, MountError> {
             OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
         let mount = rustix::mount::open_tree(CWD, source, flags)?;
         if read_only {
-            sys::make_mount_read_only(mount.as_fd())?;
+            let set = libc::MOUNT_ATTR_RDONLY;
+            change_mount(mount.as_fd(), MountChange { set, recursive: true, ..MountChange::default() })?;
         }
         Ok(mount)
     };
