@@ -1,0 +1,293 @@
+//! The Dockerfile parser: the grammar, and no keyword.
+//!
+//! What a keyword's line looks like comes from its [`KeywordSpec`]; which keywords there are, from
+//! the plugins. Reading a file has two stages:
+//!
+//! ```text
+//! text            --parse-->  Statement   continuations joined, comments dropped, body split
+//! Statement+Scope --read--->  Invocation  flags checked, variables expanded
+//! ```
+//!
+//! Both are pure. [`parse`] takes any file that is well-formed, so that tools can look at files
+//! with unknown keywords; [`Dockerfile::check`] refuses those before anything runs.
+//!
+//! What holds as in BuildKit: a `#` line is a comment even inside a continued command; an escape
+//! character at the end of a line continues it unless another one stands before it; directives
+//! come before everything else; `[...]` is JSON or it is text, but JSON with anything else than
+//! strings is an error.
+
+mod body;
+mod directive;
+mod error;
+mod excerpt;
+mod flag;
+mod heredoc;
+mod keyword;
+mod line;
+mod read;
+mod split;
+
+use std::borrow::Cow;
+
+use serde::Serialize;
+use wharf_model::statement::{Body, BodyKind, Heredoc, KeywordSpec};
+use wharf_model::{Diagnostic, Keyword, Severity, Span};
+
+pub use directive::Directive;
+pub use error::{DockerfileError, Problem};
+pub use excerpt::{excerpt, printable};
+pub use keyword::{Keywords, nearest};
+pub use read::{Reading, read};
+
+use directive::Directives;
+use line::{Lines, Logical};
+
+/// The escape character of a file without an `escape` directive.
+pub const DEFAULT_ESCAPE: char = '\\';
+
+/// A parsed file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Dockerfile {
+    /// Its name as the person gave it.
+    pub file: String,
+    /// `# name=value` lines at its top.
+    pub directives: Vec<Directive>,
+    /// The escape character.
+    pub escape: char,
+    /// In order.
+    pub statements: Vec<Statement>,
+    /// What is odd but allowed.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One instruction, its variables not yet expanded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Statement {
+    /// The keyword; `None` when what is written cannot be one.
+    pub keyword: Option<Keyword>,
+    /// The keyword as it was written.
+    pub written: String,
+    /// `--name` and `--name=value`, quotes removed.
+    pub flags: Vec<String>,
+    /// The rest of the line, read as the keyword asks; text for a keyword nobody knows.
+    pub body: Body,
+    /// The line with its continuations joined.
+    pub original: String,
+    /// Its here-documents.
+    pub heredocs: Vec<Heredoc>,
+    /// The comment lines right above.
+    pub comments: Vec<String>,
+    /// Where it stands, here-documents included.
+    pub span: Span,
+}
+
+impl Statement {
+    /// The body as a list of words: a text is one word, a pair is key and value.
+    pub fn words(&self) -> Vec<String> {
+        match &self.body {
+            Body::Words(words) | Body::Json(words) => words.clone(),
+            Body::Pairs { items, .. } => {
+                items.iter().flat_map(|(key, value)| [key.clone(), value.clone()]).collect()
+            }
+            Body::Assignments(items) => items
+                .iter()
+                .map(|(key, value)| match value {
+                    Some(value) => format!("{key}={value}"),
+                    None => key.clone(),
+                })
+                .collect(),
+            Body::Text(text) if text.is_empty() => Vec::new(),
+            Body::Text(text) => vec![text.clone()],
+        }
+    }
+}
+
+impl Dockerfile {
+    /// The value of a directive.
+    pub fn directive(&self, name: &str) -> Option<&str> {
+        self.directives.iter().find(|directive| directive.name == name).map(|found| found.value.as_str())
+    }
+
+    /// Refuses unknown keywords and flags.
+    ///
+    /// # Errors
+    /// The first such statement.
+    pub fn check(&self, keywords: &Keywords) -> Result<(), DockerfileError> {
+        self.statements.iter().try_for_each(|statement| statement.check(keywords).map(drop))
+    }
+}
+
+impl Statement {
+    /// The spec of its keyword, once its flags are known to fit.
+    ///
+    /// # Errors
+    /// When the keyword or a flag is unknown.
+    pub fn check<'a>(&self, keywords: &'a Keywords) -> Result<&'a KeywordSpec, DockerfileError> {
+        let spec = self
+            .keyword
+            .as_ref()
+            .and_then(|keyword| keywords.get(keyword))
+            .ok_or_else(|| Problem::unknown_keyword(&self.written, keywords).at(&self.span))?;
+        flag::parse(&self.flags, &spec.flags).map_err(|problem| problem.at(&self.span))?;
+        Ok(spec)
+    }
+}
+
+/// Parses a file. Keywords and flags are checked by [`Dockerfile::check`].
+///
+/// # Errors
+/// When it has no instruction, a directive or a body is malformed, or a here-document never ends.
+pub fn parse(file: &str, text: &[u8], keywords: &Keywords) -> Result<Dockerfile, DockerfileError> {
+    let text = decode(text);
+    let mut parser = Parser {
+        file,
+        at: None,
+        lines: Lines::new(&text),
+        directives: Directives::default(),
+        keywords,
+        warnings: Vec::new(),
+    };
+    let statements = parser.statements()?;
+    if statements.is_empty() {
+        return Err(Problem::Empty.at(&parser.span(1)));
+    }
+    Ok(Dockerfile {
+        file: file.to_owned(),
+        escape: parser.directives.escape(),
+        directives: parser.directives.found,
+        statements,
+        warnings: parser.warnings,
+    })
+}
+
+/// Parses lines that stand in for the statement at `at`: ONBUILD triggers, a plugin's macros.
+/// They have no directives, and every span is `at`.
+///
+/// # Errors
+/// As [`parse`]; no lines are no statements.
+pub fn parse_lines(
+    lines: &[String],
+    at: &Span,
+    escape: char,
+    keywords: &Keywords,
+) -> Result<Vec<Statement>, DockerfileError> {
+    let text = lines.join("\n");
+    let mut parser = Parser {
+        file: &at.file,
+        at: Some(at),
+        lines: Lines::new(&text),
+        directives: Directives::none(escape),
+        keywords,
+        warnings: Vec::new(),
+    };
+    parser.statements()
+}
+
+/// What file a `syntax` directive names, in any form that BuildKit detects.
+pub fn syntax(text: &[u8]) -> Option<String> {
+    directive::syntax(&decode(text))
+}
+
+fn decode(text: &[u8]) -> Cow<'_, str> {
+    String::from_utf8_lossy(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
+struct Parser<'a> {
+    file: &'a str,
+    /// Where everything is said to stand, when it is not in the file itself.
+    at: Option<&'a Span>,
+    lines: Lines<'a>,
+    directives: Directives,
+    keywords: &'a Keywords,
+    warnings: Vec<Diagnostic>,
+}
+
+impl Parser<'_> {
+    fn statements(&mut self) -> Result<Vec<Statement>, DockerfileError> {
+        let mut statements = Vec::new();
+        while let Some(logical) = self.next_logical()? {
+            self.warn_of_empty_lines(&logical);
+            statements.push(self.statement(logical)?);
+        }
+        Ok(statements)
+    }
+
+    fn next_logical(&mut self) -> Result<Option<Logical>, DockerfileError> {
+        let logical = self.lines.logical(&mut self.directives, self.file);
+        logical.map_err(|problem| problem.at(&self.span(self.lines.number())))
+    }
+
+    fn statement(&mut self, logical: Logical) -> Result<Statement, DockerfileError> {
+        let located = |parser: &Self, problem: Problem| problem.at(&parser.span(logical.first));
+        let parts = split::command(&logical.text, self.directives.escape());
+        let keyword: Option<Keyword> = parts.keyword.parse().ok();
+        let spec = keyword.as_ref().and_then(|keyword| self.keywords.get(keyword));
+        let kind = spec.map_or(BodyKind::Text, |spec| spec.body);
+        let body = body::parse(&parts.keyword, &parts.rest, kind, self.directives.escape())
+            .map_err(|problem| located(self, problem))?;
+        let heredocs =
+            self.heredocs(spec, &body, &logical.text).map_err(|problem| located(self, problem))?;
+        Ok(Statement {
+            keyword,
+            written: parts.keyword,
+            flags: parts.flags,
+            body,
+            heredocs,
+            comments: logical.comments,
+            span: self.span(logical.first),
+            original: logical.text,
+        })
+    }
+
+    /// Takes the lines of the here-documents that `line` announces.
+    fn heredocs(
+        &mut self,
+        spec: Option<&KeywordSpec>,
+        body: &Body,
+        line: &str,
+    ) -> Result<Vec<Heredoc>, Problem> {
+        if !line.contains("<<") || !spec.is_some_and(|spec| self.takes_heredocs(spec, body)) {
+            return Ok(Vec::new());
+        }
+        heredoc::announced(line)?.into_iter().map(|announced| self.lines.heredoc(announced)).collect()
+    }
+
+    /// A JSON body takes none. A text that begins with a keyword is a statement in a statement
+    /// (ONBUILD): the inner one decides.
+    fn takes_heredocs(&self, spec: &KeywordSpec, body: &Body) -> bool {
+        let Body::Text(text) = body else { return spec.heredocs && !matches!(body, Body::Json(_)) };
+        let inner = split::command(text, self.directives.escape());
+        let inner_spec = match (spec.body, inner.keyword.parse()) {
+            (BodyKind::Text, Ok(keyword)) => self.keywords.get(&keyword),
+            _ => None,
+        };
+        match inner_spec {
+            Some(inner_spec) => inner_spec.heredocs && !body::is_json(&inner.rest),
+            None => spec.heredocs,
+        }
+    }
+
+    fn warn_of_empty_lines(&mut self, logical: &Logical) {
+        if logical.has_empty_lines {
+            let message = format!("empty continuation line found in: {}", logical.text);
+            let mut warning = Diagnostic::new(Severity::Warning, "NoEmptyContinuation", message);
+            warning.span = Some(self.span(self.lines.number()));
+            warning.help = Some("remove the empty line, or write a comment on it".into());
+            self.warnings.push(warning);
+        }
+    }
+
+    /// From `first` to the line read last.
+    fn span(&self, first: u32) -> Span {
+        self.at.cloned().unwrap_or_else(|| Span {
+            file: self.file.to_owned(),
+            line: first,
+            column: 1,
+            end_line: self.lines.number().max(first),
+            end_column: self.lines.last_column(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

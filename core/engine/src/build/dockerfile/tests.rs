@@ -1,0 +1,288 @@
+use std::collections::BTreeMap;
+
+use wharf_model::statement::{FlagSpec, Invocation};
+
+use super::*;
+
+fn flag(name: &str, takes_value: bool, repeatable: bool) -> FlagSpec {
+    FlagSpec { name: name.into(), takes_value, repeatable, expands_variables: true, doc: String::new() }
+}
+
+fn keywords() -> Keywords {
+    let spec = |word: &str, body, expands_variables, heredocs| KeywordSpec {
+        keyword: word.parse().unwrap(),
+        summary: String::new(),
+        body,
+        expands_variables,
+        heredocs,
+        flags: vec![flag("from", true, false), flag("mount", true, true), flag("link", false, false)],
+        before_from: word == "ARG",
+        starts_stage: word == "FROM",
+    };
+    Keywords::new([
+        spec("FROM", BodyKind::Words, true, false),
+        spec("RUN", BodyKind::JsonOrText, false, true),
+        spec("COPY", BodyKind::JsonOrWords, true, true),
+        spec("ENV", BodyKind::Pairs, true, false),
+        spec("ARG", BodyKind::Assignments, true, false),
+        spec("EXPOSE", BodyKind::Words, true, false),
+        spec("USER", BodyKind::Text, true, false),
+        spec("ONBUILD", BodyKind::Text, false, true),
+    ])
+}
+
+fn parsed(text: &str) -> Dockerfile {
+    parse("Dockerfile", text.as_bytes(), &keywords()).unwrap()
+}
+
+fn refused(text: &str) -> String {
+    let keywords = keywords();
+    let error = parse("Dockerfile", text.as_bytes(), &keywords)
+        .and_then(|file| file.check(&keywords))
+        .expect_err(text);
+    error.to_string()
+}
+
+fn scope() -> BTreeMap<String, String> {
+    [("a", "old"), ("ports", "80 443"), ("two", "x y")].map(|(k, v)| (k.into(), v.into())).into()
+}
+
+fn invoked(text: &str) -> Invocation {
+    let keywords = keywords();
+    let file = parsed(text);
+    let statement = &file.statements[0];
+    let spec = statement.check(&keywords).unwrap();
+    read(statement, spec, file.escape, &scope(), None).unwrap().invocation
+}
+
+
+#[test]
+fn lines_are_joined_and_comments_dropped() {
+    for (text, original, lines) in [
+        ("RUN a", "RUN a", (1, 1)),
+        ("\n  RUN a \\\n  b", "RUN a   b", (2, 3)),
+        ("RUN a \\  \n# note\n  b", "RUN a   b", (1, 3)),
+        ("RUN a \\\n\n b", "RUN a  b", (1, 3)),
+        ("RUN a \\\\\nUSER b", "RUN a \\\\", (1, 1)),
+        ("RUN a # b", "RUN a # b", (1, 1)),
+        ("\u{feff}RUN a\r\n", "RUN a", (1, 1)),
+        ("RUN a \\\r\n b\r\n", "RUN a  b", (1, 2)),
+        ("# escape=`\nRUN a `\nb", "RUN a b", (2, 3)),
+        ("\\\nRUN a", "RUN a", (1, 2)),
+        ("RUN a \\", "RUN a ", (1, 1)),
+    ] {
+        let statement = &parsed(text).statements[0];
+        assert_eq!(statement.original, original, "for {text:?}");
+        assert_eq!((statement.span.line, statement.span.end_line), lines, "for {text:?}");
+    }
+}
+
+#[test]
+fn an_empty_continuation_line_is_a_warning() {
+    let warnings = parsed("RUN a \\\n\n b").warnings;
+    assert_eq!(warnings.len(), 1);
+    assert_eq!(warnings[0].code, "NoEmptyContinuation");
+}
+
+#[test]
+fn directives_end_with_the_first_other_line() {
+    let file = parsed("# syntax = a/b:1\n#escape=`\n# check=skip=all\nRUN a");
+    assert_eq!((file.directive("syntax"), file.escape), (Some("a/b:1"), '`'));
+    assert_eq!(file.directive("check"), Some("skip=all"));
+    for text in ["# note\n# escape=`\nRUN a", "\n# escape=`\nRUN a", "# other=x\n# escape=`\nRUN a"] {
+        assert_eq!(parsed(text).escape, '\\', "for {text:?}");
+    }
+    assert!(refused("# escape=`\n# escape=`\nRUN a").contains("only one escape"));
+    assert!(refused("# escape=x\nRUN a").contains("invalid escape token"));
+}
+
+#[test]
+fn a_syntax_is_found_in_other_shapes() {
+    for (text, found) in [
+        ("#!/usr/bin/x\n# syntax=a\n", Some("a")),
+        ("// syntax=b c\nx", Some("b")),
+        ("{\"syntax\": \"d\"}", Some("d")),
+        ("FROM x\n# syntax=a", None),
+    ] {
+        assert_eq!(syntax(text.as_bytes()).as_deref(), found, "for {text:?}");
+    }
+}
+
+#[test]
+fn bodies_are_read_as_the_keyword_asks() {
+    let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    for (text, body) in [
+        ("run echo  a", Body::Text("echo  a".into())),
+        ("RUN [\"a\", \"b c\"]", Body::Json(words(&["a", "b c"]))),
+        ("RUN ['a']", Body::Text("['a']".into())),
+        ("RUN [ -f x ] && y", Body::Text("[ -f x ] && y".into())),
+        ("COPY \"a b\"\t/x", Body::Words(words(&["\"a", "b\"", "/x"]))),
+        ("ENV a b  c", Body::Pairs { items: vec![("a".into(), "b  c".into())], legacy: true }),
+        ("ENV ONE TWO= x=y", Body::Pairs { items: vec![("ONE".into(), "TWO= x=y".into())], legacy: true }),
+        (
+            "ENV a='b c' d=e\\ f",
+            Body::Pairs {
+                items: vec![("a".into(), "'b c'".into()), ("d".into(), "e\\ f".into())],
+                legacy: false,
+            },
+        ),
+        ("ARG a b=c", Body::Assignments(vec![("a".into(), None), ("b".into(), Some("c".into()))])),
+        ("WHAT ever [1]", Body::Text("ever [1]".into())),
+    ] {
+        assert_eq!(parsed(text).statements[0].body, body, "for {text:?}");
+    }
+}
+
+#[test]
+fn flags_are_taken_off_the_body() {
+    for (text, flags, rest) in [
+        ("RUN --mount=a,b --link x --y", vec!["--mount=a,b", "--link"], "x --y"),
+        ("RUN --mount='a b' x", vec!["--mount=a b"], "x"),
+        ("RUN -- --x", vec![], "--x"),
+        ("RUN --", vec![], ""),
+        ("RUN -x", vec![], "-x"),
+    ] {
+        let statement = &parsed(text).statements[0];
+        assert_eq!(statement.flags, flags, "for {text:?}");
+        assert_eq!(statement.body, Body::Text(rest.into()), "for {text:?}");
+    }
+}
+
+#[test]
+fn errors_name_the_line_and_the_thing() {
+    for (text, message) in [
+        ("", "Dockerfile:1: file with no instructions"),
+        ("# only\n\n", "Dockerfile:1: file with no instructions"),
+        ("USER a\nCOYP a b", "Dockerfile:2: unknown instruction: COYP"),
+        ("{{ x }}", "Dockerfile:1: unknown instruction: {{"),
+        ("RUN [1]", "arrays must be comprised of strings only"),
+        ("ENV a", "ENV must have two arguments"),
+        ("ENV a=b c", "cannot find = in `c`"),
+        ("RUN <<EOF\na", "unterminated heredoc `EOF`"),
+        ("RUN --form=a x", "unknown flag: --form"),
+        ("RUN --from=a --from=b x", "duplicate flag specified: --from"),
+        ("RUN --from x", "missing a value on flag: --from"),
+        ("RUN --link=maybe x", "expecting boolean value for flag --link"),
+    ] {
+        assert!(refused(text).contains(message), "for {text:?}: {}", refused(text));
+    }
+}
+
+#[test]
+fn a_misspelt_word_gets_a_hint() {
+    let keywords = keywords();
+    let hint = |text: &str| parsed(text).check(&keywords).unwrap_err().hint();
+    assert_eq!(hint("COYP a b").as_deref(), Some("did you mean COPY?"));
+    assert_eq!(hint("RUN --form=a b").as_deref(), Some("did you mean --from?"));
+    assert_eq!(hint("SOMETHING else"), None);
+}
+
+#[test]
+fn heredocs_belong_to_the_line_that_announces_them() {
+    let file = parsed("COPY <<a.txt <<-\"b\" /x/\n$y\na.txt\n\t$z\n\tb\nUSER me");
+    let copy = &file.statements[0];
+    let heredoc = |name: &str, expand, chomp, content: &str| Heredoc {
+        name: name.into(),
+        expand,
+        chomp,
+        content: content.into(),
+    };
+    assert_eq!(copy.heredocs, [heredoc("a.txt", true, false, "$y\n"), heredoc("b", false, true, "$z\n")]);
+    assert_eq!((copy.span.line, copy.span.end_line), (1, 5));
+    assert_eq!(file.statements[1].span.line, 6);
+}
+
+#[test]
+fn what_only_looks_like_a_heredoc_is_none() {
+    for text in [
+        "RUN cat <<<EOF",
+        "RUN echo '<<EOF'",
+        "RUN [\"<<EOF\"]",
+        "RUN a<<EOF",
+        "USER <<EOF",
+        "ONBUILD USER <<EOF",
+        "ONBUILD RUN [\"<<EOF\"]",
+    ] {
+        assert_eq!(parsed(text).statements[0].heredocs, [], "for {text:?}");
+    }
+    for text in ["RUN 3<<EOF cat\nx\nEOF", "ONBUILD RUN <<EOF\nx\nEOF", "RUN cat << EOF\nx\nEOF"] {
+        assert_eq!(parsed(text).statements[0].heredocs.len(), 1, "for {text:?}");
+    }
+}
+
+#[test]
+fn variables_are_expanded_where_the_keyword_asks() {
+    for (text, body) in [
+        ("RUN echo $a", Body::Text("echo $a".into())),
+        ("USER $a:\"$two\"", Body::Text("old:x y".into())),
+        ("EXPOSE $ports 1", Body::Words(vec!["80".into(), "443".into(), "1".into()])),
+        ("FROM $two", Body::Words(vec!["x y".into()])),
+        ("COPY $two /d", Body::Words(vec!["x y".into(), "/d".into()])),
+        ("COPY [\"$a\", \"/d\"]", Body::Json(vec!["old".into(), "/d".into()])),
+    ] {
+        assert_eq!(invoked(text).body, body, "for {text:?}");
+    }
+}
+
+#[test]
+fn pairs_see_the_line_before_and_assignments_each_other() {
+    let pairs = invoked("ENV a=new b=$a 'c d'=\"$a x\"").body;
+    let items = vec![("a", "new"), ("b", "old"), ("c d", "old x")];
+    let items = items.into_iter().map(|(k, v)| (k.into(), v.into())).collect();
+    assert_eq!(pairs, Body::Pairs { items, legacy: false });
+    let assignments = invoked("ARG a=new b=$a c").body;
+    let items = vec![("a", Some("new")), ("b", Some("new")), ("c", None)];
+    let items = items.into_iter().map(|(k, v)| (k.into(), v.map(str::to_owned))).collect();
+    assert_eq!(assignments, Body::Assignments(items));
+}
+
+#[test]
+fn an_invocation_holds_flags_and_heredocs() {
+    let copy = invoked("COPY --from=$a --link <<x y /d\nit's $a\nx\n");
+    assert_eq!(copy.flags, [("from".into(), Some("old".into())), ("link".into(), None)]);
+    assert_eq!(copy.body, Body::Words(vec!["y".into(), "/d".into()]));
+    assert_eq!(copy.heredocs[0].content, "it's old\n");
+    let quoted = invoked("COPY <<'x' /d\n$a\nx\n");
+    assert_eq!(quoted.heredocs[0].content, "$a\n");
+    assert_eq!(invoked("RUN <<x\n$a\nx\n").heredocs[0].content, "$a\n");
+}
+
+#[test]
+fn a_word_that_cannot_be_expanded_says_why() {
+    let keywords = keywords();
+    let file = parsed("USER x\nUSER ${a");
+    let statement = &file.statements[1];
+    let spec = statement.check(&keywords).unwrap();
+    let error = read(statement, spec, '\\', &scope(), None).unwrap_err();
+    assert_eq!(error.to_string(), "Dockerfile:2: cannot expand `${a`");
+    assert!(error.diagnostic().message.ends_with("looking for matching '}'"));
+}
+
+#[test]
+fn lines_in_place_of_a_statement_stand_where_it_stood() {
+    let at = Span { file: "Dockerfile".into(), line: 7, column: 1, end_line: 7, end_column: 9 };
+    let lines = ["RUN <<EOF".to_owned(), "# escape=`".into(), "EOF".into(), "USER a".into()];
+    let statements = parse_lines(&lines, &at, '\\', &keywords()).unwrap();
+    assert_eq!(statements.len(), 2);
+    assert!(statements.iter().all(|statement| statement.span == at));
+    assert_eq!(parse_lines(&[], &at, '\\', &keywords()), Ok(vec![]));
+}
+
+#[test]
+fn an_excerpt_marks_the_lines_and_shows_no_control_characters() {
+    let text = b"FROM a\nRUN b\nRUN \x1b[31mc\nRUN d\nRUN e\nRUN f\n";
+    let span = Span { file: "Dockerfile".into(), line: 3, column: 1, end_line: 4, end_column: 1 };
+    let expected = "Dockerfile:3\n--------------------\n   1 |     FROM a\n   2 |     RUN b\n   3 | >>> RUN \\u{1b}[31mc\n   \
+                    4 | >>> RUN d\n   5 |     RUN e\n   6 |     RUN f\n--------------------\n";
+    assert_eq!(excerpt(text, &span), expected);
+}
+
+#[test]
+fn statements_are_printable_as_json() {
+    let json = serde_json::to_value(parsed("# note\nCOPY a /b")).unwrap();
+    let statement = &json["statements"][0];
+    assert_eq!(statement["keyword"], "COPY");
+    assert_eq!(statement["original"], "COPY a /b");
+    assert_eq!(statement["span"]["line"], 2);
+    assert_eq!(statement["comments"][0], "note");
+}
