@@ -54,7 +54,7 @@ use crate::session::{BYTES, Session};
 scoped_thread_local!(static mut SESSION: Session);
 
 const ABI: u32 = 1;
-const CONTRACT: &str = concat!(
+pub(crate) const CONTRACT: &str = concat!(
     include_str!("../../../wit/hook.wit"),
     include_str!("../../../wit/host.wit"),
     include_str!("../../../wit/instruction.wit"),

@@ -103,7 +103,7 @@ pub enum Fault {
         reason: String,
     },
     /// It fulfils another contract than the config says.
-    #[error("is not a {expected} plugin: it exports {}", list(.exports))]
+    #[error("does not fulfil the contract `{expected}`: it exports {}", list(.exports))]
     World {
         /// From the config.
         expected: World,
@@ -253,10 +253,11 @@ impl PluginError {
 }
 
 fn world_hint(exports: &[String]) -> Option<String> {
+    let built = "build it for one of the worlds of `wit/`".to_owned();
     [World::Instruction, World::Storage, World::Network, World::Hook]
         .into_iter()
         .find(|world| exports.iter().any(|name| name.contains(&format!("/{}", world.as_str()))))
-        .map(|world| format!("write `world = \"{world}\"`"))
+        .map_or(Some(built), |world| Some(format!("write `world = \"{world}\"`")))
 }
 
 impl fmt::Display for PluginError {
