@@ -1,0 +1,121 @@
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
+
+use crate::globals::Globals;
+use crate::output;
+use crate::progress::Progress;
+use crate::report::Report;
+
+/// Build an image from a Dockerfile
+#[derive(Debug, clap::Args)]
+pub(crate) struct Build {
+    /// Name the image: REPOSITORY[:TAG]; several are fine
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<String>,
+    /// Dockerfile, instead of the one in the directory
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Set an ARG: NAME=VALUE, or NAME for the caller's value
+    #[arg(long, value_name = "ARG")]
+    build_arg: Vec<String>,
+    /// Set a label
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Stage to build
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Run every step, whatever the cache holds
+    #[arg(long)]
+    no_cache: bool,
+    /// Network that RUN sees
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Print the image's id only
+    #[arg(short, long)]
+    quiet: bool,
+    /// Say for each line what was read, done and granted, and why it was cached or not
+    #[arg(long)]
+    explain: bool,
+    /// How to show progress: auto, plain, tty, quiet
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "plain", "tty", "quiet"])]
+    progress: String,
+    /// Write the image's id to a file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Directory that COPY and ADD read
+    directory: PathBuf,
+}
+
+impl Build {
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let engine = globals.engine()?;
+        let options = self.options()?;
+        let mut progress = if self.quiet { Progress::new("quiet") } else { Progress::new(&self.progress) };
+        let built = engine.build(&options, &mut |event| progress.show(&event));
+        progress.finish(built.is_ok());
+        let built = built.map_err(report)?;
+        if self.explain {
+            output::lines(built.explained.iter().flat_map(explanation))?;
+        }
+        if let Some(path) = &self.iidfile {
+            std::fs::write(path, built.id.to_string())
+                .map_err(|error| Report::message(1, format!("cannot write {}: {error}", path.display())))?;
+        }
+        if self.quiet {
+            output::lines([built.id.to_string()])?;
+            return Ok(0);
+        }
+        output::say(&format!("built {}", built.id));
+        for name in &built.names {
+            output::say(&format!("named {}", name.familiar()));
+        }
+        Ok(0)
+    }
+
+    fn options(&self) -> Result<BuildOptions, Report> {
+        Ok(BuildOptions {
+            context: self.directory.clone(),
+            dockerfile: self.file.clone(),
+            tags: self.tag.clone(),
+            build_args: pairs(&super::exec::environment(&self.build_arg)),
+            target: self.target.clone(),
+            no_cache: self.no_cache,
+            labels: pairs(&self.label),
+            network: self.network.clone(),
+            epoch: super::import::source_date_epoch()?,
+        })
+    }
+}
+
+fn pairs(texts: &[String]) -> BTreeMap<String, String> {
+    let split = |text: &String| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        (name.to_owned(), value.to_owned())
+    };
+    texts.iter().map(split).collect()
+}
+
+/// The lines of the Dockerfile come before the error.
+fn report(failure: BuildFailure) -> Report {
+    if let Some(excerpt) = &failure.excerpt {
+        output::say(excerpt.trim_end());
+    }
+    let hint = failure.hint();
+    let report = Report::failed(failure);
+    match hint {
+        Some(hint) => report.hint(hint),
+        None => report,
+    }
+}
+
+fn explanation(step: &Explained) -> Vec<String> {
+    let mut lines = vec![format!("{}:{}: {}", step.span.file, step.span.line, output::printable(&step.statement))];
+    lines.push(format!("    plugin: {} {}", step.plugin, step.plugin_digest));
+    lines.extend(step.reads.iter().map(|read| format!("    read:   {}", output::printable(read))));
+    lines.extend(step.ops.iter().map(|op| format!("    op:     {}", output::printable(op))));
+    lines.push(format!("    grants: {}", step.grants));
+    lines.push(format!("    cache:  {}", step.cache));
+    lines
+}

@@ -1,0 +1,58 @@
+use std::fs::File;
+use std::io::Read;
+
+use wharf_engine::image::ImportOptions;
+
+use crate::globals::Globals;
+use crate::output;
+use crate::report::Report;
+
+/// Make an image of a root file system in a tar
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// Note for the image's history
+    #[arg(short, long)]
+    message: Option<String>,
+    /// Dockerfile instruction for the image's config, such as `CMD ["sh"]`
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
+    /// File, or - for standard input
+    file: String,
+    /// Name: REPOSITORY[:TAG]
+    name: Option<String>,
+}
+
+impl Import {
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let engine = globals.engine()?;
+        let input = open(&self.file)?;
+        let config = engine.changed_config(&self.change).map_err(Report::failed)?;
+        let options = ImportOptions {
+            name: self.name.clone(),
+            message: self.message.clone(),
+            config,
+            epoch: source_date_epoch()?,
+        };
+        let id = engine.import(input, options).map_err(Report::failed)?;
+        output::lines([id.to_string()])?;
+        Ok(0)
+    }
+}
+
+/// A file, or standard input for `-`.
+pub(super) fn open(name: &str) -> Result<Box<dyn Read>, Report> {
+    if name == "-" {
+        return Ok(Box::new(std::io::stdin().lock()));
+    }
+    match File::open(name) {
+        Ok(file) => Ok(Box::new(file)),
+        Err(error) => Err(Report::message(1, format!("cannot open {name}: {error}"))),
+    }
+}
+
+/// Seconds since 1970, from the environment (reproducible-builds.org).
+pub(super) fn source_date_epoch() -> Result<Option<i64>, Report> {
+    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
+    let wrong = |_| Report::message(1, format!("SOURCE_DATE_EPOCH is `{text}`: expected seconds since 1970"));
+    text.parse().map(Some).map_err(wrong)
+}

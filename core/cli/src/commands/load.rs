@@ -1,0 +1,32 @@
+use wharf_engine::image::Loaded;
+
+use crate::globals::Globals;
+use crate::output;
+use crate::report::Report;
+
+/// Read images from an archive
+#[derive(Debug, clap::Args)]
+pub(crate) struct Load {
+    /// Read this file instead of standard input
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    input: String,
+    /// Say nothing
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Load {
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let engine = globals.engine()?;
+        let loaded = engine.load(super::import::open(&self.input)?).map_err(Report::failed)?;
+        output::lines(loaded.iter().flat_map(words))?;
+        Ok(0)
+    }
+}
+
+fn words(image: &Loaded) -> Vec<String> {
+    if image.names.is_empty() {
+        return vec![format!("Loaded image ID: {}", image.id)];
+    }
+    image.names.iter().map(|name| format!("Loaded image: {}", name.familiar())).collect()
+}

@@ -1,0 +1,107 @@
+//! One verb a file: what was typed, one engine call, words.
+
+mod attach;
+mod build;
+mod container_ended;
+mod create;
+mod exec;
+mod history;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod restart;
+mod rm;
+mod rmi;
+mod run;
+mod save;
+mod start;
+mod stop;
+mod tag;
+mod version;
+mod volume;
+mod wait;
+
+use crate::globals::Globals;
+use crate::report::Report;
+
+/// All verbs.
+#[derive(clap::Subcommand)]
+pub(crate) enum Command {
+    Attach(attach::Attach),
+    Build(Box<build::Build>),
+    #[command(hide = true)]
+    ContainerEnded(container_ended::ContainerEnded),
+    Create(Box<create::Create>),
+    Exec(exec::Exec),
+    History(history::History),
+    Images(images::Images),
+    Import(import::Import),
+    Info(info::Info),
+    Inspect(inspect::Inspect),
+    Kill(kill::Kill),
+    Load(load::Load),
+    Logs(logs::Logs),
+    Ps(ps::Ps),
+    Restart(restart::Restart),
+    Rm(rm::Rm),
+    Rmi(rmi::Rmi),
+    Run(Box<run::Run>),
+    Save(save::Save),
+    Start(start::Start),
+    Stop(stop::Stop),
+    Tag(tag::Tag),
+    Version(version::Version),
+    #[command(subcommand)]
+    Volume(volume::Volume),
+    Wait(wait::Wait),
+}
+
+impl Command {
+    /// Runs the verb; the answer is the exit code.
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        match self {
+            Self::Attach(verb) => verb.run(globals),
+            Self::Build(verb) => verb.run(globals),
+            Self::ContainerEnded(verb) => verb.run(globals),
+            Self::Create(verb) => verb.run(globals),
+            Self::Exec(verb) => verb.run(globals),
+            Self::History(verb) => verb.run(globals),
+            Self::Images(verb) => verb.run(globals),
+            Self::Import(verb) => verb.run(globals),
+            Self::Info(verb) => verb.run(globals),
+            Self::Inspect(verb) => verb.run(globals),
+            Self::Kill(verb) => verb.run(globals),
+            Self::Load(verb) => verb.run(globals),
+            Self::Logs(verb) => verb.run(globals),
+            Self::Ps(verb) => verb.run(globals),
+            Self::Restart(verb) => verb.run(globals),
+            Self::Rm(verb) => verb.run(globals),
+            Self::Rmi(verb) => verb.run(globals),
+            Self::Run(verb) => verb.run(globals),
+            Self::Save(verb) => verb.run(globals),
+            Self::Start(verb) => verb.run(globals),
+            Self::Stop(verb) => verb.run(globals),
+            Self::Tag(verb) => verb.run(globals),
+            Self::Version(verb) => verb.run(globals),
+            Self::Volume(verb) => verb.run(globals),
+            Self::Wait(verb) => verb.run(globals),
+        }
+    }
+}
+
+/// Does the same to each of several things: all are tried, and one failure fails the command.
+fn each(names: &[String], mut verb: impl FnMut(&str) -> Result<(), Report>) -> Result<u8, Report> {
+    let mut code = 0;
+    for name in names {
+        if let Err(report) = verb(name) {
+            report.say();
+            code = 1;
+        }
+    }
+    Ok(code)
+}

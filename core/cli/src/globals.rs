@@ -1,0 +1,79 @@
+//! Options of every command, and the engine they open.
+
+use std::path::PathBuf;
+
+use wharf_engine::{Engine, Level, Options, PluginEvent};
+
+use crate::embedded;
+use crate::output;
+use crate::report::Report;
+
+/// Where things are kept and configured.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Globals {
+    /// Keep images, volumes and containers here
+    #[arg(long, global = true, env = "WHARF_ROOT", value_name = "DIR", default_value = "/var/lib/wharf")]
+    #[arg(hide_short_help = true, hide_env_values = true)]
+    root: PathBuf,
+    /// Keep the state of running containers here
+    #[arg(long, global = true, env = "WHARF_RUN_ROOT", value_name = "DIR", default_value = "/run/wharf")]
+    #[arg(hide_short_help = true, hide_env_values = true)]
+    run_root: PathBuf,
+    /// Read this config instead of the site's and the user's
+    #[arg(long, global = true, env = "WHARF_CONFIG", value_name = "FILE")]
+    #[arg(hide_short_help = true, hide_env_values = true)]
+    config: Option<PathBuf>,
+}
+
+impl Globals {
+    /// Opens the engine.
+    pub(crate) fn engine(&self) -> Result<Engine, Report> {
+        Engine::open(self.options(), listen).map_err(Report::engine)
+    }
+
+    fn options(&self) -> Options {
+        let root = absolute(&self.root);
+        let run_root = absolute(&self.run_root);
+        Options {
+            on_exit: self.on_exit(&root, &run_root),
+            root,
+            run_root,
+            defaults: embedded::DEFAULTS,
+            config: self.config_files(),
+            embedded: embedded::PLUGINS,
+        }
+    }
+
+    fn config_files(&self) -> Vec<(PathBuf, Level)> {
+        if let Some(path) = &self.config {
+            return vec![(path.clone(), Level::Site)];
+        }
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.map(|home| home.join(".config")));
+        let mut files = vec![(PathBuf::from("/etc/wharf/wharf.toml"), Level::Site)];
+        files.extend(user.map(|dir| (dir.join("wharf/wharf.toml"), Level::User)));
+        files
+    }
+
+    /// What the monitor runs when a container has ended.
+    fn on_exit(&self, root: &std::path::Path, run_root: &std::path::Path) -> Vec<String> {
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf"));
+        let mut argv = vec![program, "--root".into(), root.into(), "--run-root".into(), run_root.into()];
+        if let Some(config) = &self.config {
+            argv.extend(["--config".into(), absolute(config)]);
+        }
+        argv.push("container-ended".into());
+        argv.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn absolute(path: &std::path::Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}
+
+/// Compiling a plugin takes a while and happens once, so it is said.
+fn listen(event: PluginEvent<'_>) {
+    if let PluginEvent::Compiling { plugin, .. } = event {
+        output::say(&format!("compiling plugin {plugin} (once)"));
+    }
+}

@@ -1,0 +1,37 @@
+//! Dockerfile instructions that change a config only, as `import --change` takes them.
+
+use wharf_model::Platform;
+use wharf_model::image::{ImageConfig, RunConfig};
+
+use super::context::Context;
+use super::plan::change_config;
+use super::request::{At, BuildFailure};
+use super::stage::{Arguments, State};
+use crate::Engine;
+
+impl Engine {
+    /// The config that instructions such as `CMD ["sh"]` make of an empty one.
+    ///
+    /// # Errors
+    /// When an instruction is wrong or does more than change the config.
+    pub fn changed_config(&self, lines: &[String]) -> Result<RunConfig, BuildFailure> {
+        let arguments = Arguments::new(&std::collections::BTreeMap::new(), &Platform::host());
+        let state = State::new(ImageConfig::empty(&Platform::host()), arguments);
+        if lines.is_empty() {
+            return Ok(state.config.config);
+        }
+        let scratch = tempfile::tempdir().map_err(|source| BuildFailure {
+            span: None,
+            excerpt: None,
+            error: super::BuildError::File { path: std::env::temp_dir(), source },
+        })?;
+        let changed = Context::open(scratch.path(), None)
+            .map_err(At::from)
+            .and_then(|context| change_config(self, &context, lines, state));
+        changed.map(|state| state.config.config).map_err(|At { span, error }| BuildFailure {
+            excerpt: None,
+            span,
+            error,
+        })
+    }
+}

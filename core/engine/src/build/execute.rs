@@ -1,0 +1,497 @@
+//! From planned stages to layers.
+//!
+//! The ops of one statement work on one tree and make one layer. A step whose key is in the cache
+//! is not carried out.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+use wharf_model::Digest;
+use wharf_model::build::{Action, Copy, Input, Op};
+use wharf_model::image::History;
+use wharf_store::CacheEntry;
+use wharf_store::layer::Times;
+
+use super::context::Context;
+use super::copy::{self, Target};
+use super::explain::Explained;
+use super::fetch::{Fetched, Unpacker};
+use super::key::Parts;
+use super::plan::{Base, BuildPlan, Stage, Step};
+use super::progress::{BuildEvent, Outcome};
+use super::request::{At, BuildError, BuildOptions};
+use super::source::{Origin, Source};
+use super::stage::State;
+use super::tree::{Chain, Work};
+use crate::Engine;
+use crate::snapshot::Snapshots;
+
+/// 1980-01-01T00:00:00Z: what can be written in a zip file, and long before any image.
+const EARLIEST: i64 = 315_532_800;
+
+/// A stage that has been built.
+#[derive(Debug, Clone)]
+pub(super) struct Finished {
+    pub(super) chain: Chain,
+    pub(super) state: State,
+    pub(super) history: Vec<History>,
+    pub(super) epoch: i64,
+}
+
+/// What a finished step leaves in the cache.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    /// It changed no files.
+    unchanged: bool,
+}
+
+impl Engine {
+    pub(super) fn execute(
+        &self,
+        options: &BuildOptions,
+        context: &Context,
+        plan: &BuildPlan,
+        report: &mut dyn FnMut(BuildEvent<'_>),
+    ) -> Result<(Finished, Vec<Explained>), At> {
+        let snapshots = self.default_snapshots()?;
+        let total = plan.stages.values().map(|stage| stage.steps.len()).sum();
+        let mut run = Execution {
+            engine: self,
+            snapshots: &snapshots,
+            options,
+            context,
+            finished: BTreeMap::new(),
+            explained: Vec::new(),
+            number: 0,
+            total,
+            report,
+        };
+        let mut last = None;
+        for number in &plan.order {
+            let done = run.stage(&plan.stages[number])?;
+            run.finished.insert(*number, done.clone());
+            last = Some(done);
+        }
+        let explained = run.explained;
+        last.map(|stage| (stage, explained)).ok_or_else(|| BuildError::NoStage.into())
+    }
+}
+
+/// A build while it goes on.
+pub(super) struct Execution<'a, 'r> {
+    pub(super) engine: &'a Engine,
+    pub(super) snapshots: &'a Snapshots<'a>,
+    pub(super) options: &'a BuildOptions,
+    context: &'a Context,
+    finished: BTreeMap<usize, Finished>,
+    explained: Vec<Explained>,
+    number: usize,
+    total: usize,
+    pub(super) report: &'r mut dyn FnMut(BuildEvent<'_>),
+}
+
+/// What an op gave.
+enum Value {
+    Chain(Chain),
+    File(Fetched),
+    /// The tree that the ops of this step change.
+    Work,
+}
+
+/// A directory that something is copied from.
+pub(super) struct Opened {
+    root: Option<OwnedFd>,
+    local: bool,
+}
+
+impl<'a> Execution<'a, '_> {
+    fn stage(&mut self, stage: &Stage) -> Result<Finished, At> {
+        let mut done = self.begin(stage);
+        for step in &stage.steps {
+            self.step(stage, step, &mut done).map_err(|error| At::from(error).on(&step.span))?;
+        }
+        done.state = stage.last_state();
+        Ok(done)
+    }
+
+    fn begin(&self, stage: &Stage) -> Finished {
+        match &stage.base {
+            Base::Stage(number) => {
+                Finished { state: stage.state.clone(), ..self.finished[number].clone() }
+            }
+            Base::Image(image) => Finished {
+                chain: Chain { layers: image.layers.clone() },
+                state: stage.state.clone(),
+                history: image.config.history.clone(),
+                epoch: self.epoch(image.config.created.as_deref()),
+            },
+            Base::Scratch => Finished {
+                chain: Chain::default(),
+                state: stage.state.clone(),
+                history: Vec::new(),
+                epoch: self.epoch(None),
+            },
+        }
+    }
+
+    /// The caller's, else the base image's, so that the same input gives the same image.
+    fn epoch(&self, created: Option<&str>) -> i64 {
+        let of_base = || created.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
+        self.options.epoch.or_else(of_base).unwrap_or(EARLIEST)
+    }
+
+    fn step(&mut self, stage: &Stage, step: &Step, done: &mut Finished) -> Result<(), BuildError> {
+        self.number += 1;
+        let (number, total) = (self.number, self.total);
+        (self.report)(BuildEvent::Started { number, total, stage: &stage.name, label: &step.statement });
+        let begun = Instant::now();
+        let (outcome, cache) = if step.plan.ops.is_empty() {
+            (Outcome::Config, "changes the config only".to_owned())
+        } else {
+            self.carry_out(stage, step, done)?
+        };
+        let empty_layer = self.record(step, done, outcome);
+        let _ = empty_layer;
+        (self.report)(BuildEvent::Finished { outcome, took: begun.elapsed() });
+        self.explained.push(Explained::of(step, self.grants(&step.plugin), cache));
+        Ok(())
+    }
+
+    /// Adds the step to the image's history.
+    fn record(&self, step: &Step, done: &mut Finished, outcome: Outcome) -> bool {
+        let layers = done.history.iter().filter(|entry| !entry.empty_layer).count();
+        let empty_layer = outcome == Outcome::Config || done.chain.layers.len() <= layers;
+        done.history.push(History {
+            created: Some(timestamp(done.epoch)),
+            created_by: Some(step.statement.clone()),
+            empty_layer,
+            ..History::default()
+        });
+        empty_layer
+    }
+
+    fn grants(&self, plugin: &str) -> String {
+        let Some(grants) = self.engine.plugins.grants(plugin) else { return "none".to_owned() };
+        let word = |value: Option<serde_json::Value>| {
+            value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
+        };
+        let ops = grants.ops.iter().map(|right| word(serde_json::to_value(right).ok()));
+        let net = grants.net.iter().map(|net| format!("net:{}", word(serde_json::to_value(net).ok())));
+        let read = grants.read.iter().map(|read| format!("read:{read}"));
+        ops.chain(net).chain(read).collect::<Vec<_>>().join(" ")
+    }
+
+    fn carry_out(
+        &mut self,
+        stage: &Stage,
+        step: &Step,
+        done: &mut Finished,
+    ) -> Result<(Outcome, String), BuildError> {
+        let ops = self.judged(step)?;
+        let mut fetched = self.fetch_all(&ops)?;
+        let parts = self.parts(step, &ops, &fetched, done)?;
+        let key = parts.key();
+        let place = self.place(stage, step);
+        if let Some(chain) = self.cached(&key, &done.chain)? {
+            done.chain = chain;
+            self.remember(&place, &parts)?;
+            return Ok((Outcome::Cached, format!("cached: {}", key.short())));
+        }
+        let reason = self.why_not(&place, &parts)?;
+        let before = done.chain.clone();
+        done.chain = self.run_ops(step, &ops, &mut fetched, done)?;
+        let unchanged = before.layers.len() == done.chain.layers.len();
+        let kept = serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
+        let chain_id = done.chain.layers.last().map(|layer| layer.chain_id);
+        self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
+        self.remember(&place, &parts)?;
+        Ok((Outcome::Done, reason))
+    }
+
+    /// The ops as hooks leave them.
+    fn judged(&mut self, step: &Step) -> Result<Vec<Op>, BuildError> {
+        let mut ops = Vec::with_capacity(step.plan.ops.len());
+        for op in &step.plan.ops {
+            let (op, warnings) = self.engine.ask_build_hooks(op.clone(), &step.plugin, &step.keyword)?;
+            for warning in &warnings {
+                (self.report)(BuildEvent::Warning(warning));
+            }
+            ops.push(op);
+        }
+        Ok(ops)
+    }
+
+    /// Downloads come before the key, as their content is part of it.
+    fn fetch_all(&self, ops: &[Op]) -> Result<BTreeMap<usize, Fetched>, BuildError> {
+        let mut fetched = BTreeMap::new();
+        for (index, op) in ops.iter().enumerate() {
+            if let Action::Http { url, checksum, filename } = &op.action {
+                fetched.insert(index, self.engine.fetch(url, checksum.as_ref(), filename)?);
+            }
+        }
+        Ok(fetched)
+    }
+
+    fn parts(
+        &mut self,
+        step: &Step,
+        ops: &[Op],
+        fetched: &BTreeMap<usize, Fetched>,
+        done: &Finished,
+    ) -> Result<Parts, BuildError> {
+        let mut parts = Parts::default();
+        parts.add("base", done.chain.key());
+        parts.add("time", done.epoch.to_string());
+        parts.add("working directory", step.state.working_dir());
+        for (index, op) in ops.iter().enumerate() {
+            let text = serde_json::to_vec(&op.action).map_err(|error| BuildError::Layer(error.into()))?;
+            parts.add(format!("op {index}"), text);
+            match &op.action {
+                Action::Exec(exec) => self.exec_parts(step, exec, &mut parts)?,
+                Action::Copy(copy) => {
+                    let digest = self.source_digest(step, copy, fetched)?;
+                    parts.add(format!("content of {}", copy.paths.join(" ")), digest);
+                }
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
+
+    fn source_digest(
+        &mut self,
+        step: &Step,
+        copy: &Copy,
+        fetched: &BTreeMap<usize, Fetched>,
+    ) -> Result<String, BuildError> {
+        match &copy.source {
+            Input::Op(index) => match fetched.get(&(*index as usize)) {
+                Some(file) => Ok(file.key()),
+                None => Ok(format!("op {index}")),
+            },
+            Input::Local => {
+                let source = self.context.source();
+                Ok(source.digest(&copy.paths, &copy.excludes, copy.parents)?.to_string())
+            }
+            Input::Named(name) => Ok(self.named(step, name)?.key()),
+            Input::Stage => Ok("stage".to_owned()),
+            Input::Scratch => Ok("scratch".to_owned()),
+        }
+    }
+
+    /// The files of another stage or of an image.
+    pub(super) fn named(&self, step: &Step, name: &str) -> Result<Chain, BuildError> {
+        match step.named.get(name) {
+            Some(Base::Stage(number)) => Ok(self.finished[number].chain.clone()),
+            Some(Base::Image(image)) => Ok(Chain { layers: image.layers.clone() }),
+            Some(Base::Scratch) => Ok(Chain::default()),
+            None => Err(BuildError::Target(name.to_owned())),
+        }
+    }
+
+    /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
+    fn place(&self, stage: &Stage, step: &Step) -> Digest {
+        let context = std::fs::canonicalize(&self.options.context).unwrap_or_default();
+        let place = format!("place\0{}\0{}\0{}", context.display(), stage.name, step.span.line);
+        Digest::of(place)
+    }
+
+    fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
+        if self.options.no_cache {
+            return Ok(None);
+        }
+        let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
+        let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { return Ok(None) };
+        if kept.unchanged {
+            return Ok(Some(base.clone()));
+        }
+        let Some(chain_id) = entry.chain_id else { return Ok(None) };
+        Ok(self.engine.store.layer(&chain_id)?.map(|layer| base.with(layer)))
+    }
+
+    fn remember(&self, place: &Digest, parts: &Parts) -> Result<(), BuildError> {
+        let value = serde_json::to_vec(parts).map_err(|error| BuildError::Layer(error.into()))?;
+        let held = self.engine.store.cache().get(place)?;
+        if held.is_none_or(|entry| entry.value != value) {
+            self.engine.store.cache().put(place, &CacheEntry { chain_id: None, value })?;
+        }
+        Ok(())
+    }
+
+    fn why_not(&self, place: &Digest, parts: &Parts) -> Result<String, BuildError> {
+        if self.options.no_cache {
+            return Ok("not cached: --no-cache".to_owned());
+        }
+        let held = self.engine.store.cache().get(place)?;
+        let before = held.and_then(|entry| serde_json::from_slice::<Parts>(&entry.value).ok());
+        Ok(match before.map(|before| parts.changed_since(&before)) {
+            None => "not cached: built for the first time".to_owned(),
+            Some(changed) if changed.is_empty() => "not cached: its layer was removed".to_owned(),
+            Some(changed) => format!("not cached: changed: {}", changed.join(", ")),
+        })
+    }
+
+    fn run_ops(
+        &mut self,
+        step: &Step,
+        ops: &[Op],
+        fetched: &mut BTreeMap<usize, Fetched>,
+        done: &Finished,
+    ) -> Result<Chain, BuildError> {
+        let mut work: Option<Work<'a>> = None;
+        let mut values: Vec<Value> = Vec::with_capacity(ops.len());
+        for (index, op) in ops.iter().enumerate() {
+            let value = match (&op.action, fetched.remove(&index)) {
+                (_, Some(file)) => Value::File(file),
+                (Action::Image { reference, .. }, _) => Value::Chain(self.named(step, reference)?),
+                (action, _) => {
+                    let base = self.base_of(step, action, &values, done)?;
+                    let tree = match (work.take(), base) {
+                        (Some(tree), None) => tree,
+                        (None, None) => Work::on(self.engine, self.snapshots, &done.chain)?,
+                        (open, Some(chain)) => {
+                            drop(open);
+                            Work::on(self.engine, self.snapshots, &chain)?
+                        }
+                    };
+                    self.act(step, action, &tree, &values, done)?;
+                    work = Some(tree);
+                    Value::Work
+                }
+            };
+            values.push(value);
+        }
+        self.result(step, values, work, done)
+    }
+
+    /// `None` goes on with the tree that the ops before changed.
+    fn base_of(
+        &self,
+        step: &Step,
+        action: &Action,
+        values: &[Value],
+        done: &Finished,
+    ) -> Result<Option<Chain>, BuildError> {
+        let base = match action {
+            Action::Exec(exec) => &exec.base,
+            Action::Copy(copy) => &copy.base,
+            Action::Write { base, .. }
+            | Action::Mkdir { base, .. }
+            | Action::Remove { base, .. }
+            | Action::Symlink { base, .. } => base,
+            Action::Image { .. } | Action::Http { .. } | Action::Extension(_) => &Input::Stage,
+        };
+        let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
+        let changed = values.iter().any(|value| matches!(value, Value::Work));
+        match base {
+            Input::Stage if changed => Err(wrong("two ops change the stage independently")),
+            Input::Stage => Ok(Some(done.chain.clone())),
+            Input::Scratch if changed => Err(wrong("an op leaves the changes of the ops before it")),
+            Input::Scratch => Ok(Some(Chain::default())),
+            Input::Named(name) => Ok(Some(self.named(step, name)?)),
+            Input::Local => Err(wrong("the build context can not be changed")),
+            Input::Op(index) => match values.get(*index as usize) {
+                Some(Value::Work) if *index as usize + 1 == values.len() => Ok(None),
+                Some(Value::Chain(chain)) if !changed => Ok(Some(chain.clone())),
+                _ => Err(wrong("an op changes what is not the result of the op before it")),
+            },
+        }
+    }
+
+    fn result(
+        &mut self,
+        step: &Step,
+        values: Vec<Value>,
+        work: Option<Work<'a>>,
+        done: &Finished,
+    ) -> Result<Chain, BuildError> {
+        let wrong = || BuildError::Plan {
+            plugin: step.plugin.clone(),
+            cause: "the stage's file system is not one of its ops' results".to_owned(),
+        };
+        let times = Times { epoch: done.epoch, since: None };
+        match &step.plan.rootfs {
+            Input::Stage => Ok(done.chain.clone()),
+            Input::Scratch => Ok(Chain::default()),
+            Input::Named(name) => self.named(step, name),
+            Input::Local => Err(wrong()),
+            Input::Op(index) => match (values.into_iter().nth(*index as usize), work) {
+                (Some(Value::Work), Some(work)) => work.finish(&times),
+                (Some(Value::Chain(chain)), _) => Ok(chain),
+                _ => Err(wrong()),
+            },
+        }
+    }
+
+    fn act(
+        &mut self,
+        step: &Step,
+        action: &Action,
+        tree: &Work<'_>,
+        values: &[Value],
+        done: &Finished,
+    ) -> Result<(), BuildError> {
+        if let Action::Exec(exec) = action {
+            return self.exec(step, exec, tree);
+        }
+        let root = tree.open(false)?;
+        let target = Target {
+            root: root.as_fd(),
+            accounts: root.as_fd(),
+            working_dir: step.state.working_dir(),
+            epoch: done.epoch,
+        };
+        match action {
+            Action::Copy(copy) => self.copy(step, copy, &target, values),
+            Action::Write { path, content, owner, mode, .. } => {
+                Ok(copy::write(path, content, owner.as_ref(), *mode, &target)?)
+            }
+            Action::Mkdir { path, owner, mode, .. } => Ok(copy::mkdir(path, owner.as_ref(), *mode, &target)?),
+            Action::Remove { path, missing_ok, .. } => Ok(copy::remove(path, *missing_ok, &target)?),
+            Action::Symlink { target: to, path, .. } => Ok(copy::symlink(to, path, &target)?),
+            Action::Extension(op) => {
+                Err(BuildError::Unsupported(format!("the experimental operation `{}` is not known here", op.name)))
+            }
+            Action::Exec(_) | Action::Image { .. } | Action::Http { .. } => Ok(()),
+        }
+    }
+
+    fn copy(&mut self, step: &Step, copy: &Copy, target: &Target<'_>, values: &[Value]) -> Result<(), BuildError> {
+        let opened = self.open_source(step, &copy.source, values)?;
+        let mut unpacker = Unpacker;
+        copy::copy(copy, &self.source(&opened), target, &mut unpacker)?;
+        Ok(())
+    }
+
+    /// The directory that an input stands for.
+    fn open_source(&self, step: &Step, input: &Input, values: &[Value]) -> Result<Opened, BuildError> {
+        let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
+        let root = match input {
+            Input::Local => return Ok(Opened { root: None, local: true }),
+            Input::Named(name) => self.engine.open_chain(self.snapshots, &self.named(step, name)?)?,
+            Input::Scratch => self.engine.open_chain(self.snapshots, &Chain::default())?,
+            Input::Op(index) => match values.get(*index as usize) {
+                Some(Value::File(file)) => file.open()?,
+                Some(Value::Chain(chain)) => self.engine.open_chain(self.snapshots, chain)?,
+                Some(Value::Work) => return Err(wrong("an op copies from what the same step changes")),
+                None => return Err(wrong("an op refers to one that does not come before it")),
+            },
+            Input::Stage => return Err(wrong("an op copies from the stage that it changes")),
+        };
+        Ok(Opened { root: Some(root), local: false })
+    }
+
+    fn source<'s>(&'s self, opened: &'s Opened) -> Source<'s> {
+        match &opened.root {
+            Some(root) if !opened.local => Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs },
+            _ => self.context.source(),
+        }
+    }
+}
+
+/// RFC 3339.
+pub(super) fn timestamp(seconds: i64) -> String {
+    jiff::Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
+}

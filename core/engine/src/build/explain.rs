@@ -1,0 +1,47 @@
+//! Why each statement did what it did.
+
+use wharf_model::{Digest, Span};
+
+use super::plan::Step;
+
+/// One statement, told from the inside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explained {
+    /// Where it stands.
+    pub span: Span,
+    /// As written.
+    pub statement: String,
+    /// The plugin that knows the keyword.
+    pub plugin: String,
+    /// Its component.
+    pub plugin_digest: Digest,
+    /// What it looked at while planning.
+    pub reads: Vec<String>,
+    /// What it wants done.
+    pub ops: Vec<String>,
+    /// What it may do.
+    pub grants: String,
+    /// Cached, or why not.
+    pub cache: String,
+}
+
+impl Explained {
+    pub(super) fn of(step: &Step, grants: String, cache: String) -> Self {
+        Self {
+            span: step.span.clone(),
+            statement: step.statement.clone(),
+            plugin: step.plugin.clone(),
+            plugin_digest: step.plugin_digest,
+            reads: step.trace.entries.iter().map(|entry| entry.question.to_string()).collect(),
+            ops: operations(step),
+            grants,
+            cache,
+        }
+    }
+}
+
+fn operations(step: &Step) -> Vec<String> {
+    let ops = step.plan.ops.iter().map(|op| op.label.clone());
+    let config = step.plan.config.iter().map(|change| format!("config {change:?}"));
+    ops.chain(config).collect()
+}

@@ -1,0 +1,39 @@
+//! From a Dockerfile to an image.
+//!
+//! | step | file | in -> out |
+//! |---|---|---|
+//! | 1 | `dockerfile/` | text -> statements; knows the grammar and no keyword |
+//! | 2 | `plan.rs` | statements -> stages with a plan for each step; plugins answer here |
+//! | 3 | `key.rs` | an op, what it stands on and what it reads -> a cache key |
+//! | 4 | `execute.rs`, `run.rs`, `copy/` | steps -> layers |
+//! | 5 | `commit.rs` | config and layers -> an image with names |
+//!
+//! Everything is planned before anything is run, so a typing error in the last line costs
+//! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
+//! steps that succeeded, in the cache, and nothing else.
+
+pub mod context;
+pub mod copy;
+pub mod dockerfile;
+mod change;
+mod commit;
+mod execute;
+mod explain;
+mod fetch;
+pub mod ignore;
+mod key;
+pub mod owner;
+pub mod pattern;
+mod plan;
+mod progress;
+mod request;
+mod run;
+pub mod source;
+mod stage;
+mod tree;
+pub mod words;
+
+pub use explain::Explained;
+pub use wharf_model::{Diagnostic, Severity};
+pub use progress::{BuildEvent, Outcome};
+pub use request::{BuildError, BuildFailure, BuildOptions, Built};

@@ -1,0 +1,465 @@
+//! From statements to stages with a plan for each step.
+//!
+//! A stage begins with a keyword whose plugin says so (FROM). Only stages that the target needs
+//! are planned: those it stands on and those its plans copy from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
+use wharf_model::statement::{Invocation, KeywordSpec};
+use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
+use wharf_plugin::{BuildContext, Trace, Traced};
+use wharf_store::{Image, ResolveError};
+
+use super::context::Context;
+use super::dockerfile::{self, Dockerfile, Keywords, Statement};
+use super::request::{At, BuildError, BuildOptions};
+use super::stage::{Arguments, PROXIES, State};
+use super::words::Scope;
+use crate::Engine;
+
+/// How often lines may expand to lines.
+const DEPTH: usize = 16;
+
+/// All stages that are needed, each after those it needs.
+#[derive(Debug)]
+pub(super) struct BuildPlan {
+    /// By their number in the Dockerfile.
+    pub(super) stages: BTreeMap<usize, Stage>,
+    /// In the order they are built; the target is the last.
+    pub(super) order: Vec<usize>,
+    pub(super) warnings: Vec<Diagnostic>,
+}
+
+/// One planned stage.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Its name, or its number.
+    pub(super) name: String,
+    pub(super) base: Base,
+    pub(super) steps: Vec<Step>,
+    /// Before its first step.
+    pub(super) state: State,
+}
+
+/// What a stage stands on.
+#[derive(Debug, Clone)]
+pub(super) enum Base {
+    Scratch,
+    Image(Box<Image>),
+    Stage(usize),
+}
+
+/// One statement with its plan, and the stage's state before it.
+#[derive(Debug)]
+pub(super) struct Step {
+    pub(super) span: Span,
+    pub(super) statement: String,
+    pub(super) keyword: wharf_model::Keyword,
+    pub(super) plugin: String,
+    pub(super) plugin_digest: Digest,
+    pub(super) trace: Trace,
+    pub(super) plan: Plan,
+    pub(super) state: State,
+    /// What [`Input::Named`] stands for in this step's plan.
+    pub(super) named: BTreeMap<String, Base>,
+}
+
+/// A stage's statements, before they are planned.
+struct Section<'a> {
+    start: StageStart,
+    span: Span,
+    statements: &'a [Statement],
+}
+
+impl Engine {
+    pub(super) fn plan_build(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+    ) -> Result<BuildPlan, At> {
+        let keywords = Keywords::new(self.plugins.keywords()?.into_iter().map(|(spec, _)| spec));
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        let dockerfile = dockerfile::parse(&file, text, &keywords)?;
+        dockerfile.check(&keywords)?;
+        let arguments = Arguments::new(&options.build_args, &Platform::host());
+        let mut planner = Planner::new(self, context, &keywords, dockerfile.escape, arguments);
+        planner.warnings.clone_from(&dockerfile.warnings);
+        planner.split(&dockerfile)?;
+        let target = planner.target(options.target.as_deref())?;
+        planner.plan_stage(target)?;
+        planner.warn_unused(options);
+        Ok(BuildPlan { stages: planner.stages, order: planner.order, warnings: planner.warnings })
+    }
+}
+
+struct Planner<'a> {
+    engine: &'a Engine,
+    context: &'a Context,
+    keywords: &'a Keywords,
+    escape: char,
+    arguments: Arguments,
+    sections: Vec<Section<'a>>,
+    stages: BTreeMap<usize, Stage>,
+    order: Vec<usize>,
+    warnings: Vec<Diagnostic>,
+    /// Build arguments that some ARG took.
+    used: BTreeSet<String>,
+}
+
+/// A plugin's answer to one statement, with where it came from.
+struct Answer {
+    outcome: Outcome,
+    plugin: String,
+    plugin_digest: Digest,
+    trace: Trace,
+}
+
+impl<'a> Planner<'a> {
+    fn new(
+        engine: &'a Engine,
+        context: &'a Context,
+        keywords: &'a Keywords,
+        escape: char,
+        arguments: Arguments,
+    ) -> Self {
+        Self {
+            engine,
+            context,
+            keywords,
+            escape,
+            arguments,
+            sections: Vec::new(),
+            stages: BTreeMap::new(),
+            order: Vec::new(),
+            warnings: Vec::new(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    /// Cuts the Dockerfile into stages, and declares the arguments before the first one.
+    fn split(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
+        let statements = &dockerfile.statements[..];
+        let starts: Vec<usize> = (0..statements.len()).filter(|index| self.starts_stage(&statements[*index])).collect();
+        let first = starts.first().copied().unwrap_or(statements.len());
+        for statement in &statements[..first] {
+            self.declare_globals(statement).map_err(|at| at.on(&statement.span))?;
+        }
+        if starts.is_empty() {
+            return Err(BuildError::NoStage.into());
+        }
+        for (number, start) in starts.iter().enumerate() {
+            let end = starts.get(number + 1).copied().unwrap_or(statements.len());
+            let statement = &statements[*start];
+            let begin = self.stage_start(statement).map_err(|at| at.on(&statement.span))?;
+            let body = &statements[start + 1..end];
+            self.sections.push(Section { start: begin, span: statement.span.clone(), statements: body });
+        }
+        Ok(())
+    }
+
+    fn starts_stage(&self, statement: &Statement) -> bool {
+        self.keywords.get(&statement.keyword).is_some_and(|spec| spec.starts_stage)
+    }
+
+    fn declare_globals(&mut self, statement: &Statement) -> Result<(), At> {
+        let spec = self.spec(statement)?;
+        if !spec.before_from {
+            return Err(BuildError::NoStage.into());
+        }
+        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
+        let arguments = self.arguments.clone();
+        let answer = self.ask(statement, &spec, &arguments, &state, None)?;
+        if let Outcome::Plan(plan) = answer.outcome {
+            for change in &plan.config {
+                if let ConfigChange::DeclareArg(name, default) = change {
+                    self.used.insert(name.clone());
+                    self.arguments.declare_global(name, default.as_deref());
+                }
+            }
+            self.warnings.extend(plan.diagnostics);
+        }
+        Ok(())
+    }
+
+    fn stage_start(&mut self, statement: &Statement) -> Result<StageStart, At> {
+        let spec = self.spec(statement)?;
+        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
+        let arguments = self.arguments.clone();
+        let answer = self.ask(statement, &spec, &arguments, &state, None)?;
+        match answer.outcome {
+            Outcome::Stage(start) => Ok(start),
+            Outcome::Plan(_) | Outcome::Expand(_) => {
+                Err(BuildError::Plan { plugin: answer.plugin, cause: "it begins no stage".to_owned() }.into())
+            }
+        }
+    }
+
+    /// The last stage, or the one of that name or number.
+    fn target(&self, wanted: Option<&str>) -> Result<usize, At> {
+        let last = self.sections.len() - 1;
+        let Some(wanted) = wanted else { return Ok(last) };
+        let found = self.stage_of(wanted, self.sections.len());
+        found.ok_or_else(|| BuildError::Target(wanted.to_owned()).into())
+    }
+
+    /// A stage before `limit`, by name or number; of several with one name, the last.
+    fn stage_of(&self, name: &str, limit: usize) -> Option<usize> {
+        let same = |section: &Section<'_>| {
+            section.start.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name))
+        };
+        let by_number = || name.parse::<usize>().ok().filter(|number| *number < limit);
+        (0..limit).rev().find(|number| same(&self.sections[*number])).or_else(by_number)
+    }
+
+    fn plan_stage(&mut self, number: usize) -> Result<(), At> {
+        if self.stages.contains_key(&number) {
+            return Ok(());
+        }
+        let span = self.sections[number].span.clone();
+        let base = self.base(number).map_err(|at| at.on(&span))?;
+        let mut state = self.first_state(&base);
+        let triggers = std::mem::take(&mut state.config.config.on_build);
+        let mut stage = Stage { name: self.stage_name(number), base, steps: Vec::new(), state };
+        let state = stage.state.clone();
+        let mut walk = Walk { number, state, steps: Vec::new() };
+        if !triggers.is_empty() {
+            let lines = dockerfile::parse_lines(&triggers, &span, self.escape, self.keywords)?;
+            self.plan_statements(&lines, &mut walk, 1)?;
+        }
+        let statements = self.sections[number].statements;
+        self.plan_statements(statements, &mut walk, 0)?;
+        stage.steps = walk.steps;
+        self.stages.insert(number, stage);
+        self.order.push(number);
+        Ok(())
+    }
+
+    fn stage_name(&self, number: usize) -> String {
+        self.sections[number].start.name.clone().unwrap_or_else(|| format!("stage-{number}"))
+    }
+
+    fn base(&mut self, number: usize) -> Result<Base, At> {
+        match self.sections[number].start.base.clone() {
+            Input::Scratch => Ok(Base::Scratch),
+            Input::Named(name) => self.named(&name, number, false),
+            Input::Stage | Input::Local | Input::Op(_) => {
+                let cause = "a stage stands on an image, an earlier stage or nothing".to_owned();
+                Err(BuildError::Plan { plugin: "FROM".to_owned(), cause }.into())
+            }
+        }
+    }
+
+    /// An earlier stage by name (and number, for sources), else an image.
+    fn named(&mut self, name: &str, before: usize, by_number: bool) -> Result<Base, At> {
+        let numeric = name.bytes().all(|byte| byte.is_ascii_digit());
+        if let Some(stage) = self.stage_of(name, before).filter(|_| by_number || !numeric) {
+            self.plan_stage(stage)?;
+            return Ok(Base::Stage(stage));
+        }
+        if numeric && by_number {
+            return Err(BuildError::Target(name.to_owned()).into());
+        }
+        Ok(Base::Image(Box::new(self.engine.base_image(name)?)))
+    }
+
+    fn first_state(&self, base: &Base) -> State {
+        let config = match base {
+            Base::Scratch => wharf_model::image::ImageConfig::empty(&Platform::host()),
+            Base::Image(image) => image.config.clone(),
+            Base::Stage(stage) => self.stages[stage].last_state().config,
+        };
+        State::new(config, self.arguments.clone())
+    }
+
+    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk, depth: usize) -> Result<(), At> {
+        for statement in statements {
+            self.plan_statement(statement, walk, depth).map_err(|at| at.on(&statement.span))?;
+        }
+        Ok(())
+    }
+
+    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk, depth: usize) -> Result<(), At> {
+        let spec = self.spec(statement)?;
+        let stage = self.sections[walk.number].start.name.clone();
+        let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref())?;
+        match answer.outcome {
+            Outcome::Plan(plan) => {
+                self.warn(&plan.diagnostics, &statement.span);
+                let named = self.named_inputs(&plan, walk.number)?;
+                let before = walk.state.clone();
+                for change in &plan.config {
+                    if let ConfigChange::DeclareArg(name, _) = change {
+                        self.used.insert(name.clone());
+                    }
+                    walk.state.apply(change);
+                }
+                walk.steps.push(Step {
+                    span: statement.span.clone(),
+                    statement: statement.original.clone(),
+                    keyword: statement.keyword.clone(),
+                    plugin: answer.plugin,
+                    plugin_digest: answer.plugin_digest,
+                    trace: answer.trace,
+                    plan,
+                    state: before,
+                    named,
+                });
+                Ok(())
+            }
+            Outcome::Expand(lines) if depth < DEPTH => {
+                let lines = dockerfile::parse_lines(&lines, &statement.span, self.escape, self.keywords)?;
+                self.plan_statements(&lines, walk, depth + 1)
+            }
+            Outcome::Expand(_) => {
+                let cause = format!("its lines expand to lines more than {DEPTH} times");
+                Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
+            }
+            Outcome::Stage(_) => {
+                let cause = "it begins a stage inside a stage".to_owned();
+                Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
+            }
+        }
+    }
+
+    fn named_inputs(&mut self, plan: &Plan, before: usize) -> Result<BTreeMap<String, Base>, At> {
+        let mut names = BTreeSet::new();
+        for op in &plan.ops {
+            match &op.action {
+                Action::Copy(copy) => names.extend(name_of(&copy.source)),
+                Action::Exec(exec) => names.extend(exec.mounts.iter().flat_map(mount_source).flat_map(name_of)),
+                Action::Image { reference, .. } => names.extend([reference.clone()]),
+                _ => {}
+            }
+        }
+        names.into_iter().map(|name| Ok((name.clone(), self.named(&name, before, true)?))).collect()
+    }
+
+    fn spec(&self, statement: &Statement) -> Result<KeywordSpec, At> {
+        let spec = self.keywords.get(&statement.keyword).cloned();
+        spec.ok_or_else(|| BuildError::Unclaimed(statement.keyword.clone()).into())
+    }
+
+    fn ask(
+        &mut self,
+        statement: &Statement,
+        spec: &KeywordSpec,
+        scope: &dyn Scope,
+        state: &State,
+        stage: Option<&str>,
+    ) -> Result<Answer, At> {
+        let reading = dockerfile::read(statement, spec, self.escape, scope, stage)?;
+        for name in &reading.unset {
+            let mut warning = Diagnostic::new(
+                Severity::Warning,
+                "UndefinedVar",
+                format!("usage of undefined variable '${name}'"),
+            );
+            warning.span = Some(statement.span.clone());
+            self.warnings.push(warning);
+        }
+        self.plan_invocation(&reading.invocation, state)
+    }
+
+    fn plan_invocation(&self, call: &Invocation, state: &State) -> Result<Answer, At> {
+        let unclaimed = || BuildError::Unclaimed(call.keyword.clone());
+        let plugin = self.engine.plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
+        let mut view = super::tree::View { engine: self.engine, context: self.context, state };
+        let mut traced = Traced::new(&mut view as &mut dyn BuildContext);
+        let outcome = plugin.plan(call, &mut traced)?;
+        let trace = traced.finish();
+        Ok(Answer { outcome, plugin: plugin.name().to_owned(), plugin_digest: plugin.digest(), trace })
+    }
+
+    fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
+        self.warnings.extend(diagnostics.iter().cloned().map(|mut diagnostic| {
+            diagnostic.span.get_or_insert_with(|| span.clone());
+            diagnostic
+        }));
+    }
+
+    fn warn_unused(&mut self, options: &BuildOptions) {
+        let unused = options.build_args.keys().filter(|name| {
+            !self.used.contains(*name) && !PROXIES.contains(&name.as_str()) && *name != "SOURCE_DATE_EPOCH"
+        });
+        let warning = |name: &String| {
+            let message = format!("one or more build-args [{name}] were not consumed");
+            Diagnostic::new(Severity::Warning, "UnconsumedBuildArg", message)
+        };
+        let warnings: Vec<Diagnostic> = unused.map(warning).collect();
+        self.warnings.extend(warnings);
+    }
+}
+
+/// A stage while its statements are planned.
+struct Walk {
+    number: usize,
+    state: State,
+    steps: Vec<Step>,
+}
+
+impl Stage {
+    /// After its last step.
+    pub(super) fn last_state(&self) -> State {
+        let Some(last) = self.steps.last() else { return self.state.clone() };
+        let mut state = last.state.clone();
+        last.plan.config.iter().for_each(|change| state.apply(change));
+        state
+    }
+}
+
+fn name_of(input: &Input) -> Option<String> {
+    match input {
+        Input::Named(name) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> {
+    match mount {
+        wharf_model::build::Mount::Bind { source, .. } | wharf_model::build::Mount::Cache { source, .. } => Some(source),
+        _ => None,
+    }
+}
+
+impl Engine {
+    /// An image that a build stands on or copies from.
+    pub(super) fn base_image(&self, name: &str) -> Result<Image, BuildError> {
+        self.store.resolve(name).map_err(|error| match error {
+            ResolveError::Unknown { .. } => {
+                let full = name.parse().map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
+                BuildError::NoImage { full }
+            }
+            other => BuildError::Image(other),
+        })
+    }
+}
+
+/// A state after instructions that change its config only.
+pub(super) fn change_config(
+    engine: &Engine,
+    context: &Context,
+    lines: &[String],
+    state: State,
+) -> Result<State, At> {
+    let keywords = Keywords::new(engine.plugins.keywords()?.into_iter().map(|(spec, _)| spec));
+    let span = Span { file: "--change".to_owned(), line: 1, column: 1, end_line: 1, end_column: 1 };
+    let statements = dockerfile::parse_lines(lines, &span, '\\', &keywords)?;
+    let mut planner = Planner::new(engine, context, &keywords, '\\', Arguments::default());
+    planner.sections.push(Section {
+        start: StageStart { base: Input::Scratch, name: None, platform: None },
+        span,
+        statements: &[],
+    });
+    let mut walk = Walk { number: 0, state, steps: Vec::new() };
+    planner.plan_statements(&statements, &mut walk, 0)?;
+    match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
+        Some(step) => {
+            Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword)).into())
+        }
+        None => Ok(walk.state),
+    }
+}

@@ -1,0 +1,309 @@
+//! What a build is asked for, and what comes of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use wharf_model::{Diagnostic, Digest, Keyword, Reference, ReferenceError, Span};
+use wharf_plugin::PluginError;
+use wharf_runtime::monitor;
+use wharf_runtime::mount::MountError;
+use wharf_runtime::user::UserError;
+use wharf_store::{CommitError, LockError, RecordError, ResolveError};
+
+use super::context::{Context, ContextError};
+use super::copy::CopyError;
+use super::dockerfile::{self, DockerfileError};
+use super::explain::Explained;
+use super::progress::BuildEvent;
+use super::source::SourceError;
+use crate::Engine;
+use crate::hook::HookError;
+use crate::network::NetworkError;
+use crate::snapshot::SnapshotError;
+
+/// What to build, from what, and how.
+#[derive(Debug, Clone, Default)]
+pub struct BuildOptions {
+    /// The directory that COPY and ADD read.
+    pub context: PathBuf,
+    /// `None` is `Dockerfile` in the context.
+    pub dockerfile: Option<PathBuf>,
+    /// Names for the image.
+    pub tags: Vec<String>,
+    /// Values of ARGs.
+    pub build_args: BTreeMap<String, String>,
+    /// The stage to build; the last one without it.
+    pub target: Option<String>,
+    /// Run every step, whatever the cache holds.
+    pub no_cache: bool,
+    /// Further labels.
+    pub labels: BTreeMap<String, String>,
+    /// The network that RUN sees: a network's name; `None` is the config's.
+    pub network: Option<String>,
+    /// Seconds since 1970 instead of the base image's time.
+    pub epoch: Option<i64>,
+}
+
+/// A finished build.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The image's id.
+    pub id: Digest,
+    /// The names it got.
+    pub names: Vec<Reference>,
+    /// What happened to each statement, and why.
+    pub explained: Vec<Explained>,
+}
+
+/// A failed build: the error, and the lines it is about.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", location(.span.as_ref()))]
+pub struct BuildFailure {
+    /// Where in the Dockerfile.
+    pub span: Option<Span>,
+    /// Those lines, with their numbers.
+    pub excerpt: Option<String>,
+    /// Why.
+    #[source]
+    pub error: BuildError,
+}
+
+fn location(span: Option<&Span>) -> String {
+    match span {
+        Some(span) => format!("build failed at {}:{}", span.file, span.line),
+        None => "build failed".to_owned(),
+    }
+}
+
+/// Why a build failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The context is not there.
+    #[error(transparent)]
+    Context(#[from] ContextError),
+    /// The Dockerfile can not be read.
+    #[error("failed to read dockerfile: cannot open {path}", path = .path.display())]
+    Read {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The Dockerfile is wrong.
+    #[error(transparent)]
+    Dockerfile(#[from] DockerfileError),
+    /// A name for the image is not one.
+    #[error("invalid tag `{tag}`")]
+    Tag {
+        /// As given.
+        tag: String,
+        /// Why not.
+        source: ReferenceError,
+    },
+    /// Nothing begins a stage.
+    #[error("no build stage in current context")]
+    NoStage,
+    /// `--target` names no stage.
+    #[error("target stage \"{0}\" could not be found")]
+    Target(String),
+    /// No plugin claims the keyword.
+    #[error("unknown instruction: {0}")]
+    Unclaimed(Keyword),
+    /// A plugin failed.
+    #[error(transparent)]
+    Plugin(PluginError),
+    /// A plugin says that the statement is wrong.
+    #[error("{}", said(.0))]
+    Refused(Vec<Diagnostic>),
+    /// A plugin's plan makes no sense.
+    #[error("plugin `{plugin}` returned a plan that can not be carried out: {cause}")]
+    Plan {
+        /// Which.
+        plugin: String,
+        /// Why not.
+        cause: String,
+    },
+    /// A base image or a source is not here.
+    #[error("{full}: not found")]
+    NoImage {
+        /// With registry and tag.
+        full: String,
+    },
+    /// A base image can not be looked up.
+    #[error(transparent)]
+    Image(ResolveError),
+    /// A file to copy.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Copying.
+    #[error(transparent)]
+    Copy(#[from] CopyError),
+    /// A download.
+    #[error(transparent)]
+    Fetch(#[from] wharf_store::fetch::FetchError),
+    /// A program failed.
+    #[error("process {command:?} did not complete successfully: exit code: {code}")]
+    Exit {
+        /// What ran.
+        command: String,
+        /// How it ended.
+        code: u8,
+    },
+    /// A program could not be started.
+    #[error("cannot run {command:?}")]
+    Start {
+        /// What.
+        command: String,
+        /// Why not.
+        source: monitor::StartError,
+    },
+    /// A program's output was lost.
+    #[error(transparent)]
+    Stream(#[from] monitor::ForwardError),
+    /// What this engine can not do.
+    #[error("{0}")]
+    Unsupported(String),
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// A user is not there.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// The network of a RUN.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A root file system.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// A root file system can not be mounted.
+    #[error("cannot mount the root file system of the step")]
+    Mount(#[from] MountError),
+    /// The layer of a step.
+    #[error("cannot make the layer of the step")]
+    Layer(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The image.
+    #[error(transparent)]
+    Commit(#[from] CommitError),
+    /// The records.
+    #[error("cannot keep the records of the build")]
+    Record(#[from] RecordError),
+    /// Another command does not let go.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// A file of the engine's own.
+    #[error("cannot write {path}", path = .path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// What the plugin says itself is what a person should read.
+impl From<PluginError> for BuildError {
+    fn from(error: PluginError) -> Self {
+        match error.failure() {
+            Some(failure) => Self::Refused(failure.diagnostics.clone()),
+            None => Self::Plugin(error),
+        }
+    }
+}
+
+fn said(diagnostics: &[Diagnostic]) -> String {
+    let messages: Vec<&str> = diagnostics.iter().map(|diagnostic| diagnostic.message.as_str()).collect();
+    if messages.is_empty() { "the plugin gave no reason".to_owned() } else { messages.join("; ") }
+}
+
+impl BuildFailure {
+    /// What to do next, where something is known.
+    pub fn hint(&self) -> Option<String> {
+        match &self.error {
+            BuildError::Dockerfile(error) => error.hint(),
+            BuildError::Refused(diagnostics) => diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone()),
+            BuildError::Plugin(error) => error.next_step(),
+            BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
+            BuildError::NoImage { full } => Some(format!(
+                "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"
+            )),
+            _ => None,
+        }
+    }
+}
+
+/// An error, and the statement it is about.
+pub(super) struct At {
+    pub(super) span: Option<Span>,
+    pub(super) error: BuildError,
+}
+
+impl<E: Into<BuildError>> From<E> for At {
+    fn from(error: E) -> Self {
+        let error = error.into();
+        let span = match &error {
+            BuildError::Dockerfile(wrong) => Some(wrong.span.clone()),
+            _ => None,
+        };
+        Self { span, error }
+    }
+}
+
+impl At {
+    /// Says which statement it is about, unless that is known already.
+    pub(super) fn on(mut self, span: &Span) -> Self {
+        self.span.get_or_insert_with(|| span.clone());
+        self
+    }
+}
+
+impl Engine {
+    /// Builds an image. `report` hears what happens as it happens.
+    ///
+    /// # Errors
+    /// With the lines of the Dockerfile that are to blame. No name is given then.
+    pub fn build(
+        &self,
+        options: &BuildOptions,
+        report: &mut dyn FnMut(BuildEvent<'_>),
+    ) -> Result<Built, BuildFailure> {
+        let plain = |error: BuildError| BuildFailure { span: None, excerpt: None, error };
+        let names = references(&options.tags).map_err(plain)?;
+        let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
+        let context = Context::open(&options.context, Some(&path)).map_err(|error| plain(error.into()))?;
+        let text = read(&path).map_err(plain)?;
+        let built = self.build_text(options, &path, &text, &context, names, report);
+        built.map_err(|At { span, error }| {
+            let excerpt = span.as_ref().map(|span| dockerfile::excerpt(&text, span));
+            BuildFailure { span, excerpt, error }
+        })
+    }
+
+    fn build_text(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+        names: Vec<Reference>,
+        report: &mut dyn FnMut(BuildEvent<'_>),
+    ) -> Result<Built, At> {
+        let plan = self.plan_build(options, path, text, context)?;
+        for warning in &plan.warnings {
+            report(BuildEvent::Warning(warning));
+        }
+        let (stage, explained) = self.execute(options, context, &plan, report)?;
+        let id = self.commit_stage(options, stage, &names, report)?;
+        Ok(Built { id, names, explained })
+    }
+}
+
+fn references(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
+    let parse = |tag: &String| tag.parse().map_err(|source| BuildError::Tag { tag: tag.clone(), source });
+    tags.iter().map(parse).collect()
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+    fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
+}

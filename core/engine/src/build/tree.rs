@@ -1,0 +1,257 @@
+//! Directory trees while a build goes on: layers one above the other, a tree that is being
+//! changed, and what plugins see of it all while they plan.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{Mode, OFlags};
+use wharf_model::storage::{LayerFormat, Object};
+use wharf_model::{Digest, Failure, FailureKind, Platform};
+use wharf_plugin::{BuildContext, Entry, EntryKind, ResolvedImage, Root};
+use wharf_runtime::mount::{self, RootMount};
+use wharf_store::Layer;
+use wharf_store::layer::{self, Times};
+
+use super::context::{self, Context};
+use super::request::BuildError;
+use super::source::SourceError;
+use super::stage::State;
+use crate::Engine;
+use crate::container::fresh_id;
+use crate::home;
+use crate::snapshot::{self, Snapshots};
+
+/// A root file system as its layers, lowest first.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Chain {
+    pub(super) layers: Vec<Layer>,
+}
+
+impl Chain {
+    /// What the files are: the chain id of the topmost layer.
+    pub(super) fn key(&self) -> String {
+        self.layers.last().map_or_else(|| "scratch".to_owned(), |layer| layer.chain_id.to_string())
+    }
+
+    fn top(&self) -> Option<&Digest> {
+        self.layers.last().map(|layer| &layer.chain_id)
+    }
+
+    /// For a storage driver: topmost first.
+    fn parents(&self) -> Vec<String> {
+        self.layers.iter().rev().map(|layer| layer.chain_id.hex()).collect()
+    }
+
+    /// With one more layer on top.
+    pub(super) fn with(&self, layer: Layer) -> Self {
+        let mut layers = self.layers.clone();
+        layers.push(layer);
+        Self { layers }
+    }
+}
+
+/// A tree that a step changes, on top of a chain. Dropped without [`Work::finish`], it is removed.
+pub(super) struct Work<'a> {
+    snapshots: &'a Snapshots<'a>,
+    engine: &'a Engine,
+    object: Object,
+    pub(super) base: Chain,
+    finished: bool,
+}
+
+impl<'a> Work<'a> {
+    pub(super) fn on(engine: &'a Engine, snapshots: &'a Snapshots<'a>, base: &Chain) -> Result<Self, BuildError> {
+        let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
+        let object = snapshot::container(&format!("build-{}", &fresh_id().map_err(random)?[..16]), base.parents());
+        snapshots.create(&object)?;
+        Ok(Self { snapshots, engine, object, base: base.clone(), finished: false })
+    }
+
+    /// The tree's name among the driver's.
+    pub(super) fn id(&self) -> &str {
+        &self.object.id
+    }
+
+    /// How it is mounted.
+    pub(super) fn mounts(&self, read_only: bool) -> Result<Vec<RootMount>, BuildError> {
+        Ok(self.snapshots.attach(&self.object, read_only)?)
+    }
+
+    /// The whole tree as a directory that nobody else sees.
+    pub(super) fn open(&self, read_only: bool) -> Result<OwnedFd, BuildError> {
+        Ok(mount::detached(&self.mounts(read_only)?)?)
+    }
+
+    /// The changes as a layer on top of the chain; the same chain when nothing changed.
+    pub(super) fn finish(mut self, times: &Times) -> Result<Chain, BuildError> {
+        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let parent = self.parent_tree()?;
+        let parent = parent.as_ref().map(AsFd::as_fd);
+        let format = self.snapshots.format();
+        let diffed = layer::diff(changes.as_fd(), parent, format, times, &mut std::io::sink()).map_err(layer_error)?;
+        if diffed.entries == 0 {
+            return Ok(self.base.clone());
+        }
+        let chain_id = layer::chain_id(self.base.top(), &diffed.diff_id);
+        let known = self.engine.store.layer(&chain_id)?;
+        let layer = known.unwrap_or(Layer {
+            diff_id: diffed.diff_id,
+            chain_id,
+            parent: self.base.top().copied(),
+            size: diffed.size,
+            tar_size: diffed.tar_size,
+            blob: None,
+            media_type: None,
+            driver: self.snapshots.driver().to_owned(),
+        });
+        self.keep(&layer, &changes)?;
+        Ok(self.base.with(layer))
+    }
+
+    /// Synced first, moved to its place, then recorded: a record is a promise.
+    fn keep(&mut self, layer: &Layer, changes: &OwnedFd) -> Result<(), BuildError> {
+        let name = format!("layer-{}", layer.chain_id.hex());
+        let _guard = self.engine.store.lock(&name, false)?;
+        if self.engine.store.layer(&layer.chain_id)?.is_some() {
+            return Ok(());
+        }
+        rustix::fs::syncfs(changes).map_err(layer_error)?;
+        let object = snapshot::layer(&layer.chain_id.hex(), self.base.parents());
+        self.snapshots.remove(&object)?;
+        self.snapshots.commit(&self.object, &object)?;
+        self.engine.store.record_layer(layer).map_err(layer_error)
+    }
+
+    fn parent_tree(&self) -> Result<Option<OwnedFd>, BuildError> {
+        match self.snapshots.format() {
+            LayerFormat::Tree if !self.base.layers.is_empty() => {
+                Ok(Some(self.engine.open_chain(self.snapshots, &self.base)?))
+            }
+            _ => Ok(None),
+        }
+    }
+}
+
+/// After a commit, what is left is an empty shell.
+impl Drop for Work<'_> {
+    fn drop(&mut self) {
+        if !self.finished {
+            self.finished = true;
+            let _ = self.snapshots.remove(&self.object);
+        }
+    }
+}
+
+fn layer_error(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BuildError {
+    BuildError::Layer(error.into())
+}
+
+impl Engine {
+    /// A chain as a directory that can be read; an empty one when there are no layers.
+    pub(super) fn open_chain(&self, snapshots: &Snapshots<'_>, chain: &Chain) -> Result<OwnedFd, BuildError> {
+        let Some((top, below)) = chain.layers.split_last() else { return self.empty_directory() };
+        let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
+        let object = snapshot::layer(&top.chain_id.hex(), parents);
+        Ok(mount::detached(&snapshots.attach(&object, true)?)?)
+    }
+
+    fn empty_directory(&self) -> Result<OwnedFd, BuildError> {
+        let path = self.root().join("empty");
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = || rustix::fs::open(&path, flags, Mode::empty());
+        let made = std::fs::create_dir_all(&path).and_then(|()| open().map_err(Into::into));
+        made.map_err(|source| BuildError::File { path: path.clone(), source })
+    }
+}
+
+/// What a plugin sees while it plans.
+pub(super) struct View<'a> {
+    pub(super) engine: &'a Engine,
+    pub(super) context: &'a Context,
+    pub(super) state: &'a State,
+}
+
+impl View<'_> {
+    fn local(&self, root: &Root) -> Result<&Context, Failure> {
+        match root {
+            Root::Local => Ok(self.context),
+            Root::Named(name) => Err(failure(FailureKind::NotFound, format!("no build context named `{name}`"))),
+        }
+    }
+}
+
+impl BuildContext for View<'_> {
+    fn target_platform(&mut self) -> Platform {
+        self.state.config.platform()
+    }
+
+    fn arg(&mut self, name: &str) -> Option<String> {
+        self.state.args.get(name).cloned()
+    }
+
+    fn env(&mut self, name: &str) -> Option<String> {
+        self.state.config.config.env(name).map(str::to_owned)
+    }
+
+    fn working_dir(&mut self) -> String {
+        self.state.working_dir().to_owned()
+    }
+
+    fn user(&mut self) -> String {
+        self.state.config.config.user.clone()
+    }
+
+    fn shell(&mut self) -> Vec<String> {
+        self.state.shell()
+    }
+
+    fn stat(&mut self, root: &Root, path: &str) -> Result<Option<Entry>, Failure> {
+        Ok(self.local(root)?.stat(path).map_err(unreadable)?.map(entry))
+    }
+
+    fn read(&mut self, root: &Root, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        self.local(root)?.read(path, limit).map_err(unreadable)
+    }
+
+    fn glob(&mut self, root: &Root, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure> {
+        let found = self.local(root)?.glob(patterns, limit).map_err(unreadable)?;
+        Ok(found.into_iter().map(entry).collect())
+    }
+
+    fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
+        let image =
+            self.engine.base_image(reference).map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
+        let config = &image.config.config;
+        let pair = |pair: &String| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            (name.to_owned(), value.to_owned())
+        };
+        Ok(ResolvedImage {
+            digest: image.id,
+            platform: image.config.platform(),
+            env: config.env.iter().map(pair).collect(),
+            user: config.user.clone(),
+            working_dir: config.working_dir.clone(),
+            labels: config.labels.clone().into_iter().collect(),
+        })
+    }
+}
+
+fn entry(found: context::Entry) -> Entry {
+    let kind = match found.kind {
+        context::EntryKind::File => EntryKind::File,
+        context::EntryKind::Directory => EntryKind::Directory,
+        context::EntryKind::Symlink => EntryKind::Symlink,
+        context::EntryKind::Other => EntryKind::Other,
+    };
+    Entry { path: found.path, kind, size: found.size, mode: found.mode, content: found.content }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "handed over by map_err")]
+fn unreadable(error: SourceError) -> Failure {
+    failure(FailureKind::InvalidInput, error.to_string())
+}
+
+fn failure(kind: FailureKind, message: String) -> Failure {
+    let diagnostic = wharf_model::Diagnostic::new(wharf_model::Severity::Error, "context", message);
+    Failure { kind, diagnostics: vec![diagnostic] }
+}

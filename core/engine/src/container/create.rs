@@ -1,0 +1,291 @@
+//! `create`: a record, a root file system and volumes; nothing runs yet.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use wharf_model::{Diagnostic, Digest, Reference};
+use wharf_store::{Durability, Image, Insert, InsertError, ResolveError};
+
+use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
+use crate::hook::HookError;
+use crate::network::PortSpec;
+use crate::snapshot::{self, SnapshotError};
+use crate::volume::{MountRequest, VolumeError};
+use crate::Engine;
+
+/// What a person asked for.
+#[derive(Debug, Clone, Default)]
+pub struct CreateOptions {
+    /// A name, an id or the beginning of one.
+    pub image: String,
+    /// `None` makes one up.
+    pub name: Option<String>,
+    /// Instead of the image's command.
+    pub args: Vec<String>,
+    /// Instead of the image's entrypoint.
+    pub entrypoint: Option<String>,
+    /// `NAME=value`.
+    pub env: Vec<String>,
+    /// Further labels.
+    pub labels: Vec<(String, String)>,
+    /// `user[:group]`.
+    pub user: Option<String>,
+    /// Made if it is missing.
+    pub working_dir: Option<String>,
+    /// `None` is the short id.
+    pub hostname: Option<String>,
+    /// `None` is the config's.
+    pub network: Option<String>,
+    /// Ports to publish.
+    pub publish: Vec<PortSpec>,
+    /// Publish all exposed ports.
+    pub publish_all: bool,
+    /// Further exposed ports, as `80/tcp`.
+    pub expose: Vec<String>,
+    /// Mounts.
+    pub mounts: Vec<MountRequest>,
+    /// The texts of `-v`, for `inspect`.
+    pub binds: Vec<String>,
+    /// A terminal.
+    pub tty: bool,
+    /// Standard input stays open.
+    pub interactive: bool,
+    /// Nobody will attach at once: an open standard input stays open for ever.
+    pub detached: bool,
+    /// Remove the container when it ends.
+    pub auto_remove: bool,
+    /// The root file system can not be written.
+    pub read_only: bool,
+    /// Capabilities to add.
+    pub cap_add: Vec<String>,
+    /// Capabilities to drop.
+    pub cap_drop: Vec<String>,
+    /// Without confinement.
+    pub privileged: bool,
+    /// Without the default system call filter.
+    pub seccomp_unconfined: bool,
+    /// What it may use.
+    pub limits: Limits,
+    /// Instead of the image's.
+    pub stop_signal: Option<String>,
+    /// Seconds; -1 waits for ever.
+    pub stop_timeout: Option<i64>,
+    /// Further lines of `/etc/hosts`.
+    pub extra_hosts: Vec<(String, IpAddr)>,
+    /// Name servers.
+    pub dns: Vec<IpAddr>,
+}
+
+/// A container that exists, and what there is to say about it.
+#[derive(Debug)]
+pub struct Created {
+    /// Its record.
+    pub container: Container,
+    /// Warnings of hooks.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// Why a container could not be created. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum CreateError {
+    /// No such image here, and no registry to ask.
+    #[error("Unable to find image '{full}' locally")]
+    NoImage {
+        /// As the user named it.
+        name: String,
+        /// With registry and tag.
+        full: String,
+    },
+    /// The image's name is not one, or several ids begin so.
+    #[error(transparent)]
+    Image(ResolveError),
+    /// The container's name is not one.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// Another container has the name.
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{id}\". You have to remove (or rename) that container to be able to reuse that name"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who has it.
+        id: String,
+    },
+    /// Neither the image nor the user says what to run.
+    #[error("no command specified: the image has no ENTRYPOINT or CMD")]
+    NoCommand,
+    /// `--cap-add` or `--cap-drop`.
+    #[error("invalid capability `{0}`")]
+    Capability(String),
+    /// No such network.
+    #[error("network `{0}` not found")]
+    Network(String),
+    /// The network can not publish ports.
+    #[error("network `{0}` can not publish ports")]
+    NoPorts(String),
+    /// A stop signal that is none.
+    #[error("invalid stop signal `{0}`")]
+    Signal(String),
+    /// A volume or a mount.
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The root file system.
+    #[error("cannot make the root file system of the container")]
+    Snapshot(#[from] SnapshotError),
+    /// The record.
+    #[error("cannot keep the record of the container")]
+    Record(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// No randomness, or no directory.
+    #[error("cannot prepare {path}", path = .path.display())]
+    Prepare {
+        /// What.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+impl Engine {
+    /// Makes a container that can be started.
+    ///
+    /// # Errors
+    /// When an option is wrong, the image is not there, the name is taken, a hook refuses, or
+    /// something can not be made; nothing is left behind then.
+    pub fn create(&self, options: CreateOptions) -> Result<Created, CreateError> {
+        let image = self.find_image(&options.image)?;
+        let mut container = self.draft(&options, &image)?;
+        self.check_network(&container)?;
+        let volumes = self.plan_mounts(&mut container, &options.mounts)?;
+        let warnings = self.ask_hooks(&mut container)?;
+        self.reserve_name(&mut container, options.name.is_none())?;
+        let made = self.make_root(&container, volumes);
+        if made.is_err() {
+            self.discard(&container);
+        }
+        made.map(|()| Created { container, warnings })
+    }
+
+    fn find_image(&self, name: &str) -> Result<Image, CreateError> {
+        self.store.resolve(name).map_err(|error| match error {
+            ResolveError::Unknown { .. } => {
+                let full = name.parse().map_or_else(|_| name.to_owned(), |full: Reference| full.familiar());
+                CreateError::NoImage { name: name.to_owned(), full }
+            }
+            other => CreateError::Image(other),
+        })
+    }
+
+    fn draft(&self, options: &CreateOptions, image: &Image) -> Result<Container, CreateError> {
+        let config = merge::run_config(&image.config.config, options);
+        if let Some(signal) = &config.stop_signal {
+            super::stop::signal_number(signal).ok_or_else(|| CreateError::Signal(signal.clone()))?;
+        }
+        let prepare = |source| CreateError::Prepare { path: "/dev/urandom".into(), source };
+        let id = name::fresh_id().map_err(prepare)?;
+        let name = match &options.name {
+            Some(name) => name::check(name)?.to_owned(),
+            None => name::make_up().map_err(prepare)?,
+        };
+        let layers = image.layers.iter().rev().map(|layer| layer.chain_id.hex()).collect();
+        let storage = image.layers.last().map_or_else(|| self.config().storage.clone(), |top| top.driver.clone());
+        Ok(Container {
+            hostname: options.hostname.clone().unwrap_or_else(|| id[..12].to_owned()),
+            argv: merge::argv(&config)?,
+            capabilities: merge::capabilities(options)?,
+            ports: ports(options, &config),
+            network: options.network.clone().unwrap_or_else(|| self.config().network.clone()),
+            created: Timestamp::now(),
+            image: options.image.clone(),
+            image_id: image.id,
+            tty: options.tty,
+            open_stdin: options.interactive,
+            stdin_once: options.interactive && !options.detached,
+            auto_remove: options.auto_remove,
+            mounts: Vec::new(),
+            binds: options.binds.clone(),
+            extra_hosts: options.extra_hosts.clone(),
+            dns: options.dns.clone(),
+            privileged: options.privileged,
+            seccomp_unconfined: options.seccomp_unconfined || options.privileged,
+            read_only: options.read_only,
+            limits: options.limits.clone(),
+            stop_timeout: options.stop_timeout,
+            annotations: Vec::new(),
+            joined: None,
+            id,
+            name,
+            layers,
+            storage,
+            config,
+        })
+    }
+
+    /// A taken name that was made up is no reason to fail.
+    fn reserve_name(&self, container: &mut Container, made_up: bool) -> Result<(), CreateError> {
+        for attempt in 0..8 {
+            match self.insert(container) {
+                Err(CreateError::NameTaken { .. }) if made_up && attempt < 6 => {
+                    let random = |source| CreateError::Prepare { path: "/dev/urandom".into(), source };
+                    container.name = name::make_up().map_err(random)?;
+                }
+                Err(CreateError::NameTaken { .. }) if made_up => {
+                    container.name = container.short_id().to_owned();
+                }
+                decided => return decided,
+            }
+        }
+        self.insert(container)
+    }
+
+    /// A record of a container that `--rm` removes need not survive a power cut.
+    fn insert(&self, container: &Container) -> Result<(), CreateError> {
+        let record = |error: Box<dyn std::error::Error + Send + Sync>| CreateError::Record(error);
+        let durability = if container.auto_remove { Durability::Relaxed } else { Durability::Synced };
+        let layers: Result<Vec<Digest>, _> = container.layers.iter().map(|hex| Digest::from_hex(hex)).collect();
+        let layers = layers.map_err(|error| record(error.into()))?;
+        let insert = Insert { layers: &layers, durability };
+        let inserted = self.store.containers().insert_with(&container.id, &container.name, container, &insert);
+        inserted.map_err(|error| match error {
+            InsertError::NameTaken { name, id } => CreateError::NameTaken { name, id },
+            InsertError::Record(error) => record(error.into()),
+        })
+    }
+
+    fn make_root(&self, container: &Container, volumes: crate::volume::Pending) -> Result<(), CreateError> {
+        let data = self.data_dir(&container.id);
+        std::fs::create_dir_all(&data).map_err(|source| CreateError::Prepare { path: data, source })?;
+        let snapshots = self.snapshots(&container.storage)?;
+        snapshots.create(&snapshot::container(&container.id, container.layers.clone()))?;
+        self.make_volumes(container, volumes)?;
+        Ok(())
+    }
+
+    /// Takes back what `create` made; best effort, as the first error is the one to report.
+    fn discard(&self, container: &Container) {
+        let _ = self.forget(container, true);
+    }
+
+    /// A record by its name, for callers that made it themselves.
+    pub(super) fn reload(&self, id: &str) -> Result<Container, LookupError> {
+        self.container(id)
+    }
+}
+
+fn ports(options: &CreateOptions, config: &wharf_model::image::RunConfig) -> Vec<PortSpec> {
+    let mut ports = options.publish.clone();
+    if options.publish_all {
+        let exposed = config.exposed_ports.keys().filter_map(|port| PortSpec::parse(port).ok()).flatten();
+        let fresh = |port: &PortSpec| {
+            !options.publish.iter().any(|given| {
+                (given.container_port, given.protocol) == (port.container_port, port.protocol)
+            })
+        };
+        ports.extend(exposed.filter(fresh));
+    }
+    ports
+}

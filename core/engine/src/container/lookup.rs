@@ -1,0 +1,59 @@
+//! From what a person typed to a record.
+
+use std::path::PathBuf;
+
+use wharf_runtime::monitor::{self, Status};
+use wharf_store::RecordError;
+
+use super::Container;
+use crate::Engine;
+
+/// Why there is no such container.
+#[derive(Debug, thiserror::Error)]
+pub enum LookupError {
+    /// No id, name or id prefix fits.
+    #[error("No such container: {0}")]
+    Unknown(String),
+    /// Several ids begin so.
+    #[error("`{0}` is the beginning of several container ids: type more of it")]
+    Ambiguous(String),
+    /// The record can not be read or understood.
+    #[error("cannot read the record of container `{name}`")]
+    Record {
+        /// As typed.
+        name: String,
+        /// Why not.
+        source: RecordError,
+    },
+}
+
+impl Engine {
+    /// The container of that id, name or unambiguous id prefix.
+    ///
+    /// # Errors
+    /// When there is none, or several.
+    pub fn container(&self, name: &str) -> Result<Container, LookupError> {
+        let damaged = |source| LookupError::Record { name: name.to_owned(), source };
+        let record = self.store.containers().get(name).map_err(|error| match error {
+            wharf_store::LookupError::Unknown { .. } => LookupError::Unknown(name.to_owned()),
+            wharf_store::LookupError::Ambiguous { .. } => LookupError::Ambiguous(name.to_owned()),
+            wharf_store::LookupError::Record(source) => damaged(source),
+        })?;
+        record.read().map_err(damaged)
+    }
+
+    /// Whether a container runs, and how it ended.
+    pub fn status(&self, container: &Container) -> Status {
+        monitor::state(&self.run_dir(&container.id), &self.data_dir(&container.id))
+    }
+
+    /// What outlives a reboot of a container.
+    pub(crate) fn data_dir(&self, id: &str) -> PathBuf {
+        self.options.root.join("containers").join(id)
+    }
+
+    /// What does not.
+    pub(crate) fn run_dir(&self, id: &str) -> PathBuf {
+        self.options.run_root.join("containers").join(id)
+    }
+}

@@ -1,0 +1,230 @@
+//! `start`: network, mounts, files, and a monitor that runs the program.
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+
+use oci_spec::OciSpecError;
+use wharf_runtime::monitor::{self, AttachOptions, Connection, Launch, Status};
+use wharf_runtime::mount::{self, MountError, RootMount};
+use wharf_runtime::user::{self, Identity, UserError};
+use wharf_store::{LockError, LockGuard};
+
+use super::{Container, LookupError, spec};
+use crate::Engine;
+use crate::network::{self, Files, Handles, Joined, NetworkError};
+use crate::snapshot::{self, SnapshotError};
+
+/// What a start gives back.
+#[derive(Debug)]
+pub struct Started {
+    /// The record, with what the network answered.
+    pub container: Container,
+    /// The program's streams, when they were asked for.
+    pub connection: Option<Connection>,
+    /// It ran before; nothing was done.
+    pub already: bool,
+}
+
+/// Why a container did not start. It stays created, and nothing else is left.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// No such container.
+    #[error(transparent)]
+    Lookup(#[from] LookupError),
+    /// Its root file system.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Its root file system can not be mounted.
+    #[error("cannot mount the root file system")]
+    Mount(#[from] MountError),
+    /// Its network.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// Its user.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// Its files.
+    #[error("cannot write {path}", path = .path.display())]
+    Files {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// Its spec.
+    #[error("cannot describe the container to the runtime")]
+    Spec(#[from] OciSpecError),
+    /// Its monitor, or the program itself.
+    #[error(transparent)]
+    Monitor(#[from] monitor::StartError),
+    /// Its record.
+    #[error("cannot keep the record of the container")]
+    Record(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+impl StartError {
+    /// Docker's exit code: 127 not found, 126 not executable, 125 anything else.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Monitor(error) => error.exit_code(),
+            _ => 125,
+        }
+    }
+}
+
+impl Engine {
+    /// Starts a container; one that runs already is left alone.
+    ///
+    /// # Errors
+    /// When its network, mounts, files or program can not be had; all of it is undone then.
+    pub fn start(&self, name: &str, attach: Option<AttachOptions>) -> Result<Started, StartError> {
+        let mut container = self.container(name)?;
+        let _guard = self.lock_container(&container.id).map_err(|error| StartError::Record(error.into()))?;
+        if let Status::Running { .. } = self.status(&container) {
+            return Ok(Started { container, connection: None, already: true });
+        }
+        self.take_down(&container);
+        let started = self.set_up(&mut container, attach);
+        if started.is_err() {
+            self.take_down(&container);
+        }
+        let connection = started?;
+        self.tell_hooks(&container);
+        Ok(Started { container, connection, already: false })
+    }
+
+    /// Held while a container is started, taken down or removed.
+    pub(crate) fn lock_container(&self, id: &str) -> Result<LockGuard, LockError> {
+        self.store.lock(&format!("container-{id}"), false)
+    }
+
+    fn set_up(
+        &self,
+        container: &mut Container,
+        attach: Option<AttachOptions>,
+    ) -> Result<Option<Connection>, StartError> {
+        let root = self.attach_root(container)?;
+        let identity = self.identity(container)?;
+        let (joined, handles) = self.join(&self.join_of(container))?;
+        container.joined = Some(joined);
+        self.write_files(container)?;
+        let launch = self.launch(container, root, &identity)?;
+        let connection = run_monitor(&launch, &handles, attach)?;
+        self.keep(container)?;
+        Ok(connection)
+    }
+
+    fn join_of<'a>(&self, container: &'a Container) -> network::Join<'a> {
+        network::Join {
+            id: &container.id,
+            run_dir: self.run_dir(&container.id),
+            network: &container.network,
+            ports: &container.ports,
+        }
+    }
+
+    fn attach_root(&self, container: &Container) -> Result<Vec<RootMount>, StartError> {
+        let object = snapshot::container(&container.id, container.layers.clone());
+        Ok(self.snapshots(&container.storage)?.attach(&object, false)?)
+    }
+
+    /// Names are looked up in the container's own files, just before it starts.
+    fn identity(&self, container: &Container) -> Result<Identity, StartError> {
+        let object = snapshot::container(&container.id, container.layers.clone());
+        let mounts = self.snapshots(&container.storage)?.attach(&object, true)?;
+        let root: OwnedFd = mount::detached(&mounts)?;
+        Ok(user::resolve(root.as_fd(), &container.config.user)?)
+    }
+
+    fn write_files(&self, container: &Container) -> Result<(), StartError> {
+        let dir = self.data_dir(&container.id);
+        let Some(joined) = &container.joined else { return Ok(()) };
+        fs::create_dir_all(&dir)
+            .and_then(|()| network::write_files(&dir, &Files::of(container), joined))
+            .map_err(|source| StartError::Files { path: dir, source })
+    }
+
+    fn launch(
+        &self,
+        container: &Container,
+        root: Vec<RootMount>,
+        identity: &Identity,
+    ) -> Result<Launch, StartError> {
+        let data_dir = self.data_dir(&container.id);
+        let own_network = container.joined.as_ref().is_none_or(Joined::is_own);
+        let cwd = if container.config.working_dir.is_empty() { "/" } else { &container.config.working_dir };
+        let spec = spec::of(&spec::Input {
+            id: &container.id,
+            argv: &container.argv,
+            env: environment(container, identity),
+            cwd,
+            user: identity,
+            hostname: own_network.then_some(container.hostname.as_str()),
+            tty: container.tty,
+            capabilities: &container.capabilities,
+            privileged: container.privileged,
+            seccomp_unconfined: container.seccomp_unconfined,
+            read_only: container.read_only,
+            limits: &container.limits,
+            mounts: &container.mounts,
+            files: &data_dir,
+            own_network,
+            annotations: &container.annotations,
+        })?;
+        Ok(Launch {
+            id: container.id.clone(),
+            run_dir: self.run_dir(&container.id),
+            data_dir,
+            spec,
+            root,
+            cgroup: format!("wharf/{}", container.id),
+            open_stdin: container.open_stdin,
+            stdin_once: container.stdin_once,
+            log: true,
+            die_with_client: false,
+            on_exit: self.on_exit(&container.id),
+        })
+    }
+
+    fn on_exit(&self, id: &str) -> Vec<String> {
+        self.options.on_exit.iter().cloned().chain([id.to_owned()]).collect()
+    }
+
+    /// Writes the record back.
+    pub(super) fn keep(&self, container: &Container) -> Result<(), StartError> {
+        let kept = self.store.containers().update(&container.id, container);
+        kept.map_err(|error| StartError::Record(error.into()))
+    }
+}
+
+fn run_monitor(
+    launch: &Launch,
+    handles: &Handles,
+    attach: Option<AttachOptions>,
+) -> Result<Option<Connection>, StartError> {
+    let namespace = handles.namespace.as_ref().map(AsFd::as_fd);
+    let ports: Vec<_> = handles.ports.iter().map(AsFd::as_fd).collect();
+    Ok(monitor::start(launch, namespace, &ports, attach)?.connection)
+}
+
+/// Where programs are looked for when the image does not say.
+pub(crate) const DEFAULT_PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// PATH, HOSTNAME, TERM, the image's and the user's variables, HOME; later ones win.
+pub(super) fn environment(container: &Container, identity: &Identity) -> Vec<String> {
+    let mut env = wharf_model::image::RunConfig::default();
+    env.env.push(DEFAULT_PATH.to_owned());
+    env.set_env("HOSTNAME", &container.hostname);
+    if container.tty {
+        env.set_env("TERM", "xterm");
+    }
+    for pair in &container.config.env {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        env.set_env(name, value);
+    }
+    if env.env("HOME").is_none() {
+        env.set_env("HOME", &identity.home);
+    }
+    env.env
+}

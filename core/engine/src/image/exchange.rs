@@ -1,0 +1,92 @@
+//! `import`, `save` and `load`: images that come from and go to files.
+
+use std::io::{Read, Write};
+
+use wharf_model::image::ImageConfig;
+use wharf_model::{Digest, Platform, Reference, ReferenceError};
+use wharf_store::archive::{self, Import, LoadError, SaveError, Saved};
+use wharf_store::{RecordError, ResolveError};
+
+use crate::Engine;
+use crate::home::Home;
+use crate::snapshot::SnapshotError;
+
+pub use wharf_store::archive::Loaded;
+
+/// How a root file system becomes an image.
+#[derive(Debug, Clone, Default)]
+pub struct ImportOptions {
+    /// A name for it.
+    pub name: Option<String>,
+    /// Why, for its history.
+    pub message: Option<String>,
+    /// ENV, CMD, ENTRYPOINT and the like.
+    pub config: wharf_model::image::RunConfig,
+    /// Seconds since 1970, instead of the newest file's time.
+    pub epoch: Option<i64>,
+}
+
+/// Why images could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// A name is not one.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// No such image.
+    #[error(transparent)]
+    Image(#[from] ResolveError),
+    /// The storage driver.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Reading.
+    #[error(transparent)]
+    Load(#[from] LoadError),
+    /// Writing.
+    #[error(transparent)]
+    Save(#[from] SaveError),
+    /// Finding a file that was put in place of an image's layers.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Engine {
+    /// Makes an image of a root file system in a tar, compressed or not.
+    ///
+    /// # Errors
+    /// When the tar can not be read or unpacked; nothing is left then.
+    pub fn import(&self, tar: impl Read, options: ImportOptions) -> Result<Digest, ExchangeError> {
+        let names = options.name.map(|name| name.parse::<Reference>()).transpose()?.into_iter().collect();
+        let mut config = ImageConfig::empty(&Platform::host());
+        config.config = options.config;
+        let import = Import { config, names, message: options.message, epoch: options.epoch };
+        let snapshots = self.default_snapshots()?;
+        Ok(archive::import(&self.store, tar, &mut Home::new(&snapshots), &import)?)
+    }
+
+    /// Reads a docker archive or an OCI layout in a tar.
+    ///
+    /// # Errors
+    /// When it can not be read, or a digest does not match.
+    pub fn load(&self, input: impl Read) -> Result<Vec<Loaded>, ExchangeError> {
+        let snapshots = self.default_snapshots()?;
+        Ok(archive::load(&self.store, input, &mut Home::new(&snapshots))?)
+    }
+
+    /// Writes images, by name or id, to a docker archive that is an OCI layout as well.
+    ///
+    /// # Errors
+    /// When one of them is not there, or writing fails.
+    pub fn save(&self, names: &[String], out: impl Write) -> Result<(), ExchangeError> {
+        let mut saved: Vec<Saved> = Vec::new();
+        for name in names {
+            let image = self.store.resolve(name)?;
+            let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
+            match saved.iter_mut().find(|other| other.image == image.id) {
+                Some(other) => other.names.extend(named),
+                None => saved.push(Saved { image: image.id, names: named.into_iter().collect() }),
+            }
+        }
+        let snapshots = self.default_snapshots()?;
+        Ok(archive::save(&self.store, &saved, &mut Home::new(&snapshots), out)?)
+    }
+}

@@ -1,0 +1,38 @@
+//! `inspect`: docker's JSON of an image. Scripts depend on these keys.
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use wharf_model::Reference;
+use wharf_store::ResolveError;
+
+use crate::Engine;
+
+impl Engine {
+    /// Everything about an image, with docker's keys.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn inspect_image(&self, name: &str) -> Result<Value, ResolveError> {
+        let image = self.store.resolve(name)?;
+        let config = &image.config;
+        let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+        let added = Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default();
+        Ok(json!({
+            "Id": image.id.to_string(),
+            "RepoTags": names,
+            "RepoDigests": [],
+            "Parent": "",
+            "Comment": config.history.last().and_then(|step| step.comment.clone()).unwrap_or_default(),
+            "Created": config.created,
+            "Author": config.author.clone().unwrap_or_default(),
+            "Config": config.config,
+            "Architecture": config.architecture,
+            "Variant": config.variant.clone().unwrap_or_default(),
+            "Os": config.os,
+            "Size": image.size,
+            "GraphDriver": { "Name": image.layers.last().map(|layer| &layer.driver), "Data": null },
+            "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
+            "Metadata": { "LastTagTime": added },
+        }))
+    }
+}

@@ -1,0 +1,171 @@
+//! `rmi`: names first, then the image, then layers that nothing needs any more.
+
+use wharf_model::{Digest, Reference};
+use wharf_store::{Image, Layer, LockError, RecordError, ResolveError, TagError};
+
+use crate::Engine;
+use crate::container::Container;
+use crate::snapshot::{self, SnapshotError};
+
+/// What `rmi` did, in order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// A name is gone.
+    Untagged(Reference),
+    /// An image or a layer is gone.
+    Deleted(Digest),
+}
+
+/// Why an image was not removed.
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveImageError {
+    /// No such image.
+    #[error("No such image: {0}")]
+    Unknown(String),
+    /// Several ids begin so, or the name is not one.
+    #[error(transparent)]
+    Resolve(ResolveError),
+    /// A container needs the last name of it.
+    #[error(
+        "conflict: unable to remove repository reference \"{name}\" (must force) - container {container} is using its referenced image {image}"
+    )]
+    NameInUse {
+        /// As typed.
+        name: String,
+        /// Short id.
+        container: String,
+        /// Short id.
+        image: String,
+    },
+    /// A stopped container needs it.
+    #[error(
+        "conflict: unable to delete {image} (must be forced) - image is being used by stopped container {container}"
+    )]
+    InUse {
+        /// Short id.
+        image: String,
+        /// Short id.
+        container: String,
+    },
+    /// A running container needs it.
+    #[error(
+        "conflict: unable to delete {image} (cannot be forced) - image is being used by running container {container}"
+    )]
+    Running {
+        /// Short id.
+        image: String,
+        /// Short id.
+        container: String,
+    },
+    /// An id that has several names.
+    #[error("conflict: unable to delete {0} (must be forced) - image is referenced in multiple repositories")]
+    ManyNames(String),
+    /// The records.
+    #[error("cannot change the records of images")]
+    Record(#[from] RecordError),
+    /// The name.
+    #[error(transparent)]
+    Tag(#[from] TagError),
+    /// The layers.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// Another command does not let go.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+}
+
+impl Engine {
+    /// Removes a name, and the image with its last one; an id removes all of its names.
+    ///
+    /// # Errors
+    /// When there is none, or a container needs it and `force` does not help.
+    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>, RemoveImageError> {
+        let image = self.store.resolve(name).map_err(|error| match error {
+            ResolveError::Unknown { .. } => RemoveImageError::Unknown(name.to_owned()),
+            other => RemoveImageError::Resolve(other),
+        })?;
+        let by_name = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
+        let users = self.users(&image)?;
+        match by_name {
+            Some(reference) if image.names.len() > 1 => Ok(vec![self.untag(&reference)?]),
+            Some(_) => self.remove_last_name(name, &image, &users, force),
+            None => self.remove_by_id(&image, &users, force),
+        }
+    }
+
+    /// A container keeps the layers of its image, so the name may go when it is forced to.
+    fn remove_last_name(
+        &self,
+        name: &str,
+        image: &Image,
+        users: &[(Container, bool)],
+        force: bool,
+    ) -> Result<Vec<Removed>, RemoveImageError> {
+        match users.first() {
+            None => self.delete(image),
+            Some((container, _)) if !force => Err(RemoveImageError::NameInUse {
+                name: name.to_owned(),
+                container: container.short_id().to_owned(),
+                image: image.id.short(),
+            }),
+            Some(_) => image.names.iter().map(|reference| self.untag(reference)).collect(),
+        }
+    }
+
+    fn remove_by_id(
+        &self,
+        image: &Image,
+        users: &[(Container, bool)],
+        force: bool,
+    ) -> Result<Vec<Removed>, RemoveImageError> {
+        let id = image.id.short();
+        if let Some((container, _)) = users.iter().find(|(_, running)| *running) {
+            return Err(RemoveImageError::Running { image: id, container: container.short_id().to_owned() });
+        }
+        if let (Some((container, _)), false) = (users.first(), force) {
+            return Err(RemoveImageError::InUse { image: id, container: container.short_id().to_owned() });
+        }
+        let mut repositories: Vec<String> = image.names.iter().map(Reference::familiar_name).collect();
+        repositories.dedup();
+        if repositories.len() > 1 && !force {
+            return Err(RemoveImageError::ManyNames(id));
+        }
+        self.delete(image)
+    }
+
+    fn untag(&self, reference: &Reference) -> Result<Removed, RemoveImageError> {
+        self.store.untag(reference)?;
+        Ok(Removed::Untagged(reference.clone()))
+    }
+
+    fn delete(&self, image: &Image) -> Result<Vec<Removed>, RemoveImageError> {
+        let mut removed = Vec::new();
+        for reference in &image.names {
+            removed.push(self.untag(reference)?);
+        }
+        let layers = self.store.delete_image(&image.id)?;
+        removed.push(Removed::Deleted(image.id));
+        for layer in &layers {
+            self.remove_layer(layer)?;
+            removed.push(Removed::Deleted(layer.chain_id));
+        }
+        let _ = self.store.sweep();
+        Ok(removed)
+    }
+
+    /// The record goes first: a directory without one is garbage, a record without one a lie.
+    pub(crate) fn remove_layer(&self, layer: &Layer) -> Result<(), RemoveImageError> {
+        if self.store.forget_layer(&layer.chain_id)? {
+            let object = snapshot::layer(&layer.chain_id.hex(), Vec::new());
+            self.snapshots(&layer.driver)?.remove(&object)?;
+        }
+        Ok(())
+    }
+
+    /// Containers of an image, and whether they run.
+    fn users(&self, image: &Image) -> Result<Vec<(Container, bool)>, RemoveImageError> {
+        let mut users = self.containers(true)?;
+        users.retain(|item| item.container.image_id == image.id);
+        Ok(users.into_iter().map(|item| (item.is_running(), item.container)).map(|(runs, it)| (it, runs)).collect())
+    }
+}

@@ -1,0 +1,159 @@
+//! Joining a container to its network.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use wharf_model::network::{Attachment, Cidr, Namespace as Whose, Network, NetworkPlan, Port};
+use wharf_plugin::Network as Driver;
+use wharf_runtime::net::{self, Namespace};
+
+use super::{Handles, Joined, NetworkError, PortSpec, record_error};
+use crate::Engine;
+use crate::snapshot::DriverState;
+
+/// What is to be undone when a container ends; `network.json` in its run directory.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Journal {
+    pub(super) attachment: Attachment,
+    pub(super) plan: NetworkPlan,
+}
+
+/// Who joins what.
+pub(crate) struct Join<'a> {
+    /// The container's id.
+    pub(crate) id: &'a str,
+    /// Where its journal is kept.
+    pub(crate) run_dir: PathBuf,
+    /// The network's name.
+    pub(crate) network: &'a str,
+    /// Ports to publish.
+    pub(crate) ports: &'a [PortSpec],
+}
+
+impl Engine {
+    /// Joins a container to a network; on an error nothing of it is left.
+    pub(crate) fn join(&self, join: &Join<'_>) -> Result<(Joined, Handles), NetworkError> {
+        let (network, driver) = self.network_of(join.network)?;
+        if !join.ports.is_empty() && !driver.info().can_publish {
+            return Err(NetworkError::NoPorts(network.name));
+        }
+        let reserved = net::reserve(&wanted(join.ports))?;
+        let attachment = Attachment {
+            container: join.id.to_owned(),
+            if_name: "eth0".to_owned(),
+            address: self.lease(&network, join.id)?,
+            mac: None,
+            ports: reserved.ports,
+            network,
+        };
+        let joined = self.attach(&join.run_dir, &attachment, driver.as_ref());
+        let (joined, namespace) = joined.inspect_err(|_| self.leave(join.id, &join.run_dir))?;
+        Ok((joined, Handles { namespace: namespace.map(Into::into), ports: reserved.sockets }))
+    }
+
+    fn attach(
+        &self,
+        run_dir: &Path,
+        attachment: &Attachment,
+        driver: &dyn Driver,
+    ) -> Result<(Joined, Option<Namespace>), NetworkError> {
+        let network = &attachment.network;
+        let facts = self.facts();
+        let state = DriverState { store: &self.store, driver: driver.name() };
+        let plan = driver.plan_attach(&attachment.container, attachment, &facts, &state)?;
+        let namespace = match plan.namespace {
+            Whose::Own => Some(Namespace::create()?),
+            Whose::Host => None,
+        };
+        if !plan.steps.is_empty() {
+            let base = driver.plan_network(&network.id, network, &facts, &state)?;
+            self.carry_out(run_dir, attachment, &base, &plan, namespace.as_ref())?;
+        }
+        self.remember(driver.name(), network, &plan)?;
+        Ok((joined(attachment, plan), namespace))
+    }
+
+    /// The network's own plan first, when something of it is missing.
+    fn carry_out(
+        &self,
+        run_dir: &Path,
+        attachment: &Attachment,
+        base: &NetworkPlan,
+        plan: &NetworkPlan,
+        namespace: Option<&Namespace>,
+    ) -> Result<(), NetworkError> {
+        let network = &attachment.network;
+        let kernel = |source| NetworkError::Kernel { network: network.name.clone(), source };
+        let lock = self.store.lock(&format!("network-{}", network.id), false);
+        let guard = lock.map_err(|error| NetworkError::Record {
+            network: network.name.clone(),
+            source: error.into(),
+        })?;
+        let fresh = !net::exists(base, &network.id).map_err(kernel)?;
+        if fresh {
+            net::apply(base, None, &network.id).map_err(kernel)?;
+        }
+        drop(guard);
+        self.write_journal(run_dir, attachment, plan)?;
+        net::apply(plan, namespace, &network.id).map_err(kernel).inspect_err(|_| {
+            if fresh {
+                let _ = net::remove_network(&network.id);
+            }
+        })
+    }
+
+    fn write_journal(
+        &self,
+        run_dir: &Path,
+        attachment: &Attachment,
+        plan: &NetworkPlan,
+    ) -> Result<(), NetworkError> {
+        let journal = Journal { attachment: attachment.clone(), plan: plan.clone() };
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| NetworkError::Record {
+            network: attachment.network.name.clone(),
+            source,
+        };
+        let text = serde_json::to_vec(&journal).map_err(|error| failed(error.into()))?;
+        std::fs::create_dir_all(run_dir).map_err(|error| failed(error.into()))?;
+        std::fs::write(super::leave::journal_path(run_dir), text).map_err(|error| failed(error.into()))
+    }
+
+    fn remember(&self, driver: &str, network: &Network, plan: &NetworkPlan) -> Result<(), NetworkError> {
+        if plan.state.is_empty() {
+            return Ok(());
+        }
+        let state = self.store.driver_state(driver).apply(&plan.state);
+        state.map_err(|source| record_error(&network.name, source))
+    }
+
+    fn lease(&self, network: &Network, container: &str) -> Result<Option<Cidr>, NetworkError> {
+        let Some(subnet) = network.subnet else { return Ok(None) };
+        let reserved: Vec<IpAddr> = network.gateway.into_iter().collect();
+        let failed = |source| NetworkError::Lease { network: network.name.clone(), source };
+        let address = self.store.lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
+        Ok(Some(Cidr { address, prefix: subnet.prefix }))
+    }
+}
+
+fn wanted(ports: &[PortSpec]) -> Vec<Port> {
+    let port = |spec: &PortSpec| Port {
+        host_address: spec.host_address,
+        host_port: spec.host_port,
+        container_port: spec.container_port,
+        protocol: spec.protocol,
+    };
+    ports.iter().map(port).collect()
+}
+
+fn joined(attachment: &Attachment, plan: NetworkPlan) -> Joined {
+    Joined {
+        network: attachment.network.name.clone(),
+        network_id: attachment.network.id.clone(),
+        namespace: plan.namespace,
+        interfaces: plan.interfaces,
+        ports: attachment.ports.clone(),
+        dns_servers: plan.dns_servers,
+        dns_search: plan.dns_search,
+    }
+}

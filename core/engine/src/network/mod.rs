@@ -1,0 +1,124 @@
+//! Networks: how a container is joined to one, and taken off it.
+//!
+//! A network driver answers with two plans: what the network itself needs, carried out once, and
+//! what each container needs. The second is written to `network.json` in the container's run
+//! directory before it is carried out, so that whoever finds a container that ended, after any
+//! crash, can undo it without the driver.
+//!
+//! Every configured network driver has one network of its own name (`bridge`, `host`, `none`);
+//! it gets its record, and its subnet if it needs one, when it is first used.
+
+mod files;
+mod join;
+mod leave;
+mod port;
+mod record;
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use serde::{Deserialize, Serialize};
+use wharf_model::network::{Interface, Namespace, Port};
+use wharf_plugin::PluginError;
+use wharf_runtime::net::{NamespaceError, NetError, PortError as BindError};
+use wharf_store::RecordError;
+
+pub(crate) use files::{Files, write as write_files};
+pub(crate) use join::Join;
+pub use port::{PortError, PortSpec};
+pub(crate) use port::protocol;
+
+/// What a container got when it was joined to its network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined {
+    /// The network's name.
+    pub network: String,
+    /// The network's id.
+    pub network_id: String,
+    /// Whose network namespace it lives in.
+    pub namespace: Namespace,
+    /// Its links.
+    pub interfaces: Vec<Interface>,
+    /// Published ports, with the host's ports that were chosen.
+    pub ports: Vec<Port>,
+    /// Name servers of the network; empty is the host's.
+    pub dns_servers: Vec<IpAddr>,
+    /// Search domains of the network; empty is the host's.
+    pub dns_search: Vec<String>,
+}
+
+impl Joined {
+    /// It has a network namespace of its own.
+    pub fn is_own(&self) -> bool {
+        self.namespace == Namespace::Own
+    }
+
+    /// The container's first address.
+    pub fn address(&self) -> Option<IpAddr> {
+        self.interfaces.iter().flat_map(|interface| &interface.addresses).map(|cidr| cidr.address).next()
+    }
+}
+
+/// A joined container's descriptors, to be handed to its monitor.
+pub(crate) struct Handles {
+    /// Its network namespace; `None` is the host's.
+    pub(crate) namespace: Option<OwnedFd>,
+    /// Keep the published ports from being taken by others.
+    pub(crate) ports: Vec<OwnedFd>,
+}
+
+/// Why a container could not be joined to its network. Nothing of it is left.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// No such network.
+    #[error("network `{0}` not found")]
+    Unknown(String),
+    /// The network's driver is not configured.
+    #[error("network `{network}` needs the driver `{driver}`, which no configured plugin provides")]
+    NoDriver {
+        /// Which network.
+        network: String,
+        /// Which driver.
+        driver: String,
+    },
+    /// The driver can not publish ports.
+    #[error("network `{0}` can not publish ports")]
+    NoPorts(String),
+    /// The driver refused or failed.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
+    /// A port is in use.
+    #[error(transparent)]
+    Port(#[from] BindError),
+    /// The kernel refused.
+    #[error("cannot set up network `{network}`")]
+    Kernel {
+        /// Which network.
+        network: String,
+        /// Why not.
+        source: NetError,
+    },
+    /// No network namespace.
+    #[error(transparent)]
+    Namespace(#[from] NamespaceError),
+    /// No address is free.
+    #[error("cannot lease an address on network `{network}`")]
+    Lease {
+        /// Which network.
+        network: String,
+        /// Why not.
+        source: wharf_store::LeaseError,
+    },
+    /// The record can not be kept.
+    #[error("cannot keep the record of network `{network}`")]
+    Record {
+        /// Which network.
+        network: String,
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+fn record_error(network: &str, source: RecordError) -> NetworkError {
+    NetworkError::Record { network: network.to_owned(), source: source.into() }
+}

@@ -1,0 +1,116 @@
+//! The records of networks, made when a network is first used.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use wharf_model::network::{Cidr, Network};
+use wharf_plugin::Network as Driver;
+use wharf_runtime::net;
+use wharf_store::{InsertError, LookupError};
+
+use super::{NetworkError, record_error};
+use crate::Engine;
+use crate::container::{Container, CreateError};
+
+impl Engine {
+    /// Whether a container could be joined to the network it names.
+    pub(crate) fn check_network(&self, container: &Container) -> Result<(), CreateError> {
+        let name = &container.network;
+        let configured = self.driver_of(name).is_some();
+        if !configured && self.recorded(name).ok().flatten().is_none() {
+            return Err(CreateError::Network(name.clone()));
+        }
+        Ok(())
+    }
+
+    /// The network of that name, with its driver.
+    pub(super) fn network_of(&self, name: &str) -> Result<(Network, Arc<dyn Driver>), NetworkError> {
+        let recorded = self.recorded(name)?;
+        let driver_name = match (&recorded, self.driver_of(name)) {
+            (Some(network), _) => network.driver.clone(),
+            (None, Some(driver)) => driver,
+            (None, None) => return Err(NetworkError::Unknown(name.to_owned())),
+        };
+        let driver = self.network_driver(name, &driver_name)?;
+        let network = match recorded {
+            Some(network) => network,
+            None => self.first_use(name, &driver_name, driver.as_ref())?,
+        };
+        Ok((network, driver))
+    }
+
+    /// Which driver a network has that has no record yet.
+    fn driver_of(&self, name: &str) -> Option<String> {
+        let config = self.config();
+        let section = config.networks.iter().find(|network| network.name == name);
+        let plugin = || config.plugins.iter().find(|plugin| {
+            plugin.name == name && plugin.world == wharf_plugin::World::Network
+        });
+        section.map(|network| network.driver.clone()).or_else(|| plugin().map(|plugin| plugin.name.clone()))
+    }
+
+    fn network_driver(&self, network: &str, driver: &str) -> Result<Arc<dyn Driver>, NetworkError> {
+        let missing =
+            || NetworkError::NoDriver { network: network.to_owned(), driver: driver.to_owned() };
+        Ok(self.plugins.network(driver, &|| self.facts()).ok_or_else(missing)??)
+    }
+
+    fn recorded(&self, name: &str) -> Result<Option<Network>, NetworkError> {
+        match self.store.networks().get(name) {
+            Ok(record) => record.read().map(Some).map_err(|source| record_error(name, source)),
+            Err(LookupError::Record(source)) => Err(record_error(name, source)),
+            Err(LookupError::Unknown { .. } | LookupError::Ambiguous { .. }) => Ok(None),
+        }
+    }
+
+    /// Two commands may come here at once; the record that is inserted first holds for both.
+    fn first_use(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
+        let network = self.draft_network(name, driver, plugin)?;
+        match self.store.networks().insert(&network.id, name, &network) {
+            Ok(()) => Ok(network),
+            Err(InsertError::NameTaken { .. }) => {
+                self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))
+            }
+            Err(InsertError::Record(source)) => Err(record_error(name, source)),
+        }
+    }
+
+    fn draft_network(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
+        let section = self.config().networks.iter().find(|network| network.name == name);
+        let id = crate::container::fresh_id()
+            .map_err(|error| NetworkError::Record { network: name.to_owned(), source: error.into() })?;
+        let given = section.and_then(|network| network.subnet);
+        let subnet = match (given, plugin.info().needs_subnet) {
+            (None, true) => Some(self.choose_subnet(name)?),
+            (given, _) => given,
+        };
+        let gateway = section.and_then(|network| network.gateway).or_else(|| subnet.and_then(first_address));
+        Ok(Network {
+            id,
+            name: name.to_owned(),
+            driver: driver.to_owned(),
+            subnet,
+            gateway,
+            internal: section.is_some_and(|network| network.internal),
+            options: section.map(|network| network.options.clone()).unwrap_or_default(),
+        })
+    }
+
+    fn choose_subnet(&self, name: &str) -> Result<Cidr, NetworkError> {
+        let records = self.store.networks().list().map_err(|source| record_error(name, source))?;
+        let networks = records.iter().filter_map(|record| record.read::<Network>().ok());
+        let taken: Vec<Cidr> = networks.filter_map(|network| network.subnet).collect();
+        net::free_subnet(&taken).map_err(|source| NetworkError::Kernel { network: name.to_owned(), source })
+    }
+}
+
+/// The host's address in a subnet: the first one.
+fn first_address(subnet: Cidr) -> Option<IpAddr> {
+    match subnet.address {
+        IpAddr::V4(address) => {
+            let bits = u32::from(address) & u32::MAX.checked_shl(32 - u32::from(subnet.prefix)).unwrap_or(0);
+            Some(IpAddr::V4(Ipv4Addr::from(bits + 1)))
+        }
+        IpAddr::V6(_) => None,
+    }
+}

@@ -1,0 +1,124 @@
+//! Opening the engine: where its directories are, what its config says.
+
+use std::path::{Path, PathBuf};
+
+use wharf_model::storage::HostFacts;
+use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source};
+use wharf_store::Store;
+
+/// Where the engine keeps its things, and which plugins it has from the start.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// What outlives a reboot: `/var/lib/wharf`.
+    pub root: PathBuf,
+    /// What does not: `/run/wharf`.
+    pub run_root: PathBuf,
+    /// The default plugins in the user's own syntax.
+    pub defaults: &'static str,
+    /// Config files, each with its authority, in any order.
+    pub config: Vec<(PathBuf, Level)>,
+    /// Components that `source = "embedded:..."` names.
+    pub embedded: &'static [Embedded],
+    /// The command that the monitor runs when a container has ended; its id is added.
+    pub on_exit: Vec<String>,
+}
+
+/// Why the engine could not be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// A config file is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store can not be opened.
+    #[error(transparent)]
+    Store(#[from] wharf_store::OpenError),
+    /// The directory for running containers can not be made.
+    #[error("cannot make {path}", path = .path.display())]
+    RunRoot {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+}
+
+/// The composition root: the store, the plugins, and where running containers are kept.
+pub struct Engine {
+    pub(crate) store: Store,
+    pub(crate) plugins: Plugins,
+    pub(crate) options: Options,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Engine").field("options", &self.options).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// Reads the config and opens the store; starts no plugin.
+    ///
+    /// `listen` hears what plugins do that a person may want to see, such as being compiled.
+    ///
+    /// # Errors
+    /// When a config file is wrong or a directory can not be made.
+    pub fn open(
+        options: Options,
+        listen: impl Fn(Event<'_>) + Send + Sync + 'static,
+    ) -> Result<Self, OpenError> {
+        let config = read_config(&options)?;
+        let store = Store::open(&options.root)?;
+        make_run_root(&options.run_root)?;
+        let plugins = Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
+        Ok(Self { store, plugins, options })
+    }
+
+    /// The store's directory.
+    pub fn root(&self) -> &Path {
+        &self.options.root
+    }
+
+    /// Where running containers are kept.
+    pub fn run_root(&self) -> &Path {
+        &self.options.run_root
+    }
+
+    /// What the plugins' config says.
+    pub fn config(&self) -> &Config {
+        self.plugins.config()
+    }
+
+    /// The plugins.
+    pub fn plugins(&self) -> &Plugins {
+        &self.plugins
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// What drivers may know about the host.
+    pub(crate) fn facts(&self) -> HostFacts {
+        wharf_runtime::facts::host(&self.options.root)
+    }
+}
+
+fn read_config(options: &Options) -> Result<Config, ConfigError> {
+    let defaults =
+        Source { path: "built-in defaults".into(), text: options.defaults.to_owned(), level: Level::Defaults };
+    let mut sources = vec![defaults];
+    for (path, level) in &options.config {
+        sources.extend(Source::read(path, *level)?);
+    }
+    Config::load(&sources)
+}
+
+fn make_run_root(path: &Path) -> Result<(), OpenError> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o711)
+        .create(path.join("containers"))
+        .map_err(|source| OpenError::RunRoot { path: path.to_owned(), source })
+}
