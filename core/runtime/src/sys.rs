@@ -1,4 +1,6 @@
 //! Every raw libc call of the runtime, one per function.
 
+pub(crate) mod bpf;
+pub(crate) mod monitor;
 pub(crate) mod mount;
 pub(crate) mod process;
