@@ -1,0 +1,44 @@
+//! Images as one file: what `save` writes and `load` and `import` read.
+//!
+//! ```text
+//! blobs/sha256/<hex>   configs, manifests and layers, each once
+//! index.json           OCI image index; `io.containerd.image.name` gives each name
+//! manifest.json        docker's list: config, names and layers of each image, as paths
+//! oci-layout
+//! ```
+//!
+//! A saved archive is an OCI image layout and a docker archive at once. `load` reads docker's
+//! list when there is one and the index otherwise. Nothing in an archive becomes a path of the
+//! host: its files are kept aside by content until the images that list them are known.
+
+mod docker;
+mod import;
+mod load;
+mod oci;
+mod place;
+mod save;
+
+use wharf_model::{Digest, Reference};
+
+pub use import::{Import, import};
+pub use load::{LoadError, Loaded, load};
+pub use place::{Arrival, place_layer};
+pub use save::{SaveError, Saved, save};
+
+/// JSON files of an archive are not longer than this.
+const JSON_LIMIT: u64 = 4 << 20;
+
+/// An image as an archive lists it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Listed {
+    /// The path of its config.
+    config: Vec<u8>,
+    /// The paths of its layers, lowest first.
+    layers: Vec<Vec<u8>>,
+    names: Vec<Reference>,
+}
+
+/// Where a blob is in an OCI image layout.
+fn blob_path(digest: &Digest) -> Vec<u8> {
+    format!("blobs/sha256/{}", digest.hex()).into_bytes()
+}

@@ -1,0 +1,218 @@
+//! Images -> one archive.
+
+use std::collections::{BTreeMap, HashSet};
+use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
+
+use serde_json::json;
+use wharf_model::{Digest, Reference};
+
+use super::{blob_path, docker};
+use crate::image::MANIFEST_TYPE;
+use crate::layer::{self, DiffError, HomeError, Layer, LayerHome, Line, Scribe, Times};
+use crate::{BlobError, Image, RecordError, Store};
+
+/// An image to save, and the names that it shall have in the archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The image.
+    pub image: Digest,
+    /// Its names.
+    pub names: Vec<Reference>,
+}
+
+/// Why images can not be saved.
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    /// No such image.
+    #[error("no such image: {0}")]
+    Unknown(Digest),
+    /// A blob can not be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The directory of a layer can not be opened.
+    #[error("cannot open layer {layer}")]
+    Home {
+        /// Which.
+        layer: Digest,
+        /// Why not.
+        source: HomeError,
+    },
+    /// The directory of a layer can not be read.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    /// The directory of a layer was changed.
+    #[error("layer {expected} was changed on disk: it is {found} now")]
+    Changed {
+        /// Its diff id.
+        expected: Digest,
+        /// What it is now.
+        found: Digest,
+    },
+    /// The archive can not be written.
+    #[error("cannot write the archive")]
+    Write(#[from] io::Error),
+    /// The database failed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+/// Writes images to one archive that docker and OCI tools can read. The same images give the
+/// same bytes.
+///
+/// # Errors
+/// When an image is not whole any more, or `out` refuses.
+pub fn save(
+    store: &Store,
+    what: &[Saved],
+    home: &mut dyn LayerHome,
+    out: impl Write,
+) -> Result<(), SaveError> {
+    let _guard = store.guard()?;
+    let mut archive = Archive { scribe: Scribe::new(out), written: HashSet::new(), store };
+    let (mut manifests, mut listed) = (Vec::new(), Vec::new());
+    for saved in what {
+        let image = store.image(&saved.image)?.ok_or(SaveError::Unknown(saved.image))?;
+        archive.image(&image, home)?;
+        manifests.extend(index_entries(store, &image, &saved.names)?);
+        listed.push(docker_entry(&image, &saved.names));
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests });
+    archive.file(b"index.json", index.to_string().as_bytes())?;
+    let listed = serde_json::to_string(&listed).map_err(io::Error::from)?;
+    archive.file(b"manifest.json", listed.as_bytes())?;
+    archive.file(b"oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    archive.scribe.finish()?.flush()?;
+    Ok(())
+}
+
+fn index_entries(
+    store: &Store,
+    image: &Image,
+    names: &[Reference],
+) -> Result<Vec<serde_json::Value>, SaveError> {
+    let size = store.blobs().size(&image.manifest)?;
+    let entry = |annotations: BTreeMap<&str, String>| {
+        let mut entry = json!({ "mediaType": MANIFEST_TYPE, "digest": image.manifest, "size": size });
+        if !annotations.is_empty() {
+            entry["annotations"] = json!(annotations);
+        }
+        entry
+    };
+    if names.is_empty() {
+        return Ok(vec![entry(BTreeMap::new())]);
+    }
+    let named = names.iter().map(|name| {
+        let tag = name.tag().map(|tag| ("org.opencontainers.image.ref.name", tag.to_owned()));
+        entry([("io.containerd.image.name", name.to_string())].into_iter().chain(tag).collect())
+    });
+    Ok(named.collect())
+}
+
+fn docker_entry(image: &Image, names: &[Reference]) -> docker::Manifest {
+    let path = |digest: &Digest| String::from_utf8_lossy(&blob_path(digest)).into_owned();
+    let tagged = names.iter().filter(|name| name.tag().is_some());
+    let tags: Vec<String> = tagged.map(Reference::familiar).collect();
+    docker::Manifest {
+        config: path(&image.id),
+        repo_tags: (!tags.is_empty()).then_some(tags),
+        layers: Some(image.layers.iter().map(|layer| path(&blob_of(layer))).collect()),
+    }
+}
+
+/// The blob a layer came in, or that of its uncompressed tar.
+fn blob_of(layer: &Layer) -> Digest {
+    layer.blob.unwrap_or(layer.diff_id)
+}
+
+struct Archive<'a, W> {
+    scribe: Scribe<W>,
+    written: HashSet<Digest>,
+    store: &'a Store,
+}
+
+impl<W: Write> Archive<'_, W> {
+    fn image(&mut self, image: &Image, home: &mut dyn LayerHome) -> Result<(), SaveError> {
+        let chain: Vec<Digest> = image.layers.iter().map(|layer| layer.chain_id).collect();
+        for (height, layer) in image.layers.iter().enumerate() {
+            if !self.written.insert(blob_of(layer)) {
+                continue;
+            }
+            match layer.blob {
+                Some(blob) => self.blob(&blob)?,
+                None => {
+                    let parents: Vec<Digest> = chain[..height].iter().rev().copied().collect();
+                    self.layer(layer, &parents, home)?;
+                }
+            }
+        }
+        for digest in [image.id, image.manifest] {
+            if self.written.insert(digest) {
+                self.blob(&digest)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn blob(&mut self, digest: &Digest) -> Result<(), SaveError> {
+        let mut file = self.store.blobs().open(digest)?;
+        let size = self.store.blobs().size(digest)?;
+        self.scribe.line(&line(&blob_path(digest), size))?;
+        let mut buffer = vec![0; 1 << 20];
+        let mut left = size;
+        while left > 0 {
+            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
+            let count = file.read(&mut buffer[..most])?;
+            if count == 0 {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+            }
+            self.scribe.data(&buffer[..count])?;
+            left -= count as u64;
+        }
+        Ok(self.scribe.pad()?)
+    }
+
+    /// Makes the tar of a layer again.
+    fn layer(
+        &mut self,
+        layer: &Layer,
+        parents: &[Digest],
+        home: &mut dyn LayerHome,
+    ) -> Result<(), SaveError> {
+        let opened = home.open(&layer.chain_id, parents);
+        let failed = |source| SaveError::Home { layer: layer.chain_id, source };
+        let (dir, parent) = opened.map_err(failed)?;
+        self.scribe.line(&line(&blob_path(&layer.diff_id), layer.tar_size))?;
+        let parent = parent.as_ref().map(AsFd::as_fd);
+        let mut out = Data(&mut self.scribe);
+        let found = layer::diff(dir.as_fd(), parent, home.format(), &Times::KEEP, &mut out)?;
+        if (found.diff_id, found.tar_size) != (layer.diff_id, layer.tar_size) {
+            return Err(SaveError::Changed { expected: layer.diff_id, found: found.diff_id });
+        }
+        Ok(self.scribe.pad()?)
+    }
+
+    fn file(&mut self, path: &[u8], bytes: &[u8]) -> io::Result<()> {
+        self.scribe.line(&line(path, bytes.len() as u64))?;
+        self.scribe.data(bytes)?;
+        self.scribe.pad()
+    }
+}
+
+fn line(path: &[u8], size: u64) -> Line {
+    Line { mode: 0o644, size, ..Line::deletion(path.to_vec()) }
+}
+
+/// The data of the archive's current entry.
+struct Data<'a, W>(&'a mut Scribe<W>);
+
+impl<W: Write> Write for Data<'_, W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.data(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Removing what nobody refers to.
+//!
+//! A blob is referred to by an image (config, manifest, the blobs its layers came in) or by a
+//! download that the build cache remembers. While anybody holds the `gc` lock, new blobs may be
+//! there that no record knows yet, so nothing is removed.
+
+use std::collections::HashSet;
+use std::fs::{self, DirEntry};
+use std::path::Path;
+
+use wharf_model::Digest;
+
+use crate::{RecordError, Store};
+
+/// What a sweep removed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Blobs.
+    pub blobs: u64,
+    /// Bytes of them.
+    pub bytes: u64,
+}
+
+impl Store {
+    /// Removes blobs that nobody refers to, and what broken-off writers left. Does nothing
+    /// while somebody holds [`Store::guard`].
+    ///
+    /// # Errors
+    /// When the database or a directory can not be read.
+    pub fn sweep(&self) -> Result<Swept, RecordError> {
+        let Some(_alone) = self.try_lock("gc", false)? else { return Ok(Swept::default()) };
+        let live = self.live_blobs()?;
+        let mut swept = Swept::default();
+        let dead = |entry: &DirEntry| {
+            let name = entry.file_name();
+            let digest = name.to_str().and_then(|hex| Digest::from_hex(hex).ok());
+            !digest.is_some_and(|digest| live.contains(&digest))
+        };
+        remove(&self.blobs().complete(), dead, &mut swept)?;
+        remove(&self.blobs().incoming(), |_| true, &mut Swept::default())?;
+        Ok(swept)
+    }
+
+    fn live_blobs(&self) -> Result<HashSet<Digest>, RecordError> {
+        self.database.read(|database| {
+            let query = "SELECT id FROM images UNION SELECT manifest FROM images \
+                         UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads";
+            let mut query = database.prepare(query)?;
+            let rows = query.query_map([], |row| crate::db::digest(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+}
+
+fn remove(dir: &Path, dead: impl Fn(&DirEntry) -> bool, swept: &mut Swept) -> Result<(), RecordError> {
+    let failed = |source| RecordError::File { path: dir.to_owned(), source };
+    for entry in fs::read_dir(dir).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if dead(&entry) {
+            let size = entry.metadata().map_or(0, |metadata| metadata.len());
+            fs::remove_file(entry.path()).map_err(failed)?;
+            swept.blobs += 1;
+            swept.bytes += size;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_model::Platform;
+    use wharf_model::image::ImageConfig;
+
+    #[test]
+    fn only_what_nobody_needs_goes() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let id = store.commit(&ImageConfig::empty(&Platform::host()), &[]).unwrap();
+        let orphan = store.blobs().put(b"orphan").unwrap();
+        fs::write(dir.path().join("blobs/incoming/left-over"), "x").unwrap();
+
+        let guard = store.guard().unwrap();
+        assert_eq!(store.sweep().unwrap(), Swept::default());
+        drop(guard);
+        assert_eq!(store.sweep().unwrap(), Swept { blobs: 1, bytes: 6 });
+        assert!(!store.blobs().contains(&orphan) && store.blobs().contains(&id));
+        assert_eq!(fs::read_dir(dir.path().join("blobs/incoming")).unwrap().count(), 0);
+        store.delete_image(&id).unwrap();
+        assert_eq!(store.sweep().unwrap().blobs, 2);
+    }
+}

@@ -1,0 +1,132 @@
+//! Layers: tar <-> directory, and the record that says a directory is complete.
+//!
+//! A layer is known by its chain id (OCI image spec, "Layer ChainID"), which names it together
+//! with everything below it. A layer that came from outside keeps the blob it came in. One that
+//! was built here keeps no tar: [`diff`] is deterministic, so the tar is made again from the
+//! directory whenever somebody asks for it, and checked against the diff id.
+//!
+//! | | reads | writes |
+//! |---|---|---|
+//! | [`apply`] | a layer's tar, with whiteouts | a layer's directory, in the driver's format |
+//! | [`diff`] | a layer's directory | a layer's tar |
+//! | [`unpack`] | any tar | a directory tree (ADD) |
+
+mod apply;
+mod attributes;
+mod compression;
+mod diff;
+mod entry;
+mod place;
+mod put;
+mod record;
+mod scribe;
+mod tape;
+mod unpack;
+mod whiteout;
+
+use std::os::fd::OwnedFd;
+
+use wharf_model::Digest;
+use wharf_model::storage::LayerFormat;
+
+pub use apply::{Applied, ApplyError, apply};
+pub(crate) use apply::{apply_known, each};
+pub use compression::{Compression, holds_tar, is_archive};
+pub use diff::{DiffError, Diffed, Times, diff};
+pub use entry::TarError;
+pub(crate) use entry::{Kind, normalised, shown};
+pub use record::RecordLayerError;
+pub(crate) use record::{chain, unused};
+pub(crate) use scribe::{Line, Scribe};
+pub use unpack::unpack;
+
+/// A complete layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// The digest of its uncompressed tar.
+    pub diff_id: Digest,
+    /// Its name together with everything below.
+    pub chain_id: Digest,
+    /// The chain id of the layer below.
+    pub parent: Option<Digest>,
+    /// Bytes in its files.
+    pub size: u64,
+    /// Bytes of its uncompressed tar.
+    pub tar_size: u64,
+    /// The blob it came in, possibly compressed.
+    pub blob: Option<Digest>,
+    /// That blob's media type.
+    pub media_type: Option<String>,
+    /// The storage driver that keeps its directory.
+    pub driver: String,
+}
+
+/// The name of a layer on top of `parent`.
+pub fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
+    match parent {
+        Some(parent) => Digest::of(format!("{parent} {diff_id}")),
+        None => *diff_id,
+    }
+}
+
+/// What an archive may hold at most. More is refused with what was exceeded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries.
+    pub entries: u64,
+    /// Bytes of the uncompressed tar, and of all files together.
+    pub bytes: u64,
+    /// Directories within each other.
+    pub depth: usize,
+    /// Bytes of one name.
+    pub name: usize,
+    /// Bytes of a path.
+    pub path: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { entries: 10_000_000, bytes: 1 << 40, depth: 1024, name: 255, path: 4095 }
+    }
+}
+
+/// Why a [`LayerHome`] can not do what was asked.
+pub type HomeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Where layers are kept: the engine's storage driver, seen from the store.
+///
+/// `place`, then `keep` or `discard`, once for each layer.
+pub trait LayerHome {
+    /// The driver's name, for the layer's record.
+    fn driver(&self) -> &str;
+
+    /// How its directories hold deletions.
+    fn format(&self) -> LayerFormat;
+
+    /// A new directory on top of `parents` (chain ids, topmost first): empty for
+    /// [`LayerFormat::Overlay`], a copy of the topmost parent for [`LayerFormat::Tree`].
+    ///
+    /// # Errors
+    /// When it can not be made.
+    fn place(&mut self, parents: &[Digest]) -> Result<OwnedFd, HomeError>;
+
+    /// Moves the directory of the last `place` to where layer `chain_id` is looked for. What
+    /// was there had no record and is removed.
+    ///
+    /// # Errors
+    /// When it can not be moved.
+    fn keep(&mut self, chain_id: &Digest) -> Result<(), HomeError>;
+
+    /// Removes the directory of the last `place`.
+    fn discard(&mut self);
+
+    /// The directory of a kept layer, and for [`LayerFormat::Tree`] that of its parent.
+    ///
+    /// # Errors
+    /// When it can not be opened.
+    fn open(
+        &mut self,
+        chain_id: &Digest,
+        parents: &[Digest],
+    ) -> Result<(OwnedFd, Option<OwnedFd>), HomeError>;
+}

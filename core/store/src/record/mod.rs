@@ -1,0 +1,47 @@
+//! Records of what is not an image: containers, networks and their leases, volumes, the state
+//! of drivers, the build cache.
+//!
+//! A record is a JSON text that the caller understands, with the columns by which it is found.
+
+mod cache;
+mod container;
+mod driver;
+mod lease;
+mod network;
+mod volume;
+
+pub use cache::{Cache, CacheEntry};
+pub use container::{Containers, Lookup, NameTaken, Record};
+pub use driver::DriverState;
+pub use lease::LeaseError;
+pub use network::Networks;
+pub use volume::{VolumeRecord, Volumes};
+
+use crate::Store;
+
+impl Store {
+    /// Records of containers.
+    pub fn containers(&self) -> Containers<'_> {
+        Containers { database: &self.database }
+    }
+
+    /// Records of networks, and the addresses that containers hold on them.
+    pub fn networks(&self) -> Networks<'_> {
+        Networks { database: &self.database }
+    }
+
+    /// Records of volumes, and which containers use them.
+    pub fn volumes(&self) -> Volumes<'_> {
+        Volumes { database: &self.database }
+    }
+
+    /// What the driver called `plugin` remembers.
+    pub fn driver_state<'a>(&'a self, plugin: &'a str) -> DriverState<'a> {
+        DriverState { database: &self.database, plugin }
+    }
+
+    /// The build cache.
+    pub fn cache(&self) -> Cache<'_> {
+        Cache { database: &self.database }
+    }
+}
