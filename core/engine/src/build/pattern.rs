@@ -85,7 +85,10 @@ impl Glob {
         Ok(Self(tokens))
     }
 
-    fn parse(pattern: &str, mut star: impl FnMut(&mut Peekable<Chars<'_>>) -> Token) -> Result<Self, PatternError> {
+    fn parse(
+        pattern: &str,
+        mut star: impl FnMut(&mut Peekable<Chars<'_>>) -> Token,
+    ) -> Result<Self, PatternError> {
         let wrong = || PatternError(pattern.to_owned());
         let mut rest = pattern.chars().peekable();
         let mut tokens = Vec::new();

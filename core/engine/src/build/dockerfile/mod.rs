@@ -225,8 +225,7 @@ impl Parser<'_> {
         let kind = spec.map_or(BodyKind::Text, |spec| spec.body);
         let body = body::parse(&parts.keyword, &parts.rest, kind, self.directives.escape())
             .map_err(|problem| located(self, problem))?;
-        let heredocs =
-            self.heredocs(spec, &body, &logical.text).map_err(|problem| located(self, problem))?;
+        let heredocs = self.heredocs(spec, &body, &logical.text).map_err(|problem| located(self, problem))?;
         Ok(Statement {
             keyword,
             written: parts.keyword,

@@ -74,9 +74,7 @@ impl Reader<'_> {
 
     fn body(&mut self, body: &Body) -> Result<Body, Problem> {
         match body {
-            Body::Pairs { items, legacy } => {
-                Ok(Body::Pairs { items: self.pairs(items)?, legacy: *legacy })
-            }
+            Body::Pairs { items, legacy } => Ok(Body::Pairs { items: self.pairs(items)?, legacy: *legacy }),
             Body::Assignments(items) => self.assignments(items).map(Body::Assignments),
             Body::Words(words) => self.words(words).map(Body::Words),
             _ if !self.spec.expands_variables => Ok(body.clone()),

@@ -55,7 +55,6 @@ fn invoked(text: &str) -> Invocation {
     read(statement, spec, file.escape, &scope(), None).unwrap().invocation
 }
 
-
 #[test]
 fn lines_are_joined_and_comments_dropped() {
     for (text, original, lines) in [

@@ -1,0 +1,343 @@
+//! A build context: a directory of the user's, opened once, seen through its ignore file.
+//!
+//! The ignore file is `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` at
+//! the top; it and the Dockerfile may be ignored themselves and are still read. Everything is
+//! looked up below the descriptor, so links cannot leave the directory.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Stat};
+use wharf_model::Digest;
+
+use super::ignore::Ignore;
+use super::pattern::{Glob, PatternError, below_root};
+use super::resolve::{Last, file_type, open_dir, open_file, resolve};
+use super::source::{self, Digests, Kind, Origin, Source, SourceError, Visitor, Walk};
+
+/// An open context.
+#[derive(Debug)]
+pub struct Context {
+    root: OwnedFd,
+    ignore: Ignore,
+    digests: Digests,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EntryKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symbolic link.
+    Symlink,
+    /// Anything else.
+    Other,
+}
+
+/// One file of a context.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Below the context's top.
+    pub path: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Its length.
+    pub size: u64,
+    /// Its permission bits.
+    pub mode: u32,
+    /// The digest of a regular file's content.
+    pub content: Option<Digest>,
+}
+
+/// Why a context cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ContextError {
+    /// It is not a directory, or may not be read.
+    #[error("cannot open build context `{path}`")]
+    Open {
+        /// Which directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The ignore file cannot be read.
+    #[error("cannot read `{path}`")]
+    Ignore {
+        /// Which file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The ignore file has a line that is no pattern.
+    #[error("`{path}` has a line that is no pattern")]
+    Pattern {
+        /// Which file.
+        path: PathBuf,
+        /// Which pattern.
+        source: PatternError,
+    },
+}
+
+const IGNORE_FILE: &str = ".dockerignore";
+const MAX_IGNORE_SIZE: u64 = 4 << 20;
+
+impl Context {
+    /// Opens `dir`. `dockerfile` is where the Dockerfile lies, if it is a file.
+    ///
+    /// # Errors
+    /// When the directory or its ignore file cannot be read.
+    pub fn open(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
+        let open = || -> io::Result<OwnedFd> {
+            let file = File::open(dir)?;
+            let is_dir = file.metadata()?.is_dir();
+            if is_dir { Ok(file.into()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+        };
+        let root = open().map_err(|source| ContextError::Open { path: dir.to_owned(), source })?;
+        let ignore = match dockerfile.map(beside).map(own_ignore).transpose()?.flatten() {
+            Some(ignore) => ignore,
+            None => common_ignore(&root, dir)?,
+        };
+        Ok(Self::new(root, ignore))
+    }
+
+    /// An open directory and what is left out of it.
+    pub fn new(root: OwnedFd, ignore: Ignore) -> Self {
+        Self { root, ignore, digests: Digests::default() }
+    }
+
+    /// The context as something to copy from.
+    pub fn source(&self) -> Source<'_> {
+        let ignore = (!self.ignore.is_empty()).then_some(&self.ignore);
+        Source { root: self.root.as_fd(), ignore, origin: Origin::Context, digests: Some(&self.digests) }
+    }
+
+    /// The entry at `path`, a link at its end not followed; `None` when there is none or it is
+    /// ignored.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn stat(&self, path: &str) -> Result<Option<Entry>, SourceError> {
+        let path = below_root(path);
+        let Some((found, stat)) = self.find(&path, Last::Keep)? else { return Ok(None) };
+        self.entry(&path, &found, &stat).map(Some)
+    }
+
+    /// The content of the regular file at `path`, links followed; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read, is something else, or is longer than `limit` bytes.
+    pub fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, SourceError> {
+        let path = below_root(path);
+        let Some((found, _)) = self.find(&path, Last::Follow)? else { return Ok(None) };
+        let bytes = read_bounded(open_file(self.root.as_fd(), &found), limit)
+            .map_err(|error| SourceError::read(&found, error))?;
+        bytes.map(Some).ok_or(SourceError::TooLong { path, limit })
+    }
+
+    /// The entries that match one of the patterns, which are those of `.dockerignore`, sorted.
+    ///
+    /// # Errors
+    /// When something cannot be read, a pattern is none, or more than `limit` entries match.
+    pub fn glob(&self, patterns: &[String], limit: u32) -> Result<Vec<Entry>, SourceError> {
+        let patterns: Vec<String> = patterns.iter().map(|pattern| below_root(pattern)).collect();
+        let globs = patterns.iter().map(|pattern| Glob::path(pattern)).collect::<Result<Vec<_>, _>>()?;
+        let include = Ignore::new(patterns.iter().filter(|pattern| !pattern.starts_with('!')))?;
+        let mut matching = Matching { context: self, globs, limit, found: Vec::new() };
+        let source = self.source();
+        Walk { source: &source, top: Path::new(""), include: Some(&include), exclude: None }
+            .run(&mut matching)?;
+        matching.found.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(matching.found)
+    }
+
+    fn find(&self, path: &str, last: Last) -> Result<Option<(PathBuf, Stat)>, SourceError> {
+        let resolved = match resolve(self.root.as_fd(), Path::new(path), last) {
+            Err(error) if error.kind() == io::ErrorKind::NotADirectory => return Ok(None),
+            resolved => resolved.map_err(|error| SourceError::read(Path::new(path), error))?,
+        };
+        let is_dir = resolved.is_dir();
+        let Some(stat) = resolved.stat else { return Ok(None) };
+        let shown = self.source().shows(&resolved.path, is_dir)?;
+        Ok(shown.then_some((resolved.path, stat)))
+    }
+
+    fn entry(&self, path: &str, found: &Path, stat: &Stat) -> Result<Entry, SourceError> {
+        let kind = match file_type(stat) {
+            FileType::RegularFile => EntryKind::File,
+            FileType::Directory => EntryKind::Directory,
+            FileType::Symlink => EntryKind::Symlink,
+            _ => EntryKind::Other,
+        };
+        let content = match kind {
+            EntryKind::File => Some(self.content(found, stat)?),
+            _ => None,
+        };
+        Ok(Entry {
+            path: path.to_owned(),
+            kind,
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+            mode: stat.st_mode & 0o7777,
+            content,
+        })
+    }
+
+    fn content(&self, path: &Path, stat: &Stat) -> Result<Digest, SourceError> {
+        let failed = |error| SourceError::read(path, error);
+        let parent = path.parent().unwrap_or(Path::new(""));
+        let dir = open_dir(self.root.as_fd(), parent).map_err(failed)?;
+        let name = Path::new(path.file_name().unwrap_or_default());
+        self.source().content(dir.as_fd(), name, stat).map_err(failed)
+    }
+}
+
+fn beside(dockerfile: &Path) -> PathBuf {
+    let mut path = OsString::from(dockerfile);
+    path.push(IGNORE_FILE);
+    path.into()
+}
+
+fn own_ignore(path: PathBuf) -> Result<Option<Ignore>, ContextError> {
+    match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        file => rules(file.map(OwnedFd::from), path).map(Some),
+    }
+}
+
+fn common_ignore(root: &OwnedFd, dir: &Path) -> Result<Ignore, ContextError> {
+    let path = dir.join(IGNORE_FILE);
+    match resolve(root.as_fd(), Path::new(IGNORE_FILE), Last::Follow) {
+        Ok(resolved) if resolved.stat.is_none() => Ok(Ignore::default()),
+        Ok(resolved) => rules(open_file(root.as_fd(), &resolved.path), path),
+        Err(source) => Err(ContextError::Ignore { path, source }),
+    }
+}
+
+fn rules(file: io::Result<OwnedFd>, path: PathBuf) -> Result<Ignore, ContextError> {
+    let bytes = read_bounded(file, MAX_IGNORE_SIZE)
+        .and_then(|bytes| bytes.ok_or(io::ErrorKind::FileTooLarge.into()))
+        .map_err(|source| ContextError::Ignore { path: path.clone(), source })?;
+    Ignore::parse(&String::from_utf8_lossy(&bytes)).map_err(|source| ContextError::Pattern { path, source })
+}
+
+/// `None` when there is more than `limit`.
+fn read_bounded(file: io::Result<OwnedFd>, limit: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    File::from(file?).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= limit).then_some(bytes))
+}
+
+struct Matching<'a> {
+    context: &'a Context,
+    globs: Vec<Glob>,
+    limit: u32,
+    found: Vec<Entry>,
+}
+
+impl Matching<'_> {
+    fn shown(&mut self, entry: &source::Entry<'_>) -> Result<(), SourceError> {
+        let path = entry.path.to_string_lossy();
+        if !self.globs.iter().any(|glob| glob.matches(&path)) {
+            return Ok(());
+        }
+        if self.found.len() as u64 >= u64::from(self.limit) {
+            return Err(SourceError::TooMany(self.limit));
+        }
+        debug_assert!(entry.kind != Kind::Special, "a context shows none");
+        self.found.push(self.context.entry(&path, entry.path, entry.stat)?);
+        Ok(())
+    }
+}
+
+impl Visitor for Matching<'_> {
+    type Failure = SourceError;
+
+    fn enter(&mut self, entry: &source::Entry<'_>) -> Result<(), SourceError> {
+        self.shown(entry)
+    }
+
+    fn leave(&mut self) -> Result<(), SourceError> {
+        Ok(())
+    }
+
+    fn leaf(&mut self, entry: &source::Entry<'_>) -> Result<(), SourceError> {
+        self.shown(entry)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn context(files: &[&str], ignore: &str) -> (tempfile::TempDir, Context) {
+        let dir = tempfile::tempdir().unwrap();
+        for file in files {
+            let path = dir.path().join(file);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, file).unwrap();
+        }
+        std::fs::write(dir.path().join(IGNORE_FILE), ignore).unwrap();
+        let context = Context::open(dir.path(), None).unwrap();
+        (dir, context)
+    }
+
+    #[test]
+    fn a_dockerfiles_own_ignore_file_wins() {
+        let (dir, common) = context(&["a", "b", "Dockerfile"], "a");
+        std::fs::write(dir.path().join("Dockerfile.dockerignore"), "b").unwrap();
+        let own = Context::open(dir.path(), Some(&dir.path().join("Dockerfile"))).unwrap();
+        for (path, in_common, in_own) in [("a", false, true), ("b", true, false)] {
+            assert_eq!(common.stat(path).unwrap().is_some(), in_common, "{path}");
+            assert_eq!(own.stat(path).unwrap().is_some(), in_own, "{path}");
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_is_not_there() {
+        let (_dir, context) = context(&["keep/a", "drop/a", "drop/b", "gone/a"], "drop\n!drop/b\ngone");
+        for (path, exists) in [
+            ("keep/a", true),
+            ("drop", true),
+            ("drop/a", false),
+            ("drop/b", true),
+            ("gone", false),
+            ("keep/a/x", false),
+            ("/../keep", true),
+        ] {
+            assert_eq!(context.stat(path).unwrap().is_some(), exists, "{path}");
+        }
+    }
+
+    #[test]
+    fn entries_are_described_and_read() {
+        let (dir, context) = context(&["a/b"], "");
+        std::os::unix::fs::symlink("a/b", dir.path().join("link")).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", dir.path().join("out")).unwrap();
+        let entry = context.stat("a/b").unwrap().unwrap();
+        assert_eq!((entry.kind, entry.size, entry.content), (EntryKind::File, 3, Some(Digest::of("a/b"))));
+        assert_eq!(context.stat("link").unwrap().unwrap().kind, EntryKind::Symlink);
+        assert_eq!(context.read("link", 3).unwrap().unwrap(), b"a/b");
+        assert!(matches!(context.read("a/b", 2), Err(SourceError::TooLong { .. })));
+        assert_eq!(context.read("out", 9).unwrap(), None);
+        assert_eq!(context.read("none", 9).unwrap(), None);
+        assert!(context.read("a", 9).is_err());
+    }
+
+    #[test]
+    fn globs_match_whole_paths() {
+        let (_dir, context) = context(&["a/x.c", "a/b/y.c", "z.c", "a/n.h"], "a/n.h");
+        let glob = |pattern: &str| -> Vec<String> {
+            let found = context.glob(&[pattern.to_owned()], 10).unwrap();
+            found.into_iter().map(|entry| entry.path).collect()
+        };
+        assert_eq!(glob("**/*.c"), ["a/b/y.c", "a/x.c", "z.c"]);
+        assert_eq!(glob("*.c"), ["z.c"]);
+        assert_eq!(glob("/a/*"), ["a/b", "a/x.c"]);
+        assert_eq!(glob("a"), ["a"]);
+        assert!(matches!(context.glob(&["**".into()], 2), Err(SourceError::TooMany(2))));
+    }
+}

@@ -1,0 +1,133 @@
+//! Where COPY takes files from: a root, seen through an ignore file.
+//!
+//! What is ignored does not exist here, with one exception: an ignored directory exists when
+//! something below it was taken in again. Paths are text from a Dockerfile; they are cleaned and
+//! kept below the root, and links in them are followed inside it. Links found while walking a
+//! directory are entries of their own.
+
+mod attribute;
+mod digest;
+mod select;
+mod walk;
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use rustix::fs::{FileType, Stat};
+
+use super::ignore::Ignore;
+use super::pattern::PatternError;
+use super::resolve::file_type;
+
+pub(in crate::build) use attribute::{Attributes, copyable as copyable_attributes, set as set_attributes};
+pub use digest::Digests;
+pub(in crate::build) use select::{Selected, Selection};
+pub(in crate::build) use walk::{Entry, Visitor, Walk};
+
+/// What kind of tree a source is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A directory of the user's: owners and times mean nothing, hard links are parted, and there
+    /// are only files, directories and links.
+    Context,
+    /// The root file system of a stage or an image: owners, times and hard links are kept.
+    Rootfs,
+}
+
+/// A tree to copy from.
+#[derive(Debug, Clone, Copy)]
+pub struct Source<'a> {
+    /// Its top.
+    pub root: BorrowedFd<'a>,
+    /// What is left out.
+    pub ignore: Option<&'a Ignore>,
+    /// What kind of tree it is.
+    pub origin: Origin,
+    /// What is known about the contents of its files.
+    pub digests: Option<&'a Digests>,
+}
+
+/// Why a source cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Nothing is there, or it is ignored.
+    #[error("\"/{path}\": not found{}", ignored_note(*.ignored))]
+    NotFound {
+        /// Below the root.
+        path: String,
+        /// It is there, but ignored.
+        ignored: bool,
+    },
+    /// A wildcard or an exclude.
+    #[error(transparent)]
+    Pattern(#[from] PatternError),
+    /// The kernel refused.
+    #[error("cannot read `/{path}`")]
+    Read {
+        /// Below the root.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A pipe or a device in a build context.
+    #[error("`/{path}` is {what}: a build context may hold files, directories and symbolic links")]
+    Special {
+        /// Below the root.
+        path: String,
+        /// What it is.
+        what: &'static str,
+    },
+    /// More than was asked for.
+    #[error("`/{path}` is longer than {limit} bytes")]
+    TooLong {
+        /// Below the root.
+        path: String,
+        /// The bound.
+        limit: u64,
+    },
+    /// More entries than were asked for.
+    #[error("more than {0} entries match")]
+    TooMany(u32),
+}
+
+fn ignored_note(ignored: bool) -> &'static str {
+    if ignored { " (an ignore file leaves it out)" } else { "" }
+}
+
+impl SourceError {
+    pub(in crate::build) fn read(path: &Path, source: io::Error) -> Self {
+        Self::Read { path: path.display().to_string(), source }
+    }
+}
+
+/// What an entry is, as far as copying goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::build) enum Kind {
+    File,
+    Directory,
+    Symlink,
+    /// A pipe or a device.
+    Special,
+}
+
+impl Source<'_> {
+    /// What the entry at `path` is; `None` for a socket, which nobody copies.
+    pub(in crate::build) fn kind(&self, path: &Path, stat: &Stat) -> Result<Option<Kind>, SourceError> {
+        let what = match file_type(stat) {
+            FileType::RegularFile => return Ok(Some(Kind::File)),
+            FileType::Directory => return Ok(Some(Kind::Directory)),
+            FileType::Symlink => return Ok(Some(Kind::Symlink)),
+            FileType::Socket => return Ok(None),
+            FileType::Fifo => "a named pipe",
+            _ => "a device",
+        };
+        match self.origin {
+            Origin::Rootfs => Ok(Some(Kind::Special)),
+            Origin::Context => Err(SourceError::Special { path: path.display().to_string(), what }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

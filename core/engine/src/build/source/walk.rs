@@ -1,0 +1,196 @@
+//! Walking a directory of a source, sorted, with patterns applied.
+//!
+//! A directory that is itself left out is entered when something below may be wanted, and shown
+//! to the visitor only just before the first such thing.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{AtFlags, Stat, statat};
+
+use crate::build::ignore::{Ignore, Matched};
+use crate::build::resolve::{names, open_dir};
+
+use super::{Kind, Source, SourceError};
+
+/// Something found.
+#[derive(Debug)]
+pub(in crate::build) struct Entry<'a> {
+    /// The directory it is in.
+    pub(in crate::build) dir: BorrowedFd<'a>,
+    /// Itself, if it is a directory.
+    pub(in crate::build) own: Option<BorrowedFd<'a>>,
+    /// Its name there.
+    pub(in crate::build) name: &'a OsStr,
+    /// Below the directory that is walked.
+    pub(in crate::build) path: &'a Path,
+    pub(in crate::build) stat: &'a Stat,
+    pub(in crate::build) kind: Kind,
+}
+
+/// Who is shown what is found.
+pub(in crate::build) trait Visitor {
+    type Failure: From<SourceError>;
+    /// A directory; what is in it comes next.
+    fn enter(&mut self, entry: &Entry<'_>) -> Result<(), Self::Failure>;
+    /// The end of the directory entered last.
+    fn leave(&mut self) -> Result<(), Self::Failure>;
+    /// Anything else.
+    fn leaf(&mut self, entry: &Entry<'_>) -> Result<(), Self::Failure>;
+}
+
+/// What to walk and what to leave out. `include` and `exclude` match paths below `top`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::build) struct Walk<'a> {
+    pub(in crate::build) source: &'a Source<'a>,
+    pub(in crate::build) top: &'a Path,
+    pub(in crate::build) include: Option<&'a Ignore>,
+    pub(in crate::build) exclude: Option<&'a Ignore>,
+}
+
+impl Walk<'_> {
+    /// Shows everything below `top`, which is not shown itself.
+    pub(in crate::build) fn run<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Failure> {
+        let failed = |error: io::Error| SourceError::read(self.top, error);
+        let dir = open_dir(self.source.root, self.top).map_err(failed)?;
+        let stat = rustix::fs::fstat(&dir).map_err(|error| failed(error.into()))?;
+        let ignore = self.source.ignore.map(|ignore| ignore.judge_alone(&text(self.top)).1);
+        let state = State { ignore: ignore.unwrap_or_default(), ..State::default() };
+        let level = Level { dir, name: OsString::new(), path: PathBuf::new(), stat, state, is_shown: true };
+        Walker { walk: self, visitor, levels: vec![level] }.directory()
+    }
+}
+
+/// What matched a directory.
+#[derive(Debug, Default)]
+struct State {
+    ignore: Matched,
+    include: Matched,
+    exclude: Matched,
+}
+
+/// Whether an entry is wanted, and whether something below it may be.
+struct Judged {
+    is_wanted: bool,
+    may_hold_wanted: bool,
+    state: State,
+}
+
+struct Level {
+    dir: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+    stat: Stat,
+    state: State,
+    is_shown: bool,
+}
+
+struct Walker<'a, V> {
+    walk: &'a Walk<'a>,
+    visitor: &'a mut V,
+    /// From the top to the directory being listed; never empty.
+    levels: Vec<Level>,
+}
+
+impl<V: Visitor> Walker<'_, V> {
+    fn directory(&mut self) -> Result<(), V::Failure> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        let names = names(level.dir.as_fd()).map_err(|error| self.failed(&level.path, error))?;
+        names.into_iter().try_for_each(|name| self.entry(name))
+    }
+
+    fn entry(&mut self, name: OsString) -> Result<(), V::Failure> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        let path = level.path.join(&name);
+        let judged = self.judge(&level.state, &path);
+        if !judged.is_wanted && !judged.may_hold_wanted {
+            return Ok(());
+        }
+        let stat = statat(&level.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
+            .map_err(|error| self.failed(&path, error.into()))?;
+        let is_dir = crate::build::resolve::file_type(&stat) == rustix::fs::FileType::Directory;
+        match (is_dir, judged.is_wanted) {
+            (true, _) => self.subdirectory(name, path, stat, judged),
+            (false, true) => self.leaf(&name, &path, &stat),
+            (false, false) => Ok(()),
+        }
+    }
+
+    fn leaf(&mut self, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), V::Failure> {
+        let Some(kind) = self.walk.source.kind(&self.walk.top.join(path), stat)? else { return Ok(()) };
+        self.show_directories()?;
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        self.visitor.leaf(&Entry { dir: level.dir.as_fd(), own: None, name, path, stat, kind })
+    }
+
+    fn subdirectory(
+        &mut self,
+        name: OsString,
+        path: PathBuf,
+        stat: Stat,
+        judged: Judged,
+    ) -> Result<(), V::Failure> {
+        let Some(level) = self.levels.last() else { return Ok(()) };
+        let dir = open_dir(level.dir.as_fd(), Path::new(&name)).map_err(|error| self.failed(&path, error))?;
+        self.levels.push(Level { dir, name, path, stat, state: judged.state, is_shown: false });
+        if judged.is_wanted {
+            self.show_directories()?;
+        }
+        self.directory()?;
+        match self.levels.pop() {
+            Some(level) if level.is_shown => self.visitor.leave(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Shows the directories on the way that were not shown yet.
+    fn show_directories(&mut self) -> Result<(), V::Failure> {
+        for at in 1..self.levels.len() {
+            if self.levels[at].is_shown {
+                continue;
+            }
+            let (level, dir) = (&self.levels[at], self.levels[at - 1].dir.as_fd());
+            let Level { name, path, stat, .. } = level;
+            let own = Some(level.dir.as_fd());
+            self.visitor.enter(&Entry { dir, own, name, path, stat, kind: Kind::Directory })?;
+            self.levels[at].is_shown = true;
+        }
+        Ok(())
+    }
+
+    fn judge(&self, above: &State, path: &Path) -> Judged {
+        let Walk { source, top, include, exclude } = self.walk;
+        let below = text(path);
+        let whole = text(&top.join(path));
+        let left_out = |rules: Option<&Ignore>, path: &str, above: &Matched| {
+            let Some(rules) = rules else { return (false, false, Matched::default()) };
+            let (out, matched) = rules.judge(path, above);
+            (out, out && !rules.may_take_in_below(path), matched)
+        };
+        let (is_ignored, all_ignored, ignore) = left_out(source.ignore, &whole, &above.ignore);
+        let (is_excluded, all_excluded, exclude) = left_out(*exclude, &below, &above.exclude);
+        let (is_included, may_include, include) = match include {
+            Some(rules) => {
+                let (included, matched) = rules.judge(&below, &above.include);
+                (included, included || rules.may_match_below(&below), matched)
+            }
+            None => (true, true, Matched::default()),
+        };
+        Judged {
+            is_wanted: is_included && !is_ignored && !is_excluded,
+            may_hold_wanted: may_include && !all_ignored && !all_excluded,
+            state: State { ignore, include, exclude },
+        }
+    }
+
+    fn failed(&self, path: &Path, error: io::Error) -> SourceError {
+        SourceError::read(&self.walk.top.join(path), error)
+    }
+}
+
+/// A path as patterns see it.
+pub(super) fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
