@@ -311,6 +311,6 @@ impl StateView for DriverState<'_> {
     }
 
     fn keys(&self, prefix: &str, limit: u32) -> Vec<String> {
-        self.store.driver_state(self.driver).keys(prefix).unwrap_or_default().into_iter().take(limit as usize).collect()
+        self.store.driver_state(self.driver).keys(prefix, limit).unwrap_or_default()
     }
 }

@@ -93,7 +93,7 @@ pub(super) struct Execution<'a, 'r> {
 }
 
 /// What an op gave.
-enum Value {
+pub(super) enum Value {
     Chain(Chain),
     File(Fetched),
     /// The tree that the ops of this step change.
@@ -152,24 +152,10 @@ impl<'a> Execution<'a, '_> {
         } else {
             self.carry_out(stage, step, done)?
         };
-        let empty_layer = self.record(step, done, outcome);
-        let _ = empty_layer;
+        record(step, done, outcome);
         (self.report)(BuildEvent::Finished { outcome, took: begun.elapsed() });
         self.explained.push(Explained::of(step, self.grants(&step.plugin), cache));
         Ok(())
-    }
-
-    /// Adds the step to the image's history.
-    fn record(&self, step: &Step, done: &mut Finished, outcome: Outcome) -> bool {
-        let layers = done.history.iter().filter(|entry| !entry.empty_layer).count();
-        let empty_layer = outcome == Outcome::Config || done.chain.layers.len() <= layers;
-        done.history.push(History {
-            created: Some(timestamp(done.epoch)),
-            created_by: Some(step.statement.clone()),
-            empty_layer,
-            ..History::default()
-        });
-        empty_layer
     }
 
     fn grants(&self, plugin: &str) -> String {
@@ -278,6 +264,15 @@ impl<'a> Execution<'a, '_> {
             Input::Named(name) => Ok(self.named(step, name)?.key()),
             Input::Stage => Ok("stage".to_owned()),
             Input::Scratch => Ok("scratch".to_owned()),
+        }
+    }
+
+    /// What a bind mount shows.
+    pub(super) fn input_digest(&self, step: &Step, input: &Input, path: &str) -> Result<String, BuildError> {
+        match input {
+            Input::Local => Ok(self.context.source().digest(&[path.to_owned()], &[], false)?.to_string()),
+            Input::Named(name) => Ok(self.named(step, name)?.key()),
+            Input::Stage | Input::Op(_) | Input::Scratch => Ok(format!("{input:?}")),
         }
     }
 
@@ -466,7 +461,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// The directory that an input stands for.
-    fn open_source(&self, step: &Step, input: &Input, values: &[Value]) -> Result<Opened, BuildError> {
+    pub(super) fn open_source(&self, step: &Step, input: &Input, values: &[Value]) -> Result<Opened, BuildError> {
         let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
         let root = match input {
             Input::Local => return Ok(Opened { root: None, local: true }),
@@ -483,12 +478,23 @@ impl<'a> Execution<'a, '_> {
         Ok(Opened { root: Some(root), local: false })
     }
 
-    fn source<'s>(&'s self, opened: &'s Opened) -> Source<'s> {
+    pub(super) fn source<'s>(&'s self, opened: &'s Opened) -> Source<'s> {
         match &opened.root {
-            Some(root) if !opened.local => Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs },
+            Some(root) if !opened.local => Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs, digests: None },
             _ => self.context.source(),
         }
     }
+}
+
+/// Adds the step to the image's history.
+fn record(step: &Step, done: &mut Finished, outcome: Outcome) {
+    let layers = done.history.iter().filter(|entry| !entry.empty_layer).count();
+    done.history.push(History {
+        created: Some(timestamp(done.epoch)),
+        created_by: Some(step.statement.clone()),
+        empty_layer: outcome == Outcome::Config || done.chain.layers.len() <= layers,
+        ..History::default()
+    });
 }
 
 /// RFC 3339.

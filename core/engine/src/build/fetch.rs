@@ -73,16 +73,16 @@ pub(super) struct Unpacker;
 impl Unpack for Unpacker {
     fn unpack(
         &mut self,
-        archive: &File,
-        into: BorrowedFd<'_>,
+        archive: &mut File,
+        root: BorrowedFd<'_>,
+        dest: &Path,
         _: Option<Ids>,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
-        let mut archive = archive;
-        if !layer::holds_tar(&mut archive)? {
+        if !layer::holds_tar(archive)? {
             return Ok(false);
         }
         archive.seek(SeekFrom::Start(0))?;
-        layer::unpack(archive, into, Path::new("."), &Limits::default())?;
+        layer::unpack(archive, root, dest, &Limits::default())?;
         Ok(true)
     }
 }

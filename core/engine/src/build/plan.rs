@@ -162,7 +162,8 @@ impl<'a> Planner<'a> {
     }
 
     fn starts_stage(&self, statement: &Statement) -> bool {
-        self.keywords.get(&statement.keyword).is_some_and(|spec| spec.starts_stage)
+        let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword));
+        spec.is_some_and(|spec| spec.starts_stage)
     }
 
     fn declare_globals(&mut self, statement: &Statement) -> Result<(), At> {
@@ -300,7 +301,7 @@ impl<'a> Planner<'a> {
                 walk.steps.push(Step {
                     span: statement.span.clone(),
                     statement: statement.original.clone(),
-                    keyword: statement.keyword.clone(),
+                    keyword: spec.keyword.clone(),
                     plugin: answer.plugin,
                     plugin_digest: answer.plugin_digest,
                     trace: answer.trace,
@@ -339,8 +340,8 @@ impl<'a> Planner<'a> {
     }
 
     fn spec(&self, statement: &Statement) -> Result<KeywordSpec, At> {
-        let spec = self.keywords.get(&statement.keyword).cloned();
-        spec.ok_or_else(|| BuildError::Unclaimed(statement.keyword.clone()).into())
+        let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword)).cloned();
+        spec.ok_or_else(|| BuildError::Unclaimed(statement.written.clone()).into())
     }
 
     fn ask(
@@ -365,7 +366,7 @@ impl<'a> Planner<'a> {
     }
 
     fn plan_invocation(&self, call: &Invocation, state: &State) -> Result<Answer, At> {
-        let unclaimed = || BuildError::Unclaimed(call.keyword.clone());
+        let unclaimed = || BuildError::Unclaimed(call.keyword.to_string());
         let plugin = self.engine.plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
         let mut view = super::tree::View { engine: self.engine, context: self.context, state };
         let mut traced = Traced::new(&mut view as &mut dyn BuildContext);

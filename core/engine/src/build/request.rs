@@ -5,12 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wharf_model::{Diagnostic, Digest, Keyword, Reference, ReferenceError, Span};
+use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Span};
 use wharf_plugin::PluginError;
 use wharf_runtime::monitor;
 use wharf_runtime::mount::MountError;
 use wharf_runtime::user::UserError;
-use wharf_store::{CommitError, LockError, RecordError, ResolveError};
+use wharf_store::{CommitError, RecordError, ResolveError};
 
 use super::context::{Context, ContextError};
 use super::copy::CopyError;
@@ -110,7 +110,7 @@ pub enum BuildError {
     Target(String),
     /// No plugin claims the keyword.
     #[error("unknown instruction: {0}")]
-    Unclaimed(Keyword),
+    Unclaimed(String),
     /// A plugin failed.
     #[error(transparent)]
     Plugin(PluginError),
@@ -189,9 +189,6 @@ pub enum BuildError {
     /// The records.
     #[error("cannot keep the records of the build")]
     Record(#[from] RecordError),
-    /// Another command does not let go.
-    #[error(transparent)]
-    Lock(#[from] LockError),
     /// A file of the engine's own.
     #[error("cannot write {path}", path = .path.display())]
     File {
@@ -239,14 +236,22 @@ pub(super) struct At {
     pub(super) error: BuildError,
 }
 
-impl<E: Into<BuildError>> From<E> for At {
-    fn from(error: E) -> Self {
-        let error = error.into();
-        let span = match &error {
-            BuildError::Dockerfile(wrong) => Some(wrong.span.clone()),
-            _ => None,
-        };
-        Self { span, error }
+/// `?` in a function that knows which statement it is about.
+macro_rules! somewhere {
+    ($($kind:ty),*) => {
+        $(impl From<$kind> for At {
+            fn from(error: $kind) -> Self {
+                Self { span: None, error: error.into() }
+            }
+        })*
+    };
+}
+
+somewhere!(BuildError, CommitError, ContextError, HookError, PluginError, SnapshotError);
+
+impl From<DockerfileError> for At {
+    fn from(error: DockerfileError) -> Self {
+        Self { span: Some(error.span.clone()), error: error.into() }
     }
 }
 

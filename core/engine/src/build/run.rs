@@ -8,14 +8,15 @@ use std::fs;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags, openat2, statat, unlinkat};
-use wharf_model::build::{Command, Exec, NetAccess, Security};
+use wharf_model::build::{Command, Exec, Mount, NetAccess, Security};
 use wharf_runtime::monitor::{self, Launch};
 use wharf_runtime::user;
 use wharf_runtime::caps;
 
 use super::execute::Execution;
 use super::key::Parts;
+use super::missing::Missing;
+use super::mounts::{Mounted, SCRIPT};
 use super::plan::Step;
 use super::progress::BuildEvent;
 use super::request::BuildError;
@@ -35,29 +36,37 @@ impl Execution<'_, '_> {
     pub(super) fn exec_parts(&self, step: &Step, exec: &Exec, parts: &mut Parts) -> Result<(), BuildError> {
         parts.add("environment", step.state.exec_env().join("\0"));
         parts.add("user", &step.state.config.config.user);
-        parts.add("command", argv(step, exec)?.join("\0"));
+        parts.add("command", argv(step, exec).join("\0"));
+        for mount in &exec.mounts {
+            if let Mount::Bind { source, source_path, .. } = mount {
+                parts.add(format!("content of {source_path}"), self.input_digest(step, source, source_path)?);
+            }
+        }
         Ok(())
     }
 
     /// Runs a program; another exit code than 0 is an error.
     pub(super) fn exec(&mut self, step: &Step, exec: &Exec, tree: &Work<'_>) -> Result<(), BuildError> {
-        if !exec.mounts.is_empty() {
-            return Err(BuildError::Unsupported("RUN --mount is not supported yet".to_owned()));
-        }
-        let missing = Missing::look(tree)?;
         let room = Room::make(self, tree.id())?;
-        let (joined, handles) = self.join(exec, &room)?;
-        let ended = joined.as_ref().map_or(Ok(()), |joined| {
-            network::write_files(&room.data, &Files::of_build(HOSTNAME), joined).map_err(|source| room.failed(source))
-        });
-        let ended = ended.and_then(|()| self.launch(step, exec, tree, &room, joined.as_ref(), &handles));
+        let ended = self.exec_in(&room, step, exec, tree);
         self.engine.leave(&room.id, &room.run);
         room.remove();
-        ended?;
+        ended
+    }
+
+    fn exec_in(&mut self, room: &Room, step: &Step, exec: &Exec, tree: &Work<'_>) -> Result<(), BuildError> {
+        let mounted = self.mount_all(step, exec, &room.data)?;
+        let targets = mounted.mounts.iter().map(|mount| mount.target.as_str());
+        let missing = Missing::look(tree, MOUNTED.into_iter().chain(targets))?;
+        let (joined, handles) = self.join(exec, room)?;
+        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME), &joined);
+        files.map_err(|source| room.failed(source))?;
+        let launch = self.describe(step, exec, tree, room, joined.is_own(), &mounted)?;
+        self.launch(&launch, &handles)?;
         missing.clean(tree)
     }
 
-    fn join(&self, exec: &Exec, room: &Room) -> Result<(Option<Joined>, Handles), BuildError> {
+    fn join(&self, exec: &Exec, room: &Room) -> Result<(Joined, Handles), BuildError> {
         let given = self.options.network.as_deref();
         let network = match exec.net {
             NetAccess::None => "none",
@@ -65,24 +74,14 @@ impl Execution<'_, '_> {
             NetAccess::Sandbox => given.unwrap_or(&self.engine.config().network),
         };
         let join = Join { id: &room.id, run_dir: room.run.clone(), network, ports: &[] };
-        let (joined, handles) = self.engine.join(&join)?;
-        Ok((Some(joined), handles))
+        Ok(self.engine.join(&join)?)
     }
 
-    fn launch(
-        &mut self,
-        step: &Step,
-        exec: &Exec,
-        tree: &Work<'_>,
-        room: &Room,
-        joined: Option<&Joined>,
-        handles: &Handles,
-    ) -> Result<(), BuildError> {
-        let argv = argv(step, exec)?;
-        let launch = self.describe(step, exec, tree, room, joined, &argv)?;
-        let command = argv.join(" ");
+    fn launch(&mut self, launch: &Launch, handles: &Handles) -> Result<(), BuildError> {
+        let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
+        let command = argv.unwrap_or_default().join(" ");
         let namespace = handles.namespace.as_ref().map(AsFd::as_fd);
-        let started = monitor::start(&launch, namespace, &[], None);
+        let started = monitor::start(launch, namespace, &[], None);
         let started = started.map_err(|source| BuildError::Start { command: command.clone(), source })?;
         let Some(connection) = started.connection else { return Ok(()) };
         let report = &mut *self.report;
@@ -96,17 +95,16 @@ impl Execution<'_, '_> {
         exec: &Exec,
         tree: &Work<'_>,
         room: &Room,
-        joined: Option<&Joined>,
-        argv: &[String],
+        own_network: bool,
+        mounted: &Mounted,
     ) -> Result<Launch, BuildError> {
         let name = exec.user.as_ref().unwrap_or(&step.state.config.config.user);
         let identity = user::resolve(tree.open(true)?.as_fd(), name)?;
         let privileged = exec.security == Security::Insecure;
-        let own_network = joined.is_none_or(Joined::is_own);
         let limits = Limits::default();
         let spec = spec::of(&Input {
             id: &room.id,
-            argv,
+            argv: &argv(step, exec),
             env: environment(step, exec, &identity.home),
             cwd: exec.cwd.as_deref().unwrap_or(step.state.working_dir()),
             user: &identity,
@@ -117,7 +115,7 @@ impl Execution<'_, '_> {
             seccomp_unconfined: privileged,
             read_only: false,
             limits: &limits,
-            mounts: &[],
+            mounts: &mounted.mounts,
             files: &room.data,
             own_network,
             annotations: &[],
@@ -165,46 +163,11 @@ impl Room {
     }
 }
 
-/// What the engine mounts and the stage does not have.
-struct Missing(Vec<&'static str>);
-
-impl Missing {
-    fn look(tree: &Work<'_>) -> Result<Self, BuildError> {
-        let root = tree.open(true)?;
-        let resolve = ResolveFlags::IN_ROOT;
-        let there = |path: &str| openat2(&root, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve).is_ok();
-        Ok(Self(MOUNTED.into_iter().filter(|path| !there(path)).collect()))
-    }
-
-    /// Only what is still as empty as the runtime made it.
-    fn clean(&self, tree: &Work<'_>) -> Result<(), BuildError> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let root = tree.open(false)?;
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        if let Ok(etc) = openat2(&root, "etc", flags, Mode::empty(), ResolveFlags::IN_ROOT) {
-            for path in &self.0 {
-                let name = path.trim_start_matches("etc/");
-                let empty = statat(&etc, name, AtFlags::SYMLINK_NOFOLLOW).is_ok_and(|stat| stat.st_size == 0);
-                if empty {
-                    let _ = unlinkat(&etc, name, AtFlags::empty());
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-fn argv(step: &Step, exec: &Exec) -> Result<Vec<String>, BuildError> {
+fn argv(step: &Step, exec: &Exec) -> Vec<String> {
     match &exec.command {
-        Command::Shell(line) => {
-            let mut argv = step.state.shell();
-            argv.push(line.clone());
-            Ok(argv)
-        }
-        Command::Argv(argv) => Ok(argv.clone()),
-        Command::Script(_) => Err(BuildError::Unsupported("RUN with a script of its own is not supported yet".to_owned())),
+        Command::Shell(line) => step.state.shell().into_iter().chain([line.clone()]).collect(),
+        Command::Argv(argv) => argv.clone(),
+        Command::Script(_) => vec![SCRIPT.to_owned()],
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use wharf_model::{Diagnostic, Digest, Reference};
-use wharf_store::{Durability, Image, Insert, InsertError, ResolveError};
+use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
 use crate::hook::HookError;
@@ -245,15 +245,16 @@ impl Engine {
     /// A record of a container that `--rm` removes need not survive a power cut.
     fn insert(&self, container: &Container) -> Result<(), CreateError> {
         let record = |error: Box<dyn std::error::Error + Send + Sync>| CreateError::Record(error);
-        let durability = if container.auto_remove { Durability::Relaxed } else { Durability::Synced };
-        let layers: Result<Vec<Digest>, _> = container.layers.iter().map(|hex| Digest::from_hex(hex)).collect();
-        let layers = layers.map_err(|error| record(error.into()))?;
-        let insert = Insert { layers: &layers, durability };
-        let inserted = self.store.containers().insert_with(&container.id, &container.name, container, &insert);
-        inserted.map_err(|error| match error {
-            InsertError::NameTaken { name, id } => CreateError::NameTaken { name, id },
-            InsertError::Record(error) => record(error.into()),
-        })
+        let json = serde_json::to_string(container).map_err(|error| record(error.into()))?;
+        let containers = self.store.containers();
+        let inserted = containers.insert(&container.id, &container.name, &json, !container.auto_remove);
+        match inserted.map_err(|error| record(error.into()))? {
+            Ok(()) => {}
+            Err(NameTaken { name, id }) => return Err(CreateError::NameTaken { name, id }),
+        }
+        let Some(top) = container.layers.first() else { return Ok(()) };
+        let top = Digest::from_hex(top).map_err(|error| record(error.into()))?;
+        containers.hold(&container.id, &top).map_err(|error| record(error.into()))
     }
 
     fn make_root(&self, container: &Container, volumes: crate::volume::Pending) -> Result<(), CreateError> {

@@ -48,7 +48,7 @@ impl Engine {
     fn started_at(&self, container: &Container) -> Option<Timestamp> {
         match self.status(container) {
             Status::Running { started_at, .. } => Some(started_at),
-            _ => wharf_runtime::monitor::last_start(&self.run_dir(&container.id)),
+            Status::Created | Status::Exited(_) => None,
         }
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use wharf_runtime::monitor::Status;
 use wharf_store::RecordError;
 
-use super::Container;
+use super::{Container, lookup};
 use crate::Engine;
 
 /// A container and its state.
@@ -25,7 +25,7 @@ impl Engine {
     /// When the records can not be read. A single damaged record is left out.
     pub fn containers(&self, all: bool) -> Result<Vec<ContainerSummary>, RecordError> {
         let records = self.store.containers().list()?;
-        let parsed = records.iter().filter_map(|record| record.read().ok());
+        let parsed = records.iter().filter_map(|record| lookup::parse(record).ok());
         let mut list: Vec<ContainerSummary> =
             parsed.map(|container| self.summary(container)).filter(|item| all || item.is_running()).collect();
         list.sort_by_key(|item| std::cmp::Reverse(item.container.created));

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use wharf_runtime::monitor::{self, Status};
-use wharf_store::RecordError;
+use wharf_store::{Lookup, Record, RecordError};
 
 use super::Container;
 use crate::Engine;
@@ -17,7 +17,15 @@ pub enum LookupError {
     /// Several ids begin so.
     #[error("`{0}` is the beginning of several container ids: type more of it")]
     Ambiguous(String),
-    /// The record can not be read or understood.
+    /// The record is not what this version writes.
+    #[error("the record of container `{name}` is damaged")]
+    Damaged {
+        /// As typed.
+        name: String,
+        /// Why it can not be understood.
+        source: serde_json::Error,
+    },
+    /// The record can not be read.
     #[error("cannot read the record of container `{name}`")]
     Record {
         /// As typed.
@@ -33,13 +41,12 @@ impl Engine {
     /// # Errors
     /// When there is none, or several.
     pub fn container(&self, name: &str) -> Result<Container, LookupError> {
-        let damaged = |source| LookupError::Record { name: name.to_owned(), source };
         let record = self.store.containers().get(name).map_err(|error| match error {
-            wharf_store::LookupError::Unknown { .. } => LookupError::Unknown(name.to_owned()),
-            wharf_store::LookupError::Ambiguous { .. } => LookupError::Ambiguous(name.to_owned()),
-            wharf_store::LookupError::Record(source) => damaged(source),
+            Lookup::Unknown => LookupError::Unknown(name.to_owned()),
+            Lookup::Ambiguous => LookupError::Ambiguous(name.to_owned()),
+            Lookup::Record(source) => LookupError::Record { name: name.to_owned(), source },
         })?;
-        record.read().map_err(damaged)
+        parse(&record).map_err(|source| LookupError::Damaged { name: name.to_owned(), source })
     }
 
     /// Whether a container runs, and how it ended.
@@ -56,4 +63,9 @@ impl Engine {
     pub(crate) fn run_dir(&self, id: &str) -> PathBuf {
         self.options.run_root.join("containers").join(id)
     }
+}
+
+/// A record's text as a container.
+pub(super) fn parse(record: &Record) -> serde_json::Result<Container> {
+    serde_json::from_str(&record.json)
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use wharf_runtime::monitor::Status;
-use wharf_store::{LockError, RecordError};
+use wharf_store::RecordError;
 
 use super::{Container, LookupError, StopError};
 use crate::Engine;
@@ -42,9 +42,6 @@ pub enum RemoveError {
     /// Its record.
     #[error("cannot remove the record of the container")]
     Record(#[from] RecordError),
-    /// Another command does not let go of it.
-    #[error(transparent)]
-    Lock(#[from] LockError),
 }
 
 impl Engine {

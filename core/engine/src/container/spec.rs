@@ -193,7 +193,7 @@ fn linux(input: &Input<'_>) -> Result<oci::Linux, OciSpecError> {
         linux.set_readonly_paths(Some(defaults::readonly_paths()));
     }
     let filter = (!input.seccomp_unconfined).then(|| {
-        seccomp::default_profile(&parsed(input.capabilities).into_iter().collect())
+        seccomp::default_profile(&parsed(input.capabilities).into_iter().collect::<std::collections::HashSet<_>>())
     });
     linux.set_seccomp(filter);
     Ok(linux)

@@ -8,7 +8,7 @@ use oci_spec::OciSpecError;
 use wharf_runtime::monitor::{self, AttachOptions, Connection, Launch, Status};
 use wharf_runtime::mount::{self, MountError, RootMount};
 use wharf_runtime::user::{self, Identity, UserError};
-use wharf_store::{LockError, LockGuard};
+use wharf_store::{LockGuard, RecordError};
 
 use super::{Container, LookupError, spec};
 use crate::Engine;
@@ -95,7 +95,7 @@ impl Engine {
     }
 
     /// Held while a container is started, taken down or removed.
-    pub(crate) fn lock_container(&self, id: &str) -> Result<LockGuard, LockError> {
+    pub(crate) fn lock_container(&self, id: &str) -> Result<LockGuard, RecordError> {
         self.store.lock(&format!("container-{id}"), false)
     }
 
@@ -193,8 +193,9 @@ impl Engine {
 
     /// Writes the record back.
     pub(super) fn keep(&self, container: &Container) -> Result<(), StartError> {
-        let kept = self.store.containers().update(&container.id, container);
-        kept.map_err(|error| StartError::Record(error.into()))
+        let json = serde_json::to_string(container).map_err(|error| StartError::Record(error.into()))?;
+        let kept = self.store.containers().update(&container.id, &json);
+        kept.map(drop).map_err(|error| StartError::Record(error.into()))
     }
 }
 

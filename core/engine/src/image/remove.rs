@@ -1,7 +1,7 @@
 //! `rmi`: names first, then the image, then layers that nothing needs any more.
 
 use wharf_model::{Digest, Reference};
-use wharf_store::{Image, Layer, LockError, RecordError, ResolveError, TagError};
+use wharf_store::{Image, Layer, RecordError, ResolveError, TagError};
 
 use crate::Engine;
 use crate::container::Container;
@@ -69,9 +69,6 @@ pub enum RemoveImageError {
     /// The layers.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
-    /// Another command does not let go.
-    #[error(transparent)]
-    Lock(#[from] LockError),
 }
 
 impl Engine {

@@ -47,12 +47,12 @@ impl Engine {
             ports: reserved.ports,
             network,
         };
-        let joined = self.attach(&join.run_dir, &attachment, driver.as_ref());
+        let joined = self.attach_to(&join.run_dir, &attachment, driver.as_ref());
         let (joined, namespace) = joined.inspect_err(|_| self.leave(join.id, &join.run_dir))?;
         Ok((joined, Handles { namespace: namespace.map(Into::into), ports: reserved.sockets }))
     }
 
-    fn attach(
+    fn attach_to(
         &self,
         run_dir: &Path,
         attachment: &Attachment,
@@ -86,10 +86,7 @@ impl Engine {
         let network = &attachment.network;
         let kernel = |source| NetworkError::Kernel { network: network.name.clone(), source };
         let lock = self.store.lock(&format!("network-{}", network.id), false);
-        let guard = lock.map_err(|error| NetworkError::Record {
-            network: network.name.clone(),
-            source: error.into(),
-        })?;
+        let guard = lock.map_err(|source| record_error(&network.name, source))?;
         let fresh = !net::exists(base, &network.id).map_err(kernel)?;
         if fresh {
             net::apply(base, None, &network.id).map_err(kernel)?;
@@ -131,7 +128,7 @@ impl Engine {
         let Some(subnet) = network.subnet else { return Ok(None) };
         let reserved: Vec<IpAddr> = network.gateway.into_iter().collect();
         let failed = |source| NetworkError::Lease { network: network.name.clone(), source };
-        let address = self.store.lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
+        let address = self.store.networks().lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
         Ok(Some(Cidr { address, prefix: subnet.prefix }))
     }
 }

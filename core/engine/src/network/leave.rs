@@ -28,7 +28,7 @@ impl Engine {
             self.release(&journal);
         }
         let _ = fs::remove_file(&path);
-        let _ = self.store.release(id);
+        let _ = self.store.networks().release(id);
     }
 
     /// Whether joining has been done and not undone.

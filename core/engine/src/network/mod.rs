@@ -26,7 +26,6 @@ use wharf_store::RecordError;
 pub(crate) use files::{Files, write as write_files};
 pub(crate) use join::Join;
 pub use port::{PortError, PortSpec};
-pub(crate) use port::protocol;
 
 /// What a container got when it was joined to its network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -58,8 +58,7 @@ fn split_protocol(text: &str) -> Result<(&str, Protocol), String> {
     Ok((rest, protocol(name)?))
 }
 
-/// The transport of that name.
-pub(crate) fn protocol(name: &str) -> Result<Protocol, String> {
+fn protocol(name: &str) -> Result<Protocol, String> {
     match name.to_ascii_lowercase().as_str() {
         "tcp" => Ok(Protocol::Tcp),
         "udp" => Ok(Protocol::Udp),

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use wharf_model::network::{Cidr, Network};
 use wharf_plugin::Network as Driver;
 use wharf_runtime::net;
-use wharf_store::{InsertError, LookupError};
 
 use super::{NetworkError, record_error};
 use crate::Engine;
@@ -56,23 +55,24 @@ impl Engine {
     }
 
     fn recorded(&self, name: &str) -> Result<Option<Network>, NetworkError> {
-        match self.store.networks().get(name) {
-            Ok(record) => record.read().map(Some).map_err(|source| record_error(name, source)),
-            Err(LookupError::Record(source)) => Err(record_error(name, source)),
-            Err(LookupError::Unknown { .. } | LookupError::Ambiguous { .. }) => Ok(None),
-        }
+        let Some(json) = self.store.networks().get(name).map_err(|source| record_error(name, source))? else {
+            return Ok(None);
+        };
+        let damaged =
+            |error: serde_json::Error| NetworkError::Record { network: name.to_owned(), source: error.into() };
+        serde_json::from_str(&json).map(Some).map_err(damaged)
     }
 
     /// Two commands may come here at once; the record that is inserted first holds for both.
     fn first_use(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
         let network = self.draft_network(name, driver, plugin)?;
-        match self.store.networks().insert(&network.id, name, &network) {
-            Ok(()) => Ok(network),
-            Err(InsertError::NameTaken { .. }) => {
-                self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))
-            }
-            Err(InsertError::Record(source)) => Err(record_error(name, source)),
+        let json = serde_json::to_string(&network)
+            .map_err(|error| NetworkError::Record { network: name.to_owned(), source: error.into() })?;
+        let inserted = self.store.networks().insert(&network.id, name, &json);
+        if inserted.map_err(|source| record_error(name, source))? {
+            return Ok(network);
         }
+        self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))
     }
 
     fn draft_network(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
@@ -98,7 +98,7 @@ impl Engine {
 
     fn choose_subnet(&self, name: &str) -> Result<Cidr, NetworkError> {
         let records = self.store.networks().list().map_err(|source| record_error(name, source))?;
-        let networks = records.iter().filter_map(|record| record.read::<Network>().ok());
+        let networks = records.iter().filter_map(|json| serde_json::from_str::<Network>(json).ok());
         let taken: Vec<Cidr> = networks.filter_map(|network| network.subnet).collect();
         net::free_subnet(&taken).map_err(|source| NetworkError::Kernel { network: name.to_owned(), source })
     }

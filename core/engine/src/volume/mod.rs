@@ -12,14 +12,13 @@ mod fill;
 mod plan;
 mod syntax;
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
 use wharf_runtime::mount::MountError;
 use wharf_runtime::tree::{self, TreeError};
-use wharf_store::{RecordError, RemoveVolumeError};
+use wharf_store::RecordError;
 
 use crate::Engine;
 use crate::snapshot::SnapshotError;
@@ -27,9 +26,6 @@ use crate::snapshot::SnapshotError;
 pub use plan::Pending;
 pub(crate) use syntax::clean;
 pub use syntax::{MountRequest, MountSyntaxError};
-
-/// Labels, sorted by name.
-pub type Labels = BTreeMap<String, String>;
 
 /// Why a volume or a mount could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -103,10 +99,10 @@ pub struct Volume {
     pub anonymous: bool,
     /// Where its files are.
     pub path: PathBuf,
-    /// When it was made: seconds since 1970.
-    pub created: i64,
+    /// When it was made, RFC 3339.
+    pub created: String,
     /// Its labels.
-    pub labels: Labels,
+    pub labels: Vec<(String, String)>,
 }
 
 impl Engine {
@@ -132,7 +128,7 @@ impl Engine {
     ///
     /// # Errors
     /// When its directory or record can not be made.
-    pub fn create_volume(&self, name: &str, labels: &Labels) -> Result<Volume, VolumeError> {
+    pub fn create_volume(&self, name: &str, labels: &[(String, String)]) -> Result<Volume, VolumeError> {
         self.ensure_volume(name, false, labels)?;
         self.volume(name)
     }
@@ -146,7 +142,7 @@ impl Engine {
             Some(name) => syntax::checked_name(name).map_err(VolumeError::Name)?,
             None => plan::fresh_name()?,
         };
-        self.create_volume(&name, &Labels::new())
+        self.create_volume(&name, &[])
     }
 
     /// Removes a volume and its files.
@@ -155,12 +151,13 @@ impl Engine {
     /// When there is none, a container has it, or its files can not be removed.
     pub fn remove_volume(&self, name: &str) -> Result<(), VolumeError> {
         self.volume(name)?;
-        self.store.volumes().remove(name).map_err(|error| match error {
-            RemoveVolumeError::InUse { name, containers } => VolumeError::InUse { name, users: containers },
-            RemoveVolumeError::Record(source) => record_error(name, source),
-        })?;
+        let users = self.store.volumes().users(name).map_err(|source| record_error(name, source))?;
+        if !users.is_empty() {
+            return Err(VolumeError::InUse { name: name.to_owned(), users });
+        }
         let directory = self.options.root.join("volumes").join(name);
-        tree::remove(&directory).map_err(|source| VolumeError::Remove { name: name.to_owned(), source })
+        tree::remove(&directory).map_err(|source| VolumeError::Remove { name: name.to_owned(), source })?;
+        self.store.volumes().remove(name).map_err(|source| record_error(name, source))
     }
 
     /// True when it was made just now.
@@ -168,7 +165,7 @@ impl Engine {
         &self,
         name: &str,
         anonymous: bool,
-        labels: &Labels,
+        labels: &[(String, String)],
     ) -> Result<bool, VolumeError> {
         let path = self.volume_path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
@@ -180,7 +177,7 @@ impl Engine {
         self.options.root.join("volumes").join(name).join("_data")
     }
 
-    fn describe(&self, record: wharf_store::Volume) -> Volume {
+    fn describe(&self, record: wharf_store::VolumeRecord) -> Volume {
         Volume {
             path: self.volume_path(&record.name),
             name: record.name,

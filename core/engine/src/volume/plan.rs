@@ -94,8 +94,8 @@ impl Engine {
         let mut fresh = Vec::new();
         for volume in pending.volumes {
             let _guard = self.lock_volume(&volume.name)?;
-            self.ensure_volume(&volume.name, volume.anonymous, &super::Labels::new())?;
-            let used = self.store.volumes().hold(&volume.name, &container.id);
+            self.ensure_volume(&volume.name, volume.anonymous, &[])?;
+            let used = self.store.volumes().add_user(&volume.name, &container.id);
             used.map_err(|source| record_error(&volume.name, source))?;
             if volume.copy && self.is_empty(&volume.name)? {
                 fresh.push(volume);
@@ -105,10 +105,7 @@ impl Engine {
     }
 
     fn lock_volume(&self, name: &str) -> Result<wharf_store::LockGuard, VolumeError> {
-        let path = self.volume_path(name);
-        self.store
-            .lock(&format!("volume-{name}"), false)
-            .map_err(|error| VolumeError::Directory { path, source: std::io::Error::other(error) })
+        self.store.lock(&format!("volume-{name}"), false).map_err(|source| record_error(name, source))
     }
 
     fn is_empty(&self, name: &str) -> Result<bool, VolumeError> {
