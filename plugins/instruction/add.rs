@@ -1,0 +1,104 @@
+//! `ADD source ... destination`: as COPY, but archives of the build context are extracted, and
+//! sources may be addresses on the web. A fetched file is readable by its owner only.
+
+use wharf_instructions::transfer::{self, Transfer};
+use wharf_sdk::instruction::{BodyKind, Context, FlagSpec, Invocation, KeywordSpec, Outcome};
+use wharf_sdk::{Failure, Instruction, refuse};
+
+struct Add;
+
+wharf_sdk::export_instruction!(Add);
+
+impl Instruction for Add {
+    fn describe() -> Vec<KeywordSpec> {
+        let summary = "copy files into the image; extract archives, fetch addresses";
+        let keyword = KeywordSpec::new("ADD", summary, BodyKind::JsonOrWords).expanding().with_heredocs();
+        let own = [
+            FlagSpec::value("checksum", "what the fetched file must hash to: sha256:...").expanding(),
+            FlagSpec::switch("keep-git-dir", "keep the .git directory of a repository"),
+            FlagSpec::switch("unpack", "extract archives; by default those of the build context only"),
+        ];
+        vec![own.into_iter().chain(transfer::flags()).fold(keyword, KeywordSpec::flag)]
+    }
+
+    fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
+        let mut transfer = Transfer::read(call)?;
+        let remote = transfer.sources.iter().any(|source| transfer::is_remote(source));
+        let git = transfer.sources.iter().any(|source| transfer::is_git(source));
+        if call.switch("keep-git-dir", false)? && !git {
+            return Err(refuse("--keep-git-dir is for git repositories"));
+        }
+        transfer.checksum = call.flag("checksum").map(checksum).transpose()?;
+        transfer.unpack = Some(call.switch("unpack", !remote)?);
+        if remote && !all_remote(&transfer) {
+            let help = "write one ADD for the addresses and one for the files";
+            return Err(refuse("ADD mixes files and addresses").help(help));
+        }
+        transfer.plan()
+    }
+}
+
+fn all_remote(transfer: &Transfer) -> bool {
+    transfer.sources.iter().all(|source| transfer::is_remote(source))
+}
+
+/// `sha256:` and 64 hex digits.
+fn checksum(text: &str) -> Result<String, Failure> {
+    let hex = text.strip_prefix("sha256:");
+    let whole = hex.is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    if whole {
+        Ok(text.to_lowercase())
+    } else {
+        Err(refuse(format!("`{text}` is not a checksum"))
+            .help("write `--checksum=sha256:` and 64 hex digits"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_sdk::instruction::{Action, Plan};
+    use wharf_sdk::testing::{Stage, words};
+
+    fn plan(call: &Invocation) -> Result<Plan, Failure> {
+        match Add::plan(call, &Stage::default())? {
+            Outcome::Plan(plan) => Ok(plan),
+            other => panic!("not a plan: {other:?}"),
+        }
+    }
+
+    fn unpacks(call: &Invocation) -> bool {
+        match plan(call).unwrap().ops.pop().map(|op| op.action) {
+            Some(Action::Copy(copy)) => copy.unpack,
+            other => panic!("not a copy: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn archives_of_the_context_are_extracted() {
+        assert!(unpacks(&words("ADD", "code.tar /root")));
+        assert!(!unpacks(&words("ADD", "code.tar /root").with_flag("unpack", "false")));
+        assert!(!unpacks(&words("ADD", "http://a/code.tar /root")));
+        assert!(unpacks(&words("ADD", "http://a/code.tar /root").with_switch("unpack")));
+    }
+
+    #[test]
+    fn checksums_are_for_one_fetched_file() {
+        let sum = format!("sha256:{}", "ab".repeat(32));
+        let add = |line: &str, sum: &str| plan(&words("ADD", line).with_flag("checksum", sum));
+        assert!(add("http://a/b /x", &sum).is_ok());
+        for (line, sum, said) in [
+            ("b /x", &*sum, "checksum can't be specified for non-HTTP(S) sources"),
+            ("http://a/b http://a/c /x/", &*sum, "checksum can't be specified for multiple sources"),
+            ("http://a/b /x", "sha256:12", "`sha256:12` is not a checksum"),
+        ] {
+            assert_eq!(add(line, sum).unwrap_err().message(), said);
+        }
+    }
+
+    #[test]
+    fn repositories_are_refused_clearly() {
+        let error = plan(&words("ADD", "https://a/b.git /x")).unwrap_err();
+        assert_eq!(error.message(), "https://a/b.git: git repositories are not supported");
+    }
+}

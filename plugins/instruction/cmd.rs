@@ -1,0 +1,27 @@
+//! `CMD ["program", "argument"]` or `CMD line`: what a container runs by default, or the default
+//! arguments of its ENTRYPOINT.
+
+use wharf_instructions::{command, lint};
+use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
+use wharf_sdk::{Failure, Instruction};
+
+struct Cmd;
+
+wharf_sdk::export_instruction!(Cmd);
+
+impl Instruction for Cmd {
+    fn describe() -> Vec<KeywordSpec> {
+        vec![KeywordSpec::new("CMD", "what a container runs by default", BodyKind::JsonOrText)]
+    }
+
+    fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {
+        let argv = command::argv(call, context);
+        let mut plan = Plan::config([ConfigChange::Cmd(argv)]);
+        if command::is_shell_form(call) && !call.text().is_empty() {
+            let message =
+                "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals";
+            plan = plan.diagnostic(lint::warn("JSONArgsRecommended", message));
+        }
+        Ok(plan.into())
+    }
+}

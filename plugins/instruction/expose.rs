@@ -1,0 +1,152 @@
+//! `EXPOSE port[-port][/protocol] ...`: on which ports the program listens. Nothing is published
+//! by that alone.
+
+use std::collections::BTreeSet;
+
+use wharf_instructions::lint;
+use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
+use wharf_sdk::{Diagnostic, Failure, Instruction, refuse};
+
+struct Expose;
+
+wharf_sdk::export_instruction!(Expose);
+
+impl Instruction for Expose {
+    fn describe() -> Vec<KeywordSpec> {
+        vec![KeywordSpec::new("EXPOSE", "on which ports the program listens", BodyKind::Words).expanding()]
+    }
+
+    fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
+        let mut ports = BTreeSet::new();
+        let mut diagnostics = Vec::new();
+        // A variable may hold several ports.
+        for word in call.words().iter().flat_map(|word| word.split_whitespace()) {
+            let exposed = Exposed::read(word)?;
+            diagnostics.extend(exposed.warning(word));
+            ports.extend((exposed.first..=exposed.last).map(|port| format!("{port}/{}", exposed.protocol)));
+        }
+        if ports.is_empty() {
+            return Err(refuse("EXPOSE requires at least one argument"));
+        }
+        let plan = Plan::config(ports.into_iter().map(ConfigChange::Expose));
+        Ok(Plan { diagnostics, ..plan }.into())
+    }
+}
+
+/// One word of the statement.
+#[derive(Debug, PartialEq, Eq)]
+struct Exposed {
+    first: u16,
+    last: u16,
+    protocol: String,
+    /// Something stands before the port, as in `8080:80`.
+    published: bool,
+}
+
+impl Exposed {
+    fn read(word: &str) -> Result<Self, Failure> {
+        let (port, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+        let lower = protocol.to_lowercase();
+        if !matches!(lower.as_str(), "tcp" | "udp" | "sctp") {
+            let help = "write for example `80/tcp`, `53/udp` or `9/sctp`";
+            return Err(refuse(format!("invalid proto: {protocol}")).help(help));
+        }
+        let (before, port) = match port.rsplit_once(':') {
+            Some((before, port)) => (Some(before), port),
+            None => (None, port),
+        };
+        let (first, last) = range(port).ok_or_else(|| {
+            refuse(format!("invalid containerPort: {port}"))
+                .help("write a port from 1 to 65535 or a range: `7000-7002`")
+        })?;
+        Ok(Self { first, last, protocol: lower, published: before.is_some() })
+    }
+
+    fn warning(&self, word: &str) -> Option<Diagnostic> {
+        if self.published {
+            let message = format!(
+                "EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'"
+            );
+            return Some(lint::warn("ExposeInvalidFormat", message));
+        }
+        let cased = !word.ends_with(&self.protocol) && word.contains('/');
+        let message = format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
+        cased.then(|| lint::warn("ExposeProtoCasing", message))
+    }
+}
+
+/// `80` or `7000-7002`.
+fn range(text: &str) -> Option<(u16, u16)> {
+    let port = |text: &str| {
+        let plain = text.bytes().all(|byte| byte.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|port| plain && *port > 0)
+    };
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    (first <= last).then_some((first, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_sdk::testing::{Stage, call, words};
+
+    fn ports(call: &Invocation) -> Result<Vec<String>, Failure> {
+        match Expose::plan(call, &Stage::default())? {
+            Outcome::Plan(plan) => Ok(plan
+                .config
+                .into_iter()
+                .map(|change| match change {
+                    ConfigChange::Expose(port) => port,
+                    other => panic!("not a port: {other:?}"),
+                })
+                .collect()),
+            other => panic!("not a plan: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn ports_are_sorted_and_ranges_expanded() {
+        for (line, expected) in [
+            ("80", vec!["80/tcp"]),
+            ("80 8080 80/tcp", vec!["80/tcp", "8080/tcp"]),
+            ("53/UDP", vec!["53/udp"]),
+            ("7000-7002", vec!["7000/tcp", "7001/tcp", "7002/tcp"]),
+            ("8080:80", vec!["80/tcp"]),
+            ("9/sctp 5/tcp", vec!["5/tcp", "9/sctp"]),
+        ] {
+            assert_eq!(ports(&words("EXPOSE", line)).unwrap(), expected, "for {line}");
+        }
+        let variable = call("EXPOSE", wharf_sdk::instruction::Body::Words(vec!["80 443".into()]));
+        assert_eq!(ports(&variable).unwrap(), ["443/tcp", "80/tcp"]);
+    }
+
+    #[test]
+    fn what_is_no_port_is_named() {
+        for (line, said) in [
+            ("", "EXPOSE requires at least one argument"),
+            ("http", "invalid containerPort: http"),
+            ("0", "invalid containerPort: 0"),
+            ("65536", "invalid containerPort: 65536"),
+            ("9-8", "invalid containerPort: 9-8"),
+            ("80/icmp", "invalid proto: icmp"),
+            ("80/", "invalid proto: "),
+        ] {
+            assert_eq!(ports(&words("EXPOSE", line)).unwrap_err().message(), said, "for {line}");
+        }
+    }
+
+    #[test]
+    fn odd_spellings_are_warned_about() {
+        for (word, code) in [
+            ("80/TCP", Some("ExposeProtoCasing")),
+            ("8080:80", Some("ExposeInvalidFormat")),
+            ("127.0.0.1:80:80", Some("ExposeInvalidFormat")),
+            ("80", None),
+            ("80/udp", None),
+        ] {
+            let warning = Exposed::read(word).unwrap().warning(word);
+            assert_eq!(warning.map(|warning| warning.code).as_deref(), code, "for {word}");
+        }
+    }
+}

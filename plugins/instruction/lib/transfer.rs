@@ -1,0 +1,251 @@
+//! COPY and ADD: the flags they share, and what their words become.
+//!
+//! ```text
+//! COPY a b <<EOF /dest/     copy a, b from the context; write EOF on nothing; copy EOF from there
+//! ```
+//!
+//! A here-document is written onto an empty file system and copied from it, so that owner, mode
+//! and the question whether the destination is a directory are settled as for any other file.
+
+mod web;
+
+use wharf_sdk::instruction::{
+    Body, CopyFiles, FlagSpec, Heredoc, HttpSource, Input, Invocation, ModeChange, Outcome, Owner, Plan,
+    Write,
+};
+use wharf_sdk::{Diagnostic, Failure, FailureKind, path, refuse};
+
+/// What both keywords say about the files they put into the image.
+#[derive(Debug, Clone)]
+pub struct Transfer {
+    /// Files, patterns or addresses, without here-documents.
+    pub sources: Vec<String>,
+    /// Where they go.
+    pub dest: String,
+    /// From which file system.
+    pub from: Input,
+    /// Archives are extracted; `None` for what the keyword does by default.
+    pub unpack: Option<bool>,
+    /// What the one remote file must hash to.
+    pub checksum: Option<String>,
+    owner: Option<Owner>,
+    mode: Option<ModeChange>,
+    excludes: Vec<String>,
+    parents: bool,
+    link: bool,
+    heredocs: Vec<Heredoc>,
+    label: String,
+}
+
+/// The flags that COPY and ADD share.
+pub fn flags() -> [FlagSpec; 4] {
+    [
+        FlagSpec::value("chown", "owner of the copies: user[:group], names or numbers").expanding(),
+        FlagSpec::value("chmod", "permissions of the copies: octal, or as in u=rwX,go=rX").expanding(),
+        FlagSpec::switch("link", "copy onto an empty layer of its own, whatever is below"),
+        FlagSpec::value("exclude", "leave out what matches this pattern").repeatable().expanding(),
+    ]
+}
+
+impl Transfer {
+    /// Reads the words and the shared flags of a statement.
+    ///
+    /// # Errors
+    /// When there is no destination, or it cannot hold all sources.
+    pub fn read(call: &Invocation) -> Result<Self, Failure> {
+        let (dest, words) = split(call)?;
+        let (heredocs, sources): (Vec<_>, Vec<_>) = words.iter().partition(|word| is_heredoc(call, word));
+        if sources.len() + heredocs.len() > 1 && !path::names_directory(dest) {
+            let message = format!(
+                "When using {} with more than one source file, the destination must be a directory and end with a /",
+                call.keyword
+            );
+            return Err(refuse(message).help(format!("write `{dest}/`")));
+        }
+        Ok(Self {
+            sources: sources.into_iter().cloned().collect(),
+            dest: dest.clone(),
+            from: Input::Local,
+            unpack: None,
+            checksum: None,
+            owner: call.flag("chown").map(str::parse).transpose()?,
+            mode: call.flag("chmod").map(mode).transpose()?,
+            excludes: call.values("exclude").map(Into::into).collect(),
+            parents: call.switch("parents", false)?,
+            link: call.switch("link", false)?,
+            heredocs: call.heredocs.clone(),
+            label: format!("{} {}", call.keyword, call.words().join(" ")),
+        })
+    }
+
+    /// The ops: first the files, then the remote ones, then the here-documents.
+    ///
+    /// # Errors
+    /// When a remote source cannot be fetched or checked.
+    pub fn plan(&self) -> Result<Outcome, Failure> {
+        let (remote, files): (Vec<_>, Vec<_>) =
+            self.sources.iter().partition(|source| web::is_remote(source));
+        self.check_remote(remote.len())?;
+        let mut plan = Plan::default();
+        if !files.is_empty() {
+            let paths = files.into_iter().cloned().collect();
+            let unpack = self.unpack.unwrap_or(false);
+            plan.then(&*self.label, |base| CopyFiles { unpack, ..self.copy(base, self.from.clone(), paths) });
+        }
+        for url in remote {
+            self.fetch(&mut plan, url)?;
+        }
+        self.write_heredocs(&mut plan)?;
+        Ok(plan.into())
+    }
+
+    fn check_remote(&self, remote: usize) -> Result<(), Failure> {
+        if self.checksum.is_none() {
+            return Ok(());
+        }
+        if self.sources.len() > 1 {
+            return Err(refuse("checksum can't be specified for multiple sources"));
+        }
+        if remote == 0 {
+            return Err(refuse("checksum can't be specified for non-HTTP(S) sources"));
+        }
+        Ok(())
+    }
+
+    fn fetch(&self, plan: &mut Plan, url: &str) -> Result<(), Failure> {
+        if web::is_git(url) {
+            return Err(refuse(format!("{url}: git repositories are not supported"))
+                .kind(FailureKind::Unsupported)
+                .help("clone it in a `RUN`, or into the build context"));
+        }
+        let named = web::file_name(url)?;
+        if named.is_default {
+            let message = format!("{url} names no file: it is written as `{}`", named.name);
+            plan.diagnostics.push(Diagnostic::info("AddUnnamedUrl", message));
+        }
+        let http =
+            HttpSource { url: url.into(), checksum: self.checksum.clone(), filename: named.name.clone() };
+        let source = plan.op(format!("fetch {url}"), http);
+        let unpack = self.unpack.unwrap_or(false);
+        let private = self.mode.clone().or(Some(ModeChange::Bits(0o600)));
+        plan.then(&*self.label, |base| CopyFiles {
+            mode: if unpack { self.mode.clone() } else { private },
+            unpack,
+            excludes: vec![],
+            parents: false,
+            ..self.copy(base, source, vec![literal(&named.name)])
+        });
+        Ok(())
+    }
+
+    fn write_heredocs(&self, plan: &mut Plan) -> Result<(), Failure> {
+        let mut files = Input::Scratch;
+        for heredoc in &self.heredocs {
+            let name = path::file_name(&heredoc.name).filter(|name| *name == heredoc.name);
+            let name = name.ok_or_else(|| {
+                refuse(format!("`{}` is not a file name", heredoc.name))
+                    .help("name the here-document as the file")
+            })?;
+            files =
+                plan.op(format!("write {name}"), Write::new(files, format!("/{name}"), &*heredoc.content));
+        }
+        if !self.heredocs.is_empty() {
+            let paths = self.heredocs.iter().map(|heredoc| literal(&heredoc.name)).collect();
+            plan.then(&*self.label, |base| CopyFiles {
+                excludes: vec![],
+                parents: false,
+                ..self.copy(base, files, paths)
+            });
+        }
+        Ok(())
+    }
+
+    fn copy(&self, base: Input, source: Input, paths: Vec<String>) -> CopyFiles {
+        CopyFiles {
+            excludes: self.excludes.clone(),
+            owner: self.owner.clone(),
+            mode: self.mode.clone(),
+            parents: self.parents,
+            link: self.link,
+            ..CopyFiles::new(base, source, paths, &*self.dest)
+        }
+    }
+}
+
+/// The destination and what comes before it.
+fn split(call: &Invocation) -> Result<(&String, &[String]), Failure> {
+    let keyword = &call.keyword;
+    match call.words().split_last() {
+        None => Err(refuse(format!("{keyword} requires at least two arguments"))),
+        Some((_, [])) => Err(refuse(format!(
+            "{keyword} requires at least two arguments, but only one was provided. Destination could not be determined"
+        ))
+        .help(format!("write `{keyword} SOURCE... DESTINATION`"))),
+        Some(found) => Ok(found),
+    }
+}
+
+/// Whether a word begins one of the statement's here-documents. A JSON array has none.
+fn is_heredoc(call: &Invocation, word: &str) -> bool {
+    let written = |heredoc: &Heredoc| {
+        let opened = word.trim_start_matches(|letter: char| letter.is_ascii_digit()).strip_prefix("<<");
+        let name = opened.map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+        name.is_some_and(|name| name.replace(['"', '\'', '\\'], "") == heredoc.name)
+    };
+    matches!(call.body, Body::Words(_)) && call.heredocs.iter().any(written)
+}
+
+/// Reads `--chmod`.
+fn mode(text: &str) -> Result<ModeChange, Failure> {
+    let octal = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if octal {
+        let bits = u32::from_str_radix(text, 8).ok().filter(|bits| *bits <= 0o7777);
+        return bits.map(ModeChange::Bits).ok_or_else(|| wrong_mode(text));
+    }
+    if !text.is_empty() && text.split(',').all(is_symbolic) {
+        return Ok(ModeChange::Symbolic(text.into()));
+    }
+    Err(wrong_mode(text))
+}
+
+fn wrong_mode(text: &str) -> Failure {
+    let message =
+        format!("invalid chmod parameter: '{text}'. it should be octal string and between 0 and 07777");
+    refuse(message).help("write `--chmod=755` or `--chmod=u=rwX,go=rX`")
+}
+
+/// One clause of chmod's language: `u=rwX`, `go-w`, `+x`.
+fn is_symbolic(clause: &str) -> bool {
+    let who = clause.trim_start_matches(['u', 'g', 'o', 'a']);
+    let actions: Vec<&str> = who.split(['+', '-', '=']).collect();
+    let allowed = |letters: &str| {
+        letters.len() <= 1 && "ugo".contains(letters)
+            || letters.chars().all(|letter| "rwxXst".contains(letter))
+    };
+    matches!(actions.as_slice(), ["", rest @ ..] if !rest.is_empty() && rest.iter().all(|part| allowed(part)))
+}
+
+/// A name as a pattern that matches nothing else.
+fn literal(name: &str) -> String {
+    let mut pattern = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if matches!(letter, '*' | '?' | '[' | '\\') {
+            pattern.push('\\');
+        }
+        pattern.push(letter);
+    }
+    pattern
+}
+
+/// Whether a source is an address on the web, of a file or a git repository.
+pub fn is_remote(source: &str) -> bool {
+    web::is_remote(source)
+}
+
+/// Whether a source is the address of a git repository.
+pub fn is_git(source: &str) -> bool {
+    web::is_git(source)
+}
+
+#[cfg(test)]
+mod tests;
