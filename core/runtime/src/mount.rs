@@ -19,7 +19,8 @@ use std::thread;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountFlags, MountPropagationFlags, MoveMountFlags,
+    OpenTreeFlags,
 };
 use serde::{Deserialize, Serialize};
 
@@ -123,8 +124,9 @@ pub enum MountError {
 /// # Errors
 /// When the list does not have exactly one element or the kernel refuses.
 pub fn detached(mounts: &[RootMount]) -> Result<OwnedFd, MountError> {
-    let attributes =
-        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     match mounts {
         [] => Err(MountError::Empty),
         [mount] => match open(mount, attributes)? {
@@ -270,8 +272,13 @@ impl<'a> Overlay<'a> {
         let mount = || -> io::Result<()> {
             rustix::process::chdir("/proc/self/fd")?;
             let at = at.as_raw_fd().to_string();
-            let done =
-                rustix::mount::mount("overlay", at.as_str(), "overlay", MountFlags::empty(), options.as_c_str());
+            let done = rustix::mount::mount(
+                "overlay",
+                at.as_str(),
+                "overlay",
+                MountFlags::empty(),
+                options.as_c_str(),
+            );
             rustix::process::fchdir(&here)?;
             Ok(done?)
         };

@@ -10,7 +10,7 @@ use wharf_model::network::{Cidr, FirewallRule, NetworkAction, NetworkPlan, Netwo
 use super::firewall::{self, Change, Firewall};
 use super::links::{Links, Mac, Veth};
 use super::namespace::Namespace;
-use super::{NetError, open_links, short_id, sysctl};
+use super::{NetError, conntrack, open_links, short_id, sysctl};
 
 /// Carries out `plan`, all of it or nothing.
 ///
@@ -25,11 +25,12 @@ pub fn apply(plan: &NetworkPlan, container: Option<&Namespace>, network_id: &str
     let owner = container.map(|_| firewall::owner(&plan.steps)).unwrap_or_default();
     let changes = firewall::changes(plan, &owner)?;
     let mut work = Work::open(container)?;
-    let done = work.carry_out(plan).and_then(|()| {
-        if changes.is_empty() { Ok(()) } else { Firewall::open(short_id)?.apply(&changes) }
-    });
-    if done.is_err() {
-        work.undo();
+    let done = work
+        .carry_out(plan)
+        .and_then(|()| if changes.is_empty() { Ok(()) } else { Firewall::open(short_id)?.apply(&changes) });
+    match &done {
+        Ok(()) => conntrack::forget(plan),
+        Err(_) => work.undo(),
     }
     done
 }
@@ -37,11 +38,15 @@ pub fn apply(plan: &NetworkPlan, container: Option<&Namespace>, network_id: &str
 /// Takes a container off its network: ports, rules, and what its plan added to the host's links
 /// and routes. Its own link goes with its namespace. What is not there any more is no error.
 ///
+/// Call it where nobody waits: the kernel lets the socket be closed only some 20 ms after an element
+/// was deleted by it.
+///
 /// # Errors
 /// When the kernel refuses; the rest is undone all the same.
 pub fn undo_attach(plan: &NetworkPlan, network_id: &str) -> Result<(), NetError> {
     let changes = firewall::changes(plan, &firewall::owner(&plan.steps))?;
     let rules = undo_changes(&changes, short_id(network_id)?);
+    conntrack::forget(plan);
     let mut links = open_links()?;
     for step in plan.steps.iter().rev() {
         match &step.action {
@@ -186,9 +191,7 @@ impl<'a> Work<'a> {
                 turn_on("net/ipv4/ip_forward")
             }
             NetworkAction::Rule(_) => Ok(()),
-            NetworkAction::Extension(extension) => {
-                Err(NetError::Extension { name: extension.name.clone() })
-            }
+            NetworkAction::Extension(extension) => Err(NetError::Extension { name: extension.name.clone() }),
         }
     }
 
@@ -201,9 +204,7 @@ impl<'a> Work<'a> {
     }
 
     fn index(&mut self, place: Place, name: &str) -> Result<u32, NetError> {
-        self.links(place)?
-            .index(name)
-            .map_err(|source| NetError::Link { name: name.to_owned(), source })
+        self.links(place)?.index(name).map_err(|source| NetError::Link { name: name.to_owned(), source })
     }
 
     fn bridge(&mut self, name: &str, mtu: Option<u32>) -> Result<(), NetError> {

@@ -38,9 +38,7 @@ pub(super) fn octets(address: IpAddr) -> Vec<u8> {
 
 /// Whether some address lies in both.
 pub(super) fn overlap(one: Cidr, other: Cidr) -> bool {
-    one.address.is_ipv4() == other.address.is_ipv4()
-        && first(one) <= last(other)
-        && first(other) <= last(one)
+    one.address.is_ipv4() == other.address.is_ipv4() && first(one) <= last(other) && first(other) <= last(one)
 }
 
 fn mask4(prefix: u8) -> u32 {

@@ -56,12 +56,7 @@ const ETHER_ARP: u16 = 0x0806;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Change {
     /// An element of a table's set or map.
-    Element {
-        family: Family,
-        set: &'static str,
-        key: Vec<u8>,
-        data: Vec<u8>,
-    },
+    Element { family: Family, set: &'static str, key: Vec<u8>, data: Vec<u8> },
     /// A rule at the end of a chain.
     Rule { chain: &'static str, rule: Rule, comment: String },
 }
@@ -126,10 +121,10 @@ fn of_rule(rule: &FirewallRule, owner: &str) -> Result<Vec<Change>, NetError> {
         FirewallRule::Isolate(bridge) => named("isolate", isolate(bridge)),
         FirewallRule::Accept(traffic) => {
             named("rules", speak_of(traffic).into_iter().map(Rule::accept).collect())
-        },
+        }
         FirewallRule::Drop(traffic) => {
             named("rules", speak_of(traffic).into_iter().map(Rule::drop).collect())
-        },
+        }
         FirewallRule::PinSource { link, mac, address } => pin(link, mac, *address)?,
     })
 }
@@ -224,8 +219,7 @@ pub(super) struct Firewall {
 
 impl Firewall {
     pub(super) fn open(short_id: &str) -> Result<Self, NetError> {
-        let socket =
-            Socket::netfilter().map_err(|source| NetError::Socket { which: "netfilter", source })?;
+        let socket = Socket::netfilter().map_err(|source| NetError::Socket { which: "netfilter", source })?;
         let table = |family| Table { family, name: format!("wharf-{short_id}") };
         Ok(Self { socket, inet: table(Family::Inet), bridge: table(Family::Bridge) })
     }
@@ -235,18 +229,19 @@ impl Firewall {
         nft::has_table(&mut self.socket, &self.inet).map_err(unreadable)
     }
 
-    /// Makes the tables that are missing, then all changes at once. A port whose element says
-    /// otherwise was left behind by a container that is gone (its number is held by a socket while
-    /// one lives) and is replaced.
+    /// Makes the tables that are missing, then the changes: all of them or none. A port whose element
+    /// says otherwise was left behind by a container that is gone (its number is held by a socket
+    /// while one lives) and is replaced.
     pub(super) fn apply(&mut self, changes: &[Change]) -> Result<(), NetError> {
-        for family in [Family::Inet, Family::Bridge] {
-            let part: Vec<&Change> = changes.iter().filter(|change| change.family() == family).collect();
-            if !part.is_empty() {
-                self.make_table(family)?;
-                self.add(family, &part)?;
-            }
+        let of = |family| changes.iter().filter(|change| change.family() == family).cloned().collect();
+        let (pins, rest): (Vec<Change>, Vec<Change>) = (of(Family::Bridge), of(Family::Inet));
+        self.add(Family::Bridge, &pins)?;
+        let added = self.add(Family::Inet, &rest);
+        if added.is_err() {
+            // The error of the second transaction is the one to tell.
+            let _also_failed = self.undo(&pins);
         }
-        Ok(())
+        added
     }
 
     fn table(&self, family: Family) -> Table {
@@ -273,7 +268,11 @@ impl Firewall {
         }
     }
 
-    fn add(&mut self, family: Family, changes: &[&Change]) -> Result<(), NetError> {
+    fn add(&mut self, family: Family, changes: &[Change]) -> Result<(), NetError> {
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.make_table(family)?;
         let table = self.table(family);
         let missing = self.missing(&table, changes)?;
         let mut batch = Batch::new(&table);
@@ -295,7 +294,7 @@ impl Firewall {
     }
 
     /// `changes` without the rules that are there.
-    fn missing<'a>(&mut self, table: &Table, changes: &[&'a Change]) -> Result<Vec<&'a Change>, NetError> {
+    fn missing<'a>(&mut self, table: &Table, changes: &'a [Change]) -> Result<Vec<&'a Change>, NetError> {
         let mut missing = Vec::new();
         for change in changes {
             let there = match change {
@@ -303,7 +302,7 @@ impl Firewall {
                 Change::Rule { chain, comment, .. } => !self.handles(table, chain, comment)?.is_empty(),
             };
             if !there {
-                missing.push(*change);
+                missing.push(change);
             }
         }
         Ok(missing)
@@ -402,7 +401,7 @@ fn fill_inet(batch: &mut Batch<'_>) {
         let at = [Part::Transport, Part::Dest4, Part::DestPort];
         batch.add_rule(chain, Rule::new().ipv4().forward_by(&at, PORTS_AT.name), None);
         let any = [Part::Transport, Part::DestPort];
-        batch.add_rule(chain, Rule::new().ipv4().to_this_host().forward_by(&any, PORTS.name), None);
+        batch.add_rule(chain, Rule::new().ipv4().for_this_host().forward_by(&any, PORTS.name), None);
     }
     batch.add_rule("postrouting", Rule::new().source(LOOPBACK).not_out_link("lo").masquerade(), None);
     batch.add_rule("forward", Rule::new().jump("rules"), None);
@@ -441,4 +440,59 @@ fn refused(err: BatchError) -> NetError {
 
 fn unreadable(source: io::Error) -> NetError {
     NetError::Firewall { what: "read", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mac_addresses_are_six_pairs() {
+        for (text, expected) in [
+            ("02:42:ac:11:00:02", Some([0x02, 0x42, 0xac, 0x11, 0x00, 0x02])),
+            ("FF:ff:00:00:00:00", Some([0xff, 0xff, 0, 0, 0, 0])),
+            ("02:42:ac:11:00", None),
+            ("02:42:ac:11:00:02:03", None),
+            ("2:42:ac:11:00:02", None),
+            ("02-42-ac-11-00-02", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_mac(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_port_is_one_element() {
+        let mut forward = Forward {
+            host_address: Ipv4Addr::UNSPECIFIED.into(),
+            host_port: 0x1234,
+            container_address: Ipv4Addr::new(172, 17, 0, 2).into(),
+            container_port: 80,
+            protocol: Protocol::Tcp,
+            bridge: "wh-0".into(),
+        };
+        let Change::Element { set, key, data, .. } = port(&forward).unwrap() else { unreachable!() };
+        assert_eq!((set, key), ("ports", vec![6, 0, 0, 0, 0x12, 0x34, 0, 0]));
+        assert_eq!(data, [172, 17, 0, 2, 0, 80, 0, 0]);
+        forward.host_address = Ipv4Addr::LOCALHOST.into();
+        let Change::Element { set, key, .. } = port(&forward).unwrap() else { unreachable!() };
+        assert_eq!((set, key), ("ports-at", vec![6, 0, 0, 0, 127, 0, 0, 1, 0x12, 0x34, 0, 0]));
+        forward.host_address = "::".parse().unwrap();
+        assert!(matches!(port(&forward), Err(NetError::Ipv6 { .. })));
+    }
+
+    #[test]
+    fn rules_of_two_plans_have_two_names() {
+        let rule = FirewallRule::Drop(Traffic { dest_ports: Some((1, 2)), ..Traffic::default() });
+        let comments = |owner| -> Vec<String> {
+            let named = |change| match change {
+                Change::Rule { comment, .. } => comment,
+                Change::Element { .. } => unreachable!(),
+            };
+            of_rule(&rule, owner).unwrap().into_iter().map(named).collect()
+        };
+        assert_eq!(comments("a"), comments("a"));
+        assert_ne!(comments("a"), comments("b"));
+        assert_eq!(comments("a").len(), 3, "one for each transport");
+    }
 }

@@ -23,6 +23,7 @@
 
 mod apply;
 mod cidr;
+mod conntrack;
 mod firewall;
 mod links;
 mod namespace;
@@ -181,8 +182,7 @@ pub fn exists(plan: &NetworkPlan, network_id: &str) -> Result<bool, NetError> {
     let mut links = open_links()?;
     for step in &plan.steps {
         if let NetworkAction::Bridge { name, .. } = &step.action {
-            let found =
-                links.find(name).map_err(|source| NetError::Link { name: name.clone(), source })?;
+            let found = links.find(name).map_err(|source| NetError::Link { name: name.clone(), source })?;
             if !found.is_some_and(|link| link.up) {
                 return Ok(false);
             }

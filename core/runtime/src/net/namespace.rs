@@ -46,7 +46,8 @@ impl Namespace {
     /// When the kernel refuses.
     pub fn create() -> Result<Self, NamespaceError> {
         on_a_thread(|| {
-            nix::sched::unshare(CloneFlags::CLONE_NEWNET).map_err(|err| NamespaceError::Create(err.into()))?;
+            nix::sched::unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|err| NamespaceError::Create(err.into()))?;
             let up = || -> io::Result<()> {
                 let mut links = Links::open()?;
                 let lo = links.index("lo")?;

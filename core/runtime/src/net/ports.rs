@@ -113,7 +113,8 @@ mod tests {
             let chosen = reserved.ports[0].host_port;
             assert_ne!(chosen, 0);
             let again = reserve(&[port(chosen, protocol)]).unwrap_err();
-            let text = format!("failed to bind host port 127.0.0.1:{chosen}/{protocol}: address already in use");
+            let text =
+                format!("failed to bind host port 127.0.0.1:{chosen}/{protocol}: address already in use");
             assert_eq!(again.to_string(), text);
             drop(reserved);
             reserve(&[port(chosen, protocol)]).unwrap();

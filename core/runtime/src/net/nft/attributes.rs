@@ -37,7 +37,12 @@ impl Attributes {
     }
 
     pub(crate) fn nested(self, kind: u16, value: Self) -> Self {
-        self.bytes(kind | NESTED, &value.0)
+        self.nested_bytes(kind, &value.0)
+    }
+
+    /// Attributes as the kernel sent them.
+    pub(crate) fn nested_bytes(self, kind: u16, value: &[u8]) -> Self {
+        self.bytes(kind | NESTED, value)
     }
 }
 

@@ -15,10 +15,13 @@ mod rule;
 use std::io;
 
 use super::socket::{self, ACK, APPEND, Answer, CREATE, DUMP, EXCLUSIVE, Message, REQUEST, Socket};
-pub(super) use attributes::Attributes;
+pub(super) use attributes::{Attributes, find};
 pub(super) use rule::{Hook, Part, Rule, link_name};
 
 const SUBSYSTEM: u16 = libc::NFNL_SUBSYS_NFTABLES as u16;
+/// How nft is told that it can show a key as text.
+const KEY_BYTE_ORDER: u8 = 0;
+const HOST_BYTE_ORDER: u32 = 1;
 const BATCH_BEGIN: u16 = libc::NFNL_MSG_BATCH_BEGIN as u16;
 const BATCH_END: u16 = libc::NFNL_MSG_BATCH_END as u16;
 
@@ -148,6 +151,9 @@ impl<'a> Batch<'a> {
         body = body.number(3, map).number(4, key).number(5, key_length);
         if !set.data.is_empty() {
             body = body.number(6, data).number(7, data_length);
+        }
+        if let [Field::Link] = set.key {
+            body = body.bytes(13, &[&[KEY_BYTE_ORDER, 4][..], &HOST_BYTE_ORDER.to_ne_bytes()].concat());
         }
         let id = u32::try_from(self.messages.len()).unwrap_or(u32::MAX);
         self.push("add a set", libc::NFT_MSG_NEWSET, CREATE, body.number(10, id));

@@ -154,7 +154,7 @@ impl Rule {
     }
 
     /// Goes to an address of this host.
-    pub(crate) fn to_this_host(self) -> Self {
+    pub(crate) fn for_this_host(self) -> Self {
         let data = Attributes::new().number(1, VALUE).number(2, FIB_ADDRESS_TYPE).number(3, FIB_DADDR);
         self.push("fib", data).compare(libc::NFT_CMP_EQ, &RTN_LOCAL.to_ne_bytes())
     }
