@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags, Uid};
 use rustix::process::DumpableBehavior;
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use crate::cgroup::Cgroup;
+use crate::cgroup::{Born, Cgroup};
 use crate::dev::Terminal;
 use crate::message::{Channel, Failure, FromChild, FromParent, Named};
 use crate::process::{Namespaces, Program, Stdio};
@@ -56,8 +56,8 @@ pub(crate) enum Place<'a> {
 }
 
 /// Does the job; tells the parent when that is not possible.
-pub(crate) fn run(channel: Channel, job: Job<'_>) -> Infallible {
-    let outcome = catch_unwind(AssertUnwindSafe(|| become_program(&channel, job)));
+pub(crate) fn run(channel: Channel, born: Born, job: Job<'_>) -> Infallible {
+    let outcome = catch_unwind(AssertUnwindSafe(|| become_program(&channel, born, job)));
     let message = match outcome {
         Ok(Ok(never)) => match never {},
         Ok(Err(message)) => message,
@@ -68,19 +68,19 @@ pub(crate) fn run(channel: Channel, job: Job<'_>) -> Infallible {
     sys::process::exit(1)
 }
 
-fn become_program(channel: &Channel, job: Job<'_>) -> Result<Infallible, FromChild> {
+fn become_program(channel: &Channel, born: Born, job: Job<'_>) -> Result<Infallible, FromChild> {
     let program = job.program;
-    let terminal = set_up(channel, job).map_err(FromChild::Failed)?;
+    let terminal = set_up(channel, born, job).map_err(FromChild::Failed)?;
     wait_for_start(channel, terminal).map_err(FromChild::Failed)?;
     sys::process::close_on_exec_from(3).step("close descriptors").map_err(FromChild::Failed)?;
     program.execute().map_err(FromChild::NotExecuted)
 }
 
 /// All steps but the last; returns the terminal's master for the parent.
-fn set_up(channel: &Channel, job: Job<'_>) -> Result<Option<OwnedFd>, Failure> {
+fn set_up(channel: &Channel, born: Born, job: Job<'_>) -> Result<Option<OwnedFd>, Failure> {
     let program = job.program;
     leave_parent(channel, &job)?;
-    job.cgroup.join().map_err(|(path, err)| Failure::io("join the control group", Some(&path), &err))?;
+    job.cgroup.join(born).map_err(|(path, err)| Failure::io("join the control group", Some(&path), &err))?;
     program.set_oom_score()?;
     let terminal = match job.place {
         Place::New { parts, namespaces } => {

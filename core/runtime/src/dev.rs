@@ -27,14 +27,16 @@ const CHARACTER: [(&str, u32, u32); 6] =
     [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)];
 
 /// Names of what `/proc` and the pseudo terminals already have.
-const LINKS: [(&str, &str); 6] = [
+const LINKS: [(&str, &str); 5] = [
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
     ("stdout", "/proc/self/fd/1"),
     ("stderr", "/proc/self/fd/2"),
-    ("core", "/proc/kcore"),
     ("ptmx", "pts/ptmx"),
 ];
+
+/// Kernels may be built without it.
+const KCORE: &str = "/proc/kcore";
 
 /// Fills `dev`, the root of a new file system that is already placed.
 pub(crate) fn populate(dev: BorrowedFd<'_>, more: &[LinuxDevice]) -> Result<(), Failure> {
@@ -44,6 +46,9 @@ pub(crate) fn populate(dev: BorrowedFd<'_>, more: &[LinuxDevice]) -> Result<(), 
     }
     for (name, target) in LINKS {
         rustix::fs::symlinkat(target, dev, name).at(STEP, name)?;
+    }
+    if Path::new(KCORE).exists() {
+        rustix::fs::symlinkat(KCORE, dev, "core").at(STEP, "core")?;
     }
     more.iter().try_for_each(|device| add(dev, device))
 }

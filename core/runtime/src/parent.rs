@@ -13,8 +13,9 @@ use rustix::thread::{
     LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces,
 };
 
+use crate::cgroup::Born;
 use crate::process::SpawnError;
-use crate::sys::process::{Fork, fork, unshare};
+use crate::sys::process::{Fork, fork, fork_in_group, unshare};
 
 const OWN: &str = "/proc/thread-self/ns/pid";
 
@@ -31,10 +32,11 @@ pub(crate) enum PidNamespace<'a> {
     Of(BorrowedFd<'a>),
 }
 
-/// Makes a child that does `work` and returns its number.
-pub(crate) fn fork_into<F>(namespace: PidNamespace<'_>, work: F) -> Result<i32, SpawnError>
+/// Makes a child that does `work` and returns its number. `group` is the v2 control group that it
+/// is made in where that is possible; `work` learns whether it was.
+pub(crate) fn fork_into<F>(namespace: PidNamespace<'_>, group: Option<File>, work: F) -> Result<i32, SpawnError>
 where
-    F: FnOnce() -> Infallible,
+    F: FnOnce(Born) -> Infallible,
 {
     let fail = |source: io::Error| SpawnError::Namespace { path: PathBuf::from(OWN), source };
     let own = match namespace {
@@ -42,9 +44,9 @@ where
         _ => Some(File::open(OWN).map_err(fail)?),
     };
     point(namespace).map_err(fail)?;
-    let forked = fork();
+    let (forked, born) = fork_somewhere(group);
     if let Ok(Fork::Child) = forked {
-        work();
+        work(born);
     }
     let restored = match &own {
         Some(own) => move_into_link_name_space(own.as_fd(), Some(LinkNameSpaceType::ProcessID)),
@@ -56,6 +58,23 @@ where
         (Fork::Parent(_), Err(err)) => Err(fail(err.into())),
         (Fork::Child, _) => Err(SpawnError::Fork(io::Error::other("the child came back"))),
     }
+}
+
+/// In `group` where there is one and this process has one thread: the C library does not know about
+/// that call, so no other thread may hold one of its locks. Moving there later would wait for all
+/// processors.
+fn fork_somewhere(group: Option<File>) -> (io::Result<Fork>, Born) {
+    if let Some(group) = group.filter(|_| has_one_thread())
+        && let Ok(forked) = fork_in_group(group.as_fd())
+    {
+        return (Ok(forked), Born::Inside);
+    }
+    (fork(), Born::Outside)
+}
+
+fn has_one_thread() -> bool {
+    // A directory with one subdirectory for each thread, and two links of its own.
+    rustix::fs::stat("/proc/self/task").is_ok_and(|stat| stat.st_nlink == 3)
 }
 
 fn point(namespace: PidNamespace<'_>) -> io::Result<()> {

@@ -103,6 +103,15 @@ pub struct Cgroup {
     groups: Vec<Group>,
 }
 
+/// Where a process was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Born {
+    /// In the v2 tree's group.
+    Inside,
+    /// Elsewhere.
+    Outside,
+}
+
 /// Its directory in one tree.
 #[derive(Debug, Clone)]
 struct Group {
@@ -186,13 +195,27 @@ impl Cgroup {
         Ok(())
     }
 
-    /// Moves the calling process into the group.
-    pub(crate) fn join(&self) -> Result<(), (PathBuf, io::Error)> {
+    /// Moves the calling process, which has one thread, into the group.
+    ///
+    /// `born` says that it was made in the v2 tree's group. On v1 the thread is moved rather than the
+    /// process: for a thread that moves itself the kernel does not wait for all processors, which
+    /// takes it milliseconds.
+    pub(crate) fn join(&self, born: Born) -> Result<(), (PathBuf, io::Error)> {
         for group in &self.groups {
-            let path = group.path.join("cgroup.procs");
+            let file = match (&group.hierarchy.kind, born) {
+                (Kind::V2, Born::Inside) => continue,
+                (Kind::V2, Born::Outside) => "cgroup.procs",
+                (Kind::V1 { .. }, _) => "tasks",
+            };
+            let path = group.path.join(file);
             fs::write(&path, "0").map_err(|source| (path, source))?;
         }
         Ok(())
+    }
+
+    /// The v2 tree's directory, for a process to be made in.
+    pub(crate) fn birthplace(&self) -> Option<fs::File> {
+        fs::File::open(&self.v2()?.path).ok()
     }
 
     /// All trees of this host, with the group's directory where it has one.
@@ -510,7 +533,7 @@ mod tests {
 
         assert_eq!(cgroup.stats().memory_limit, Some(67_108_864));
         assert_eq!(cgroup.stats().pids_limit, Some(11));
-        assert_eq!(cgroup.pids().unwrap(), []);
+        assert!(cgroup.pids().unwrap().is_empty());
         assert_eq!(Cgroup::open(&name).unwrap().groups.len(), cgroup.groups.len());
         cgroup.remove().unwrap();
         assert!(Cgroup::open(&name).unwrap().groups.is_empty());

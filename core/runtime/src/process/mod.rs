@@ -111,7 +111,7 @@ pub fn enter(
 
 fn launch(job: Job<'_>, pid_namespace: parent::PidNamespace<'_>) -> Result<Child, SpawnError> {
     let (ours, theirs) = Channel::pair().map_err(SpawnError::Fork)?;
-    let pid = parent::fork_into(pid_namespace, || child::run(theirs, job))?;
+    let pid = parent::fork_into(pid_namespace, job.cgroup.birthplace(), |born| child::run(theirs, born, job))?;
     // `theirs` and the streams went with the closure: only the child has them now.
     let mut child = Child::watch(pid, ours).map_err(SpawnError::Fork)?;
     match child.channel.receive::<FromChild>() {
@@ -190,3 +190,6 @@ impl Drop for Child {
         let _ = rustix::process::waitid(WaitId::PidFd(process.pidfd.as_fd()), WaitIdOptions::EXITED);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,8 @@ use super::options::Recursive;
 /// A new file system of `kind`; `attributes` are `MOUNT_ATTR_*`.
 pub(crate) fn create(kind: &str, data: &[&str], attributes: u64) -> io::Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // What `/proc/mounts` shows in the first column.
+    fsconfig_set_string(&context, "source", kind)?;
     for option in data {
         match option.split_once('=') {
             Some((key, value)) => fsconfig_set_string(&context, key, value),

@@ -31,6 +31,25 @@ pub(crate) fn fork() -> io::Result<Fork> {
     }
 }
 
+/// Makes a copy of this process, which has one thread only, in the control group that `group` is the
+/// v2 directory of.
+pub(crate) fn fork_in_group(group: BorrowedFd<'_>) -> io::Result<Fork> {
+    // SAFETY: `clone_args` is plain numbers, for which all zero is valid.
+    let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
+    args.flags = libc::CLONE_INTO_CGROUP as u64;
+    args.exit_signal = libc::SIGCHLD as u64;
+    args.cgroup = group.as_raw_fd() as u64;
+    // SAFETY: `args` is live and its size is given. Without `CLONE_VM` the child has its own copy of
+    // the memory and goes on on its own copy of this stack; as there is no other thread, no lock of
+    // the C library is held by anybody, so the child may allocate.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw const args, size_of::<libc::clone_args>()) };
+    match libc::pid_t::try_from(pid) {
+        Ok(0) => Ok(Fork::Child),
+        Ok(pid) if pid > 0 => Ok(Fork::Parent(pid)),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
 /// Ends this process at once: no destructors of other threads, no exit handlers.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: `_exit` takes a number and does not return; it touches no memory of ours.
@@ -73,9 +92,16 @@ pub(crate) fn close_on_exec_from(first: RawFd) -> io::Result<()> {
 }
 
 /// Gives `signal` its default action. Numbers without a settable action are left alone.
+///
+/// Not by way of glibc, which keeps two signals for itself; a starter may have ignored them.
 pub(crate) fn default_signal(signal: i32) {
-    // SAFETY: `SIG_DFL` is always a valid action, and the old one is not asked for.
-    unsafe { libc::signal(signal, libc::SIG_DFL) };
+    // The kernel's `struct sigaction`, at most four words on every architecture: all zero is `SIG_DFL`.
+    let action = [0_u64; 4];
+    // SAFETY: `action` is live and at least as large as the kernel's structure; the old one is not
+    // asked for, and the set's size is that of the kernel's 64 signals.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, action.as_ptr(), std::ptr::null_mut::<u64>(), 8_usize)
+    };
 }
 
 /// Blocks no signal.
