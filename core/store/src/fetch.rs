@@ -217,3 +217,74 @@ fn remember(store: &Store, url: &str, fetched: &Fetched) -> Result<(), RecordErr
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader};
+    use std::net::TcpListener;
+    use std::thread;
+
+    /// A server on the loopback that gives these answers, one a connection, and returns the
+    /// requests.
+    fn serve(answers: Vec<&'static str>) -> (String, thread::JoinHandle<Vec<String>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("http://{}", listener.local_addr().unwrap());
+        let server = thread::spawn(move || {
+            let answer = |text: &&str| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
+                let request: Vec<String> = lines.take_while(|line| !line.is_empty()).collect();
+                stream.write_all(text.as_bytes()).unwrap();
+                request.join("\n")
+            };
+            answers.iter().map(answer).collect()
+        });
+        (address, server)
+    }
+
+    const FILE: &str = "HTTP/1.1 200 OK\r\nETag: \"v1\"\r\nLast-Modified: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
+                        Content-Length: 5\r\nConnection: close\r\n\r\nhello";
+    const SAME: &str = "HTTP/1.1 304 Not Modified\r\nConnection: close\r\n\r\n";
+    const NONE: &str = "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+    const HALF: &str = "HTTP/1.1 200 OK\r\nContent-Length: 50\r\nConnection: close\r\n\r\nhello";
+
+    #[test]
+    fn what_did_not_change_is_not_downloaded_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (address, server) = serve(vec![FILE, SAME]);
+        let url = format!("{address}/file");
+        let first = download(&store, &url, None).unwrap();
+        assert_eq!((first.digest, first.size), (Digest::of("hello"), 5));
+        assert_eq!((first.last_modified, first.etag.as_deref()), (Some(784_111_777), Some("\"v1\"")));
+        assert_eq!(download(&store, &url, None).unwrap(), first);
+        assert_eq!(download(&store, &url, Some(&first.digest)).unwrap(), first, "nobody is asked");
+        let requests = server.join().unwrap();
+        assert!(requests[1].to_lowercase().contains("if-none-match: \"v1\""), "{requests:?}");
+        store.sweep().unwrap();
+        assert!(store.blobs().contains(&first.digest));
+        store.cache().clear().unwrap();
+        store.sweep().unwrap();
+        assert!(!store.blobs().contains(&first.digest));
+    }
+
+    #[test]
+    fn failures_name_the_address_and_leave_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let (address, server) = serve(vec![NONE, HALF, FILE]);
+        let url = format!("{address}/file");
+        assert!(matches!(download(&store, &url, None), Err(FetchError::Status { .. })));
+        assert!(matches!(download(&store, &url, None), Err(FetchError::Request { .. })));
+        let wrong = download(&store, &url, Some(&Digest::of("other"))).unwrap_err();
+        assert!(matches!(&wrong, FetchError::Checksum { .. }) && wrong.to_string().contains(&url));
+        server.join().unwrap();
+        let gone = download(&store, &url, None).unwrap_err().to_string();
+        assert!(gone.contains(&url) && gone.contains("refused"), "{gone}");
+        assert!(download(&store, "file:///etc/passwd", None).is_err());
+        for path in ["blobs/incoming", "blobs/sha256"] {
+            assert_eq!(std::fs::read_dir(dir.path().join(path)).unwrap().count(), 0);
+        }
+    }
+}

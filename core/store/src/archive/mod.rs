@@ -16,7 +16,11 @@ mod import;
 mod load;
 mod oci;
 mod place;
+#[cfg(test)]
+pub(crate) mod sample;
 mod save;
+#[cfg(test)]
+mod tests;
 
 use wharf_model::{Digest, Reference};
 

@@ -285,3 +285,293 @@ impl Applier<'_> {
 fn entry_error(path: &[u8], errno: Errno) -> ApplyError {
     ApplyError::Entry { path: shown(path), source: errno.into() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::attributes;
+    use crate::layer::sample::{Tar, apply_to, is_root, open};
+    use std::fs;
+    use std::os::unix::ffi::OsStrExt;
+    use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, symlink};
+    use std::path::Path;
+    use tar::EntryType;
+
+    const FORMATS: [LayerFormat; 2] = [LayerFormat::Overlay, LayerFormat::Tree];
+
+    #[test]
+    fn privileged_nothing_leaves_the_directory() {
+        if !is_root() {
+            return;
+        }
+        let cases = [
+            ("parent", Tar::default().file("../canary", b"x")),
+            ("deep parent", Tar::default().file("a/../../canary", b"x")),
+            ("absolute", Tar::default().file("/canary", b"x")),
+            ("link out", Tar::default().symlink("a", "..").file("a/canary", b"x")),
+            ("absolute link", Tar::default().symlink("a", "/").file("a/canary", b"x")),
+            ("link chain", Tar::default().symlink("a", "b").symlink("b", "../..").file("a/canary", b"x")),
+            ("write through", Tar::default().symlink("a", "../canary").file("a", b"x")),
+            ("hard link up", Tar::default().hard("a", "../canary").file("a", b"x")),
+            ("hard link absolute", Tar::default().hard("a", "/etc/passwd")),
+            ("hard link by link", Tar::default().symlink("d", "..").hard("a", "d/canary").file("a", b"x")),
+            ("chmod through", Tar::default().symlink("a", "../canary").dir("a/")),
+            ("whiteout up", Tar::default().file("../.wh.canary", b"")),
+            ("whiteout by link", Tar::default().symlink("a", "..").file("a/.wh.canary", b"")),
+            ("opaque by link", Tar::default().symlink("a", "..").file("a/.wh..wh..opq", b"")),
+            ("whiteout of dots", Tar::default().file(".wh...", b"")),
+            (
+                "device by link",
+                Tar::default().symlink("a", "..").entry(EntryType::Fifo, "a/f", "", b"", |_| {}),
+            ),
+        ];
+        for (name, tar) in cases {
+            for format in FORMATS {
+                let dir = tempfile::tempdir().unwrap();
+                let root = dir.path().join("root");
+                fs::create_dir(&root).unwrap();
+                fs::write(dir.path().join("canary"), "whole").unwrap();
+                let _ = apply_to(&root, &tar.clone().end(), format);
+                let outside: Vec<_> =
+                    fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+                assert_eq!(outside.len(), 2, "{name}: {outside:?}");
+                let canary = dir.path().join("canary");
+                assert_eq!(fs::read_to_string(&canary).unwrap(), "whole", "{name}");
+                assert_eq!(fs::metadata(&canary).unwrap().nlink(), 1, "{name}");
+                assert_ne!(fs::metadata(&canary).unwrap().mode() & 0o7777, 0o755, "{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn privileged_refusals_say_what_and_why() {
+        if !is_root() {
+            return;
+        }
+        for (tar, words) in [
+            (Tar::default().file("../a", b""), "`../a` of the archive is refused"),
+            (Tar::default().hard("a", "none"), "hard link to `none`, which is not in the same archive"),
+            (Tar::default().hard("a", "a"), "hard link to itself"),
+            (Tar::default().dir("d/").hard("a", "d"), "hard link to a directory"),
+            (Tar::default().file("./", b"x"), "the root is not a directory"),
+            (Tar::default().file(".wh.", b""), "whiteout of nothing"),
+            (Tar::default().file("a/b", b"").file("a/b/c", b""), "cannot make `a/b/c`"),
+            (Tar::default().pax(&[("uid", b"4294967295")]).file("a", b""), "its owner or group"),
+            (Tar::default().pax(&[("uid", b"99999999999")]).file("a", b""), "its owner or group"),
+            (Tar::default().pax(&[("path", b"a\0b")]).file("a", b""), "NUL"),
+            (Tar::default().pax(&[("path", "n".repeat(300).as_bytes())]).file("a", b""), "too long"),
+            (Tar::default().pax(&[("path", "n/".repeat(1500).as_bytes())]).dir("a"), "too many directories"),
+            (
+                Tar::default().pax(&[("SCHILY.xattr.security.capability", b"junk")]).file("a", b""),
+                "security.capability",
+            ),
+        ] {
+            let dir = tempfile::tempdir().unwrap();
+            let error = apply_to(dir.path(), &tar.end(), LayerFormat::Overlay).unwrap_err();
+            let text = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
+            assert!(text.contains(words), "{text}");
+        }
+        let limits = Limits { bytes: 4096, ..Limits::default() };
+        let bomb = zstd::encode_all(Tar::default().file("a", &[0; 100_000]).end().as_slice(), 1).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        assert!(apply(bomb.as_slice(), open(dir.path()).as_fd(), LayerFormat::Overlay, &limits).is_err());
+    }
+
+    #[test]
+    fn privileged_files_are_as_the_archive_says() {
+        if !is_root() {
+            return;
+        }
+        let capability = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let long = format!("dir/{}", "x".repeat(200));
+        let tar = Tar::default()
+            .entry(EntryType::Directory, "./", "", b"", |header| header.set_mode(0o711))
+            .entry(EntryType::Regular, "suid", "", b"#!", |header| header.set_mode(0o4755))
+            .entry(EntryType::Char, "null", "", b"", |header| {
+                header.set_device_major(1).unwrap();
+                header.set_device_minor(3).unwrap();
+            })
+            .entry(EntryType::Fifo, "fifo", "", b"", |_| {})
+            .hard("again", "suid")
+            .pax(&[
+                ("uid", b"3000000000"),
+                ("mtime", b"12.25"),
+                ("SCHILY.xattr.security.capability", &capability),
+                ("SCHILY.xattr.trusted.overlay.opaque", b"y"),
+                ("SCHILY.xattr.user.a", b"b"),
+            ])
+            .file("cap", b"x")
+            .pax(&[("path", long.as_bytes())])
+            .file("short", b"long")
+            .pax(&[("path", b"not-\xff-utf8")])
+            .file("short", b"")
+            .symlink("link", "/anywhere/../else");
+        let dir = tempfile::tempdir().unwrap();
+        let applied = apply_to(dir.path(), &tar.end(), LayerFormat::Overlay).unwrap();
+        assert_eq!((applied.size, applied.entries, applied.newest), (7, 9, 1_000_000_000));
+        let meta = |name: &str| fs::symlink_metadata(dir.path().join(name)).unwrap();
+        assert_eq!(meta("").mode() & 0o7777, 0o711);
+        assert_eq!((meta("suid").mode() & 0o7777, meta("suid").nlink()), (0o4755, 2));
+        assert!(meta("null").file_type().is_char_device() && meta("fifo").file_type().is_fifo());
+        assert_eq!(meta("null").rdev(), rustix::fs::makedev(1, 3));
+        assert_eq!(
+            (meta("cap").uid(), meta("cap").mtime(), meta("cap").mtime_nsec()),
+            (3_000_000_000, 12, 250_000_000)
+        );
+        let xattrs = attributes::get(open(dir.path()).as_fd(), b"cap").unwrap();
+        let keys: Vec<&[u8]> = xattrs.iter().map(|(key, _)| key.as_slice()).collect();
+        assert!(keys.contains(&b"security.capability".as_slice()), "{keys:?}");
+        assert!(!keys.iter().any(|key| key.starts_with(b"trusted.overlay")), "{keys:?}");
+        assert_eq!(fs::read(dir.path().join(&long)).unwrap(), b"long");
+        assert!(dir.path().join(std::ffi::OsStr::from_bytes(b"not-\xff-utf8")).exists());
+        assert_eq!(meta("dir").mode() & 0o7777, 0o755, "an implied directory");
+        assert_eq!(fs::read_link(dir.path().join("link")).unwrap(), Path::new("/anywhere/../else"));
+    }
+
+    #[test]
+    fn privileged_later_entries_replace_earlier_ones() {
+        if !is_root() {
+            return;
+        }
+        let tar = Tar::default()
+            .dir("a/")
+            .file("a/inside", b"")
+            .file("a", b"now a file")
+            .file("b", b"")
+            .dir("b/")
+            .file("b/inside", b"x")
+            .symlink("c", "b")
+            .dir("c/")
+            .file("d", b"1")
+            .hard("e", "d")
+            .file("d", b"2");
+        for format in FORMATS {
+            let dir = tempfile::tempdir().unwrap();
+            apply_to(dir.path(), &tar.clone().end(), format).unwrap();
+            let text = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap();
+            assert_eq!((text("a").as_str(), text("b/inside").as_str()), ("now a file", "x"));
+            assert!(fs::symlink_metadata(dir.path().join("c")).unwrap().is_dir());
+            assert_eq!((text("d").as_str(), text("e").as_str()), ("2", "1"));
+            assert_eq!(fs::metadata(dir.path().join("b")).unwrap().mtime(), 1_000_000_000);
+        }
+    }
+
+    #[test]
+    fn privileged_links_inside_are_followed_inside() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+        symlink("/usr/lib", dir.path().join("lib")).unwrap();
+        apply_to(dir.path(), &Tar::default().file("lib/x.so", b"").end(), LayerFormat::Tree).unwrap();
+        assert!(dir.path().join("usr/lib/x.so").exists());
+    }
+
+    #[test]
+    fn privileged_deletions_become_marks_of_overlayfs() {
+        if !is_root() {
+            return;
+        }
+        let tar = Tar::default()
+            .file("own/.wh..wh..opq", b"")
+            .dir("own/")
+            .file("own/new", b"")
+            .file(".wh.gone", b"")
+            .file("kept", b"mine")
+            .file(".wh.kept", b"")
+            .file(".wh.dir", b"")
+            .dir("dir/")
+            .file(".wh..wh.plnk", b"")
+            .entry(EntryType::Char, "raw", "", b"", |header| {
+                header.set_device_major(0).unwrap();
+                header.set_device_minor(0).unwrap();
+            });
+        let dir = tempfile::tempdir().unwrap();
+        apply_to(dir.path(), &tar.end(), LayerFormat::Overlay).unwrap();
+        let meta = |name: &str| fs::symlink_metadata(dir.path().join(name)).unwrap();
+        for gone in ["gone", "raw"] {
+            assert!(meta(gone).file_type().is_char_device() && meta(gone).rdev() == 0, "{gone}");
+        }
+        assert_eq!(fs::read_to_string(dir.path().join("kept")).unwrap(), "mine");
+        for opaque in ["own", "dir"] {
+            let xattrs = attributes::get(open(dir.path()).as_fd(), opaque.as_bytes()).unwrap();
+            assert!(crate::layer::whiteout::is_opaque(&xattrs), "{opaque}");
+        }
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 5);
+    }
+
+    #[test]
+    fn privileged_deletions_in_a_tree_spare_the_layers_own_files() {
+        if !is_root() {
+            return;
+        }
+        let lower = |root: &Path| {
+            for path in ["opaque/old/deep", "opaque/both", "gone/x", "replaced/old", "file"] {
+                fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+                fs::write(root.join(path), "lower").unwrap();
+            }
+        };
+        let own = Tar::default()
+            .dir("opaque/")
+            .file("opaque/both", b"upper")
+            .dir("replaced/")
+            .file("replaced/new", b"");
+        let deletions = |tar: Tar| {
+            tar.file("opaque/.wh..wh..opq", b"")
+                .file(".wh.gone", b"")
+                .file(".wh.replaced", b"")
+                .file(".wh.none", b"")
+        };
+        let before = deletions(Tar::default()).dir("opaque/").file("opaque/both", b"upper");
+        let before = before.dir("replaced/").file("replaced/new", b"");
+        for tar in [deletions(own), before] {
+            let dir = tempfile::tempdir().unwrap();
+            lower(dir.path());
+            apply_to(dir.path(), &tar.end(), LayerFormat::Tree).unwrap();
+            let has = |name: &str| dir.path().join(name).exists();
+            assert!(!has("opaque/old") && !has("gone") && !has("replaced/old"));
+            assert!(has("replaced/new") && has("file"));
+            assert_eq!(fs::read_to_string(dir.path().join("opaque/both")).unwrap(), "upper");
+        }
+    }
+
+    #[test]
+    fn privileged_sparse_files_stay_sparse() {
+        if !is_root() {
+            return;
+        }
+        let records: [(&str, &[u8]); 2] =
+            [("GNU.sparse.map", b"1048576,4"), ("GNU.sparse.realsize", b"1073741824")];
+        let dir = tempfile::tempdir().unwrap();
+        let tar = Tar::default().pax(&records).file("big", b"data").end();
+        assert_eq!(apply_to(dir.path(), &tar, LayerFormat::Overlay).unwrap().size, 1 << 30);
+        let meta = fs::metadata(dir.path().join("big")).unwrap();
+        assert!(meta.len() == 1 << 30 && meta.blocks() < 1000);
+    }
+
+    #[test]
+    fn privileged_the_umask_does_not_matter() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o2770)).unwrap();
+        let tar = Tar::default().entry(EntryType::Regular, "a/b/c", "", b"", |header| header.set_mode(0o777));
+        apply_to(dir.path(), &tar.end(), LayerFormat::Overlay).unwrap();
+        let mode = |name: &str| fs::metadata(dir.path().join(name)).unwrap().mode() & 0o7777;
+        assert_eq!((mode("a"), mode("a/b"), mode("a/b/c")), (0o755, 0o755, 0o777));
+    }
+
+    #[test]
+    fn the_diff_id_is_that_of_the_whole_tar() {
+        let mut bytes = Tar::default().end();
+        bytes.extend([0; 9000]);
+        let dir = tempfile::tempdir().unwrap();
+        let plain = apply_to(dir.path(), &bytes, LayerFormat::Overlay).unwrap();
+        assert_eq!((plain.diff_id, plain.tar_size), (Digest::of(&bytes), bytes.len() as u64));
+        let packed = zstd::encode_all(bytes.as_slice(), 1).unwrap();
+        let packed = apply_to(dir.path(), &packed, LayerFormat::Overlay).unwrap();
+        assert_eq!((packed.diff_id, packed.compression), (plain.diff_id, Compression::Zstd));
+    }
+}

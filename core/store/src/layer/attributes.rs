@@ -12,6 +12,7 @@ use std::os::fd::BorrowedFd;
 use rustix::fs::XattrFlags;
 use rustix::io::Errno;
 
+use super::entry::Pairs;
 use super::place::path_of;
 
 const CAPABILITY: &[u8] = b"security.capability";
@@ -44,7 +45,7 @@ pub(crate) fn set(
 }
 
 /// The attributes of `name` in `dir`, sorted; also those that do not travel.
-pub(crate) fn get(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Errno> {
+pub(crate) fn get(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Pairs, Errno> {
     let path = path_of(dir, name);
     let list = match grown(|buffer| rustix::fs::llistxattr(&*path, buffer)) {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),

@@ -47,6 +47,9 @@ pub enum TarError {
     },
 }
 
+/// Keys and values: PAX records, extended attributes.
+pub(crate) type Pairs = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What an entry makes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -83,7 +86,7 @@ pub(crate) struct Entry {
     pub(crate) mtime: (i64, u32),
     /// Bytes of data that follow.
     pub(crate) size: u64,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Pairs,
     pub(crate) sparse: Option<Sparse>,
 }
 
@@ -108,7 +111,7 @@ pub(crate) struct Extended {
     pub(crate) long_path: Option<Vec<u8>>,
     pub(crate) long_target: Option<Vec<u8>>,
     /// Key and value, in order.
-    pub(crate) pax: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) pax: Pairs,
 }
 
 impl Extended {
@@ -128,7 +131,7 @@ pub(crate) fn decimal(text: &[u8]) -> Option<u64> {
 }
 
 /// The records of a PAX header: `length key=value\n`, the length counting itself.
-pub(crate) fn pax_records(mut bytes: &[u8]) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
+pub(crate) fn pax_records(mut bytes: &[u8]) -> Option<Pairs> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
         let space = bytes.iter().position(|byte| *byte == b' ')?;
@@ -220,7 +223,7 @@ fn kind(header: &Header, path: &[u8], offset: u64) -> Result<Kind, TarError> {
     };
     Ok(match header.entry_type() {
         // Before ustar, a directory was a file whose name ends in a slash.
-        EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
+        EntryType::Regular if header.as_bytes()[156] == 0 && path.ends_with(b"/") => Kind::Directory,
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
         EntryType::Link => Kind::HardLink,
         EntryType::Symlink => Kind::Symlink,
@@ -232,8 +235,8 @@ fn kind(header: &Header, path: &[u8], offset: u64) -> Result<Kind, TarError> {
     })
 }
 
-fn xattrs(before: &Extended) -> Vec<(Vec<u8>, Vec<u8>)> {
-    let mut found: Vec<(Vec<u8>, Vec<u8>)> = Vec::new();
+fn xattrs(before: &Extended) -> Pairs {
+    let mut found: Pairs = Vec::new();
     for (key, value) in &before.pax {
         let Some(name) = key.strip_prefix(b"SCHILY.xattr.") else { continue };
         found.retain(|(old, _)| old != name);

@@ -19,6 +19,8 @@ mod entry;
 mod place;
 mod put;
 mod record;
+#[cfg(test)]
+pub(crate) mod sample;
 mod scribe;
 mod tape;
 mod unpack;

@@ -214,7 +214,7 @@ mod tests {
 
         let key = Digest::of("key");
         store.cache().put(&key, &CacheEntry { chain_id: Some(low.chain_id), value: b"v".into() }).unwrap();
-        assert_eq!(store.unused_layers().unwrap(), [high.clone()]);
+        assert_eq!(store.unused_layers().unwrap(), std::slice::from_ref(&high));
         assert!(store.forget_layer(&high.chain_id).unwrap());
         assert_eq!(store.cache().get(&key).unwrap().unwrap().chain_id, Some(low.chain_id));
         assert_eq!(store.cache().clear().unwrap(), [low]);

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use rustix::fs::FileType;
 use tar::{EntryType, Header};
 
+use super::entry::Pairs;
+
 const BLOCK: u64 = 512;
 /// The largest numbers that the octal fields of ustar hold.
 const OCTAL_7: u64 = 0o7_777_777;
@@ -26,7 +28,7 @@ pub(crate) struct Line {
     /// Of a link.
     pub(crate) target: Vec<u8>,
     pub(crate) hard: bool,
-    pub(crate) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    pub(crate) xattrs: Pairs,
 }
 
 impl Line {

@@ -5,7 +5,9 @@ use std::io::{self, Read};
 use tar::{EntryType, Header};
 
 use super::Limits;
-use super::entry::{Entry, Extended, Kind, Sparse, TarError, checksum_fits, decimal, entry, pax_records};
+use super::entry::{
+    Entry, Extended, Kind, Pairs, Sparse, TarError, checksum_fits, decimal, entry, pax_records,
+};
 
 const BLOCK: u64 = 512;
 /// Names, PAX records and sparse maps are held in memory; none is longer than this.
@@ -20,7 +22,7 @@ pub(crate) struct Tape<'a, R> {
     /// Bytes of the current entry's data that were not read yet.
     left: u64,
     /// From here on, until another such header.
-    global: Vec<(Vec<u8>, Vec<u8>)>,
+    global: Pairs,
     entries: u64,
 }
 
@@ -138,7 +140,7 @@ impl<'a, R: Read> Tape<'a, R> {
         if read as u64 == size { Ok(content) } else { Err(TarError::Truncated) }
     }
 
-    fn pax(&mut self, header: &Header, offset: u64) -> Result<Vec<(Vec<u8>, Vec<u8>)>, TarError> {
+    fn pax(&mut self, header: &Header, offset: u64) -> Result<Pairs, TarError> {
         let content = self.content(header, offset)?;
         pax_records(&content).ok_or(TarError::Header { offset, what: "PAX records" })
     }
@@ -344,15 +346,25 @@ mod tests {
 
     #[test]
     fn sparse_files_of_every_kind_are_read() {
-        let map = b"22 GNU.sparse.major=1\n22 GNU.sparse.minor=0\n23 GNU.sparse.name=real\n29 GNU.sparse.realsize=99999\n";
-        let mut bytes = member(EntryType::XHeader, "x", map);
         let mut data = b"2\n0\n3\n5000\n2\n".to_vec();
         data.resize(512, 0);
         data.extend(b"abcde");
-        bytes.extend(member(EntryType::Regular, "GNUSparseFile.0/real", &data));
-        let old = b"22 GNU.sparse.size=10\n26 GNU.sparse.numblocks=1\n23 GNU.sparse.offset=4\n25 GNU.sparse.numbytes=2\n";
-        bytes.extend(member(EntryType::XHeader, "x", old));
-        bytes.extend(member(EntryType::Regular, "old", b"yz"));
+        let bytes = crate::layer::sample::Tar::default()
+            .pax(&[
+                ("GNU.sparse.major", b"1"),
+                ("GNU.sparse.minor", b"0"),
+                ("GNU.sparse.name", b"real"),
+                ("GNU.sparse.realsize", b"99999"),
+            ])
+            .file("GNUSparseFile.0/real", &data)
+            .pax(&[
+                ("GNU.sparse.size", b"10"),
+                ("GNU.sparse.numblocks", b"1"),
+                ("GNU.sparse.offset", b"4"),
+                ("GNU.sparse.numbytes", b"2"),
+            ])
+            .file("old", b"yz")
+            .open();
         let found = read(&bytes).unwrap();
         let sparse = found[0].0.sparse.clone().unwrap();
         assert_eq!((sparse.pieces, sparse.size), (vec![(0, 3), (5000, 2)], 99999));

@@ -47,3 +47,58 @@ pub fn unpack(
     let size = putter.finish()?;
     Ok(Applied { size, ..read })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::sample::{Tar, is_root, open};
+    use std::fs;
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    fn unpack_into(root: &Path, dest: &str, tar: &[u8]) -> Result<Applied, ApplyError> {
+        unpack(tar, open(root).as_fd(), Path::new(dest), &Limits::default())
+    }
+
+    #[test]
+    fn privileged_links_mean_what_they_mean_in_the_tree() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir_all(dir.path().join("usr/lib")).unwrap();
+        fs::create_dir_all(dir.path().join("opt")).unwrap();
+        symlink("/usr/lib", dir.path().join("opt/lib")).unwrap();
+        symlink("/usr", dir.path().join("to-usr")).unwrap();
+        let tar = Tar::default().dir("./").file("lib/x", b"x").hard("y", "lib/x").end();
+        unpack_into(dir.path(), "/opt", &tar).unwrap();
+        assert_eq!(fs::metadata(dir.path().join("usr/lib/x")).unwrap().nlink(), 2);
+        assert!(dir.path().join("opt/y").exists());
+        unpack_into(dir.path(), "/to-usr/new/deep/", &Tar::default().file("a", b"").end()).unwrap();
+        assert!(dir.path().join("usr/new/deep/a").exists());
+    }
+
+    #[test]
+    fn privileged_the_destination_keeps_its_mode() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let before = fs::metadata(dir.path()).unwrap().mode();
+        unpack_into(dir.path(), "", &Tar::default().dir("./").end()).unwrap();
+        assert_eq!(fs::metadata(dir.path()).unwrap().mode(), before);
+    }
+
+    #[test]
+    fn privileged_deletions_are_no_files() {
+        if !is_root() {
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        for name in [".wh.a", "b/.wh..wh..opq", ".wh.d/x"] {
+            let error = unpack_into(dir.path(), "/", &Tar::default().file(name, b"").end()).unwrap_err();
+            assert!(error.to_string().contains(".wh."), "{error}");
+        }
+        assert!(unpack_into(dir.path(), "../out", &Tar::default().end()).is_err());
+    }
+}
