@@ -7,6 +7,7 @@
 use std::collections::HashSet;
 
 use oci_spec::runtime::{Capabilities, Capability, LinuxCapabilities};
+use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 use crate::message::{Failure, Named};
@@ -77,9 +78,10 @@ impl Sets {
     /// Takes everything else away from the bounding set. Needs `CAP_SETPCAP`: before the user changes.
     pub(crate) fn bound(self) -> Result<(), Failure> {
         for capability in each(!self.bounding) {
-            if is_bounding(capability) {
-                rustix::thread::remove_capability_from_bounding_set(capability)
-                    .step("drop capabilities from the bounding set")?;
+            match rustix::thread::remove_capability_from_bounding_set(capability) {
+                // Numbers are dense: behind the first that this kernel does not know there are none.
+                Err(Errno::INVAL) => break,
+                other => other.step("drop capabilities from the bounding set")?,
             }
         }
         Ok(())

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use oci_spec::runtime::{
-    LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, Mount, PosixRlimit, PosixRlimitBuilder,
-    PosixRlimitType,
+    LinuxDeviceCgroup, LinuxDeviceType, LinuxNamespace, LinuxNamespaceType, Mount, PosixRlimit,
+    PosixRlimitBuilder, PosixRlimitType,
 };
 
 /// Where programs are looked up when neither image nor user says.
@@ -56,7 +56,11 @@ pub fn mounts() -> Vec<Mount> {
     vec![
         mount("/proc", "proc", &PLAIN),
         mount("/dev", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
-        mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+        mount(
+            "/dev/pts",
+            "devpts",
+            &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"],
+        ),
         mount("/sys", "sysfs", &with(&["ro"])),
         mount("/sys/fs/cgroup", "cgroup", &with(&["ro", "relatime"])),
         mount("/dev/mqueue", "mqueue", &PLAIN),
@@ -132,7 +136,8 @@ pub fn sysctl() -> Vec<(String, String)> {
 
 /// Limits that do not depend on the shell that started the engine.
 pub fn rlimits() -> Vec<PosixRlimit> {
-    let files = PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(1024_u64).hard(524_288_u64);
+    let files =
+        PosixRlimitBuilder::default().typ(PosixRlimitType::RlimitNofile).soft(1024_u64).hard(524_288_u64);
     vec![files.build().expect("every field has a default")]
 }
 

@@ -92,9 +92,12 @@ mod tests {
 
     #[test]
     fn the_lower_limit_wins() {
-        for (one, other, least_of) in
-            [(Some(1), Some(2), Some(1)), (None, Some(2), Some(2)), (Some(3), None, Some(3)), (None, None, None)]
-        {
+        for (one, other, least_of) in [
+            (Some(1), Some(2), Some(1)),
+            (None, Some(2), Some(2)),
+            (Some(3), None, Some(3)),
+            (None, None, None),
+        ] {
             assert_eq!(least(one, other), least_of);
         }
     }

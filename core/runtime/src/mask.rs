@@ -24,7 +24,9 @@ pub(crate) fn hide(root: &Root, paths: &[String], null: BorrowedFd<'_>) -> Resul
         let mount = match (Kind::of(target.as_fd()).at(step, path)?, &empty) {
             (Kind::File, _) => read_only_copy(null, Recursive::No).at(step, path)?,
             // One empty file system for all: a processor's or two hundred's.
-            (Kind::Directory, Some(empty)) => file_system::copy_of(empty.as_fd(), Recursive::No).at(step, path)?,
+            (Kind::Directory, Some(empty)) => {
+                file_system::copy_of(empty.as_fd(), Recursive::No).at(step, path)?
+            }
             (Kind::Directory, None) => {
                 let data = ["size=4k", "nr_inodes=2", "mode=555"];
                 file_system::create("tmpfs", &data, MOUNT_ATTR_RDONLY).at(step, path)?

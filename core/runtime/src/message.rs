@@ -81,7 +81,9 @@ impl From<Cause> for io::Error {
     fn from(cause: Cause) -> Self {
         match cause {
             Cause::Errno(errno) => Self::from_raw_os_error(errno),
-            Cause::WrongKind => Self::other("are you trying to mount a directory onto a file, or a file onto a directory?"),
+            Cause::WrongKind => {
+                Self::other("are you trying to mount a directory onto a file, or a file onto a directory?")
+            }
             Cause::Text(text) => Self::other(text),
         }
     }

@@ -5,12 +5,13 @@
 
 use std::convert::Infallible;
 use std::fs::File;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
-use std::io;
 
 use rustix::thread::{
-    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space, move_into_thread_name_spaces,
+    LinkNameSpaceType, ThreadNameSpaceType, UnshareFlags, move_into_link_name_space,
+    move_into_thread_name_spaces,
 };
 
 use crate::cgroup::Born;
@@ -34,7 +35,11 @@ pub(crate) enum PidNamespace<'a> {
 
 /// Makes a child that does `work` and returns its number. `group` is the v2 control group that it
 /// is made in where that is possible; `work` learns whether it was.
-pub(crate) fn fork_into<F>(namespace: PidNamespace<'_>, group: Option<File>, work: F) -> Result<i32, SpawnError>
+pub(crate) fn fork_into<F>(
+    namespace: PidNamespace<'_>,
+    group: Option<File>,
+    work: F,
+) -> Result<i32, SpawnError>
 where
     F: FnOnce(Born) -> Infallible,
 {
@@ -82,6 +87,8 @@ fn point(namespace: PidNamespace<'_>) -> io::Result<()> {
         PidNamespace::Same => Ok(()),
         PidNamespace::New => unshare(UnshareFlags::from_bits_retain(libc::CLONE_NEWPID as u32)),
         PidNamespace::At(file) => Ok(move_into_link_name_space(file, Some(LinkNameSpaceType::ProcessID))?),
-        PidNamespace::Of(process) => Ok(move_into_thread_name_spaces(process, ThreadNameSpaceType::PROCESS_ID)?),
+        PidNamespace::Of(process) => {
+            Ok(move_into_thread_name_spaces(process, ThreadNameSpaceType::PROCESS_ID)?)
+        }
     }
 }

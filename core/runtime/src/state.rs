@@ -28,7 +28,8 @@ pub fn same_process(pid: i32, start_time: u64) -> bool {
 
 fn stat(pid: i32) -> io::Result<(char, u64)> {
     let text = fs::read(format!("/proc/{pid}/stat"))?;
-    parse(&String::from_utf8_lossy(&text)).ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not as expected")))
+    parse(&String::from_utf8_lossy(&text))
+        .ok_or_else(|| io::Error::other(format!("/proc/{pid}/stat is not as expected")))
 }
 
 /// State and start time. The program's name is in parentheses and may hold anything, also `)`.

@@ -108,7 +108,9 @@ fn find(user: &str, passwd: &str, group: &str) -> Result<Identity, UserError> {
     };
     let name = if name.is_empty() { "0" } else { name };
     let entry = match number(name)? {
-        Some(uid) => passwd.lines().filter_map(Entry::parse).find(|entry| entry.uid == uid).unwrap_or(Entry::bare(uid)),
+        Some(uid) => {
+            passwd.lines().filter_map(Entry::parse).find(|entry| entry.uid == uid).unwrap_or(Entry::bare(uid))
+        }
         None => {
             let found = passwd.lines().filter_map(Entry::parse).find(|entry| entry.name == name);
             found.ok_or_else(|| UserError::NoUser(name.to_owned()))?
@@ -150,7 +152,8 @@ fn memberships(user: &str, group: &str) -> Vec<u32> {
         return Vec::new();
     }
     let groups = group.lines().filter_map(Group::parse);
-    let mine = groups.filter(|entry| entry.gid <= LAST && entry.members.split(',').any(|member| member.trim() == user));
+    let mine = groups
+        .filter(|entry| entry.gid <= LAST && entry.members.split(',').any(|member| member.trim() == user));
     let mut gids: Vec<_> = mine.map(|entry| entry.gid).collect();
     gids.dedup();
     gids

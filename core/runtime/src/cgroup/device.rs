@@ -77,7 +77,8 @@ fn assemble_rule(rule: &LinuxDeviceCgroup) -> io::Result<Vec<Instruction>> {
     }
     for (register, number) in [(MAJOR, rule.major()), (MINOR, rule.minor())] {
         if let Some(number) = number.filter(|number| *number >= 0) {
-            let number = i32::try_from(number).map_err(|_| io::Error::other("a device number is too large"))?;
+            let number =
+                i32::try_from(number).map_err(|_| io::Error::other("a device number is too large"))?;
             tests.push(unless_equal(register, number));
         }
     }

@@ -6,8 +6,20 @@ use std::path::PathBuf;
 
 /// Controllers of v1 that we know; other words of a mount's options are not controllers.
 const CONTROLLERS: [&str; 14] = [
-    "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls", "net_prio",
-    "perf_event", "rdma", "misc",
+    "cpu",
+    "cpuacct",
+    "cpuset",
+    "memory",
+    "devices",
+    "freezer",
+    "blkio",
+    "pids",
+    "hugetlb",
+    "net_cls",
+    "net_prio",
+    "perf_event",
+    "rdma",
+    "misc",
 ];
 
 /// One tree of control groups.
@@ -66,7 +78,10 @@ fn parse_line(line: &str) -> Option<Hierarchy> {
             let options: Vec<_> = fields.nth(1)?.split(',').collect();
             let known = options.iter().filter(|option| CONTROLLERS.contains(option));
             let name = options.iter().find_map(|option| option.strip_prefix("name="));
-            Kind::V1 { controllers: known.map(|one| (*one).to_owned()).collect(), name: name.map(str::to_owned) }
+            Kind::V1 {
+                controllers: known.map(|one| (*one).to_owned()).collect(),
+                name: name.map(str::to_owned),
+            }
         }
         _ => return None,
     };

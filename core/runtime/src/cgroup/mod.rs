@@ -136,7 +136,9 @@ impl Cgroup {
         let groups = hierarchies.into_iter().filter(needed);
         let groups = groups.map(|hierarchy| Group { path: hierarchy.mount.join(&name), hierarchy }).collect();
         let cgroup = Self { name, groups };
-        let made = cgroup.groups.iter().try_for_each(Group::make).and_then(|()| cgroup.update(resources));
+        let v2_only = cgroup.is_v2_only();
+        let made = cgroup.groups.iter().try_for_each(|group| group.make(v2_only));
+        let made = made.and_then(|()| cgroup.update(resources));
         match made {
             Ok(()) => Ok(cgroup),
             Err(err) => {
@@ -154,7 +156,8 @@ impl Cgroup {
     pub fn open(name: &str) -> Result<Self, CgroupError> {
         let name = checked(name)?;
         let hierarchies = Hierarchy::all().map_err(CgroupError::Find)?;
-        let groups = hierarchies.into_iter().map(|hierarchy| Group { path: hierarchy.mount.join(&name), hierarchy });
+        let groups =
+            hierarchies.into_iter().map(|hierarchy| Group { path: hierarchy.mount.join(&name), hierarchy });
         let groups = groups.filter(|group| group.path.is_dir()).collect();
         Ok(Self { name, groups })
     }
@@ -176,7 +179,9 @@ impl Cgroup {
             match self.groups.iter().find(|group| group.hierarchy.has(write.controller)) {
                 Some(group) => group.set(&write)?,
                 None if write.missing == Missing::Ignore => {}
-                None => return Err(CgroupError::NoController { controller: write.controller, file: write.file }),
+                None => {
+                    return Err(CgroupError::NoController { controller: write.controller, file: write.file });
+                }
             }
         }
         Ok(())
@@ -189,8 +194,11 @@ impl Cgroup {
     pub fn add(&self, pid: i32) -> Result<(), CgroupError> {
         for group in &self.groups {
             let path = group.path.join("cgroup.procs");
-            fs::write(&path, pid.to_string())
-                .map_err(|source| CgroupError::Limit { path, value: pid.to_string(), source })?;
+            fs::write(&path, pid.to_string()).map_err(|source| CgroupError::Limit {
+                path,
+                value: pid.to_string(),
+                source,
+            })?;
         }
         Ok(())
     }
@@ -275,13 +283,17 @@ impl Cgroup {
     }
 
     fn set_frozen(&self, v2: &str, v1: &str) -> Result<(), CgroupError> {
-        let (path, value) = if let Some(group) = self.groups.iter().find(|group| group.hierarchy.has("freezer")) {
-            (group.path.join("freezer.state"), v1)
-        } else if let Some(group) = self.groups.iter().find(|group| group.hierarchy.kind == Kind::V2) {
-            (group.path.join("cgroup.freeze"), v2)
-        } else {
-            return Err(CgroupError::NoController { controller: "freezer", file: "freezer.state".to_owned() });
-        };
+        let (path, value) =
+            if let Some(group) = self.groups.iter().find(|group| group.hierarchy.has("freezer")) {
+                (group.path.join("freezer.state"), v1)
+            } else if let Some(group) = self.groups.iter().find(|group| group.hierarchy.kind == Kind::V2) {
+                (group.path.join("cgroup.freeze"), v2)
+            } else {
+                return Err(CgroupError::NoController {
+                    controller: "freezer",
+                    file: "freezer.state".to_owned(),
+                });
+            };
         fs::write(&path, value).map_err(|source| CgroupError::Limit { path, value: value.to_owned(), source })
     }
 
@@ -303,7 +315,9 @@ impl Cgroup {
 
     /// How often the kernel ended one of its processes because memory ran out.
     pub fn oom_kills(&self) -> u64 {
-        let v1 = self.controller("memory").and_then(|group| field(&group.path.join("memory.oom_control"), "oom_kill"));
+        let v1 = self
+            .controller("memory")
+            .and_then(|group| field(&group.path.join("memory.oom_control"), "oom_kill"));
         v1.or_else(|| field(&self.v2()?.path.join("memory.events"), "oom_kill")).unwrap_or(0)
     }
 
@@ -313,12 +327,14 @@ impl Cgroup {
             let v1 = self.controller(controller).and_then(|group| number(&group.path.join(v1)));
             v1.or_else(|| number(&self.v2()?.path.join(v2)))
         };
-        let nanoseconds = self.controller("cpuacct").and_then(|group| self::number(&group.path.join("cpuacct.usage")));
+        let nanoseconds =
+            self.controller("cpuacct").and_then(|group| self::number(&group.path.join("cpuacct.usage")));
         let cpu = nanoseconds.map(Duration::from_nanos);
         let cpu_v2 = || field(&self.v2()?.path.join("cpu.stat"), "usage_usec").map(Duration::from_micros);
         Stats {
             memory: number("memory", "memory.usage_in_bytes", "memory.current").unwrap_or(0),
-            memory_limit: number("memory", "memory.limit_in_bytes", "memory.max").filter(|limit| *limit < 1 << 62),
+            memory_limit: number("memory", "memory.limit_in_bytes", "memory.max")
+                .filter(|limit| *limit < 1 << 62),
             cpu: cpu.or_else(cpu_v2).unwrap_or_default(),
             pids: number("pids", "pids.current", "pids.current").unwrap_or(0),
             pids_limit: number("pids", "pids.max", "pids.max"),
@@ -359,27 +375,27 @@ pub struct Stats {
 }
 
 impl Group {
-    /// Makes the directory and, on v2, hands the controllers down.
+    /// Makes the directory and, where v2 has the limits, hands the controllers down.
     ///
     /// Another container that ends may remove the empty parent in between: then again.
-    fn make(&self) -> Result<(), CgroupError> {
+    fn make(&self, v2_only: bool) -> Result<(), CgroupError> {
         let fail = |source| CgroupError::Make { path: self.path.clone(), source };
         for _ in 0..100 {
             match fs::create_dir_all(&self.path) {
                 Err(err) if err.kind() == io::ErrorKind::NotFound => {}
                 other => {
                     other.map_err(fail)?;
-                    return self.delegate().map_err(fail);
+                    return self.delegate(v2_only).map_err(fail);
                 }
             }
         }
         Err(fail(io::Error::from(io::ErrorKind::NotFound)))
     }
 
-    fn delegate(&self) -> io::Result<()> {
+    fn delegate(&self, v2_only: bool) -> io::Result<()> {
         let name = self.path.strip_prefix(&self.hierarchy.mount).unwrap_or(Path::new(""));
         match self.hierarchy.kind {
-            Kind::V2 => {
+            Kind::V2 if v2_only => {
                 let mut parents: Vec<_> = name.ancestors().skip(1).collect();
                 parents.reverse();
                 for parent in parents {
@@ -389,11 +405,12 @@ impl Group {
             }
             // A new group of this controller has no processors and no memory: nothing could join.
             Kind::V1 { .. } if self.hierarchy.has("cpuset") => {
-                let mut groups: Vec<_> = name.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
+                let mut groups: Vec<_> =
+                    name.ancestors().filter(|path| !path.as_os_str().is_empty()).collect();
                 groups.reverse();
                 groups.into_iter().try_for_each(|group| inherit_cpuset(&self.hierarchy.mount.join(group)))
             }
-            Kind::V1 { .. } => Ok(()),
+            Kind::V1 { .. } | Kind::V2 => Ok(()),
         }
     }
 
@@ -465,7 +482,10 @@ fn gone(err: &io::Error) -> bool {
 
 fn directories(path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(path).into_iter().flatten().flatten();
-    entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir())).map(|entry| entry.path()).collect()
+    entries
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.path())
+        .collect()
 }
 
 /// Kills one process; through a descriptor, so that a reused number is not hit after this line.
@@ -547,7 +567,8 @@ mod tests {
             return;
         }
         let cgroup =
-            Cgroup::create(&format!("wharf-unit-{}/two", std::process::id()), &LinuxResources::default()).unwrap();
+            Cgroup::create(&format!("wharf-unit-{}/two", std::process::id()), &LinuxResources::default())
+                .unwrap();
         let mut sleeper = std::process::Command::new("sleep").arg("100").spawn().unwrap();
         cgroup.add(i32::try_from(sleeper.id()).unwrap()).unwrap();
         assert_eq!(cgroup.pids().unwrap().len(), 1);

@@ -79,7 +79,8 @@ fn cpu_v1(cpu: &LinuxCpu) -> Vec<Write> {
 }
 
 fn io_v1(io: &LinuxBlockIo) -> Vec<Write> {
-    let mut writes: Vec<_> = io.weight().map(|value| wish("blkio", "blkio.weight", value)).into_iter().collect();
+    let mut writes: Vec<_> =
+        io.weight().map(|value| wish("blkio", "blkio.weight", value)).into_iter().collect();
     for (file, devices) in throttles(io) {
         for device in devices {
             let value = format!("{}:{} {}", device.major(), device.minor(), device.rate());
@@ -139,8 +140,10 @@ fn swap_v2(memory: &LinuxMemory) -> Option<i64> {
 }
 
 fn cpu_v2(cpu: &LinuxCpu) -> Vec<Write> {
-    let weight = cpu.shares().filter(|shares| *shares != 0).map(|shares| write("cpu", "cpu.weight", weight(shares)));
-    let quota = cpu.quota().filter(|quota| *quota > 0).map_or_else(|| "max".to_owned(), |quota| quota.to_string());
+    let weight =
+        cpu.shares().filter(|shares| *shares != 0).map(|shares| write("cpu", "cpu.weight", weight(shares)));
+    let quota =
+        cpu.quota().filter(|quota| *quota > 0).map_or_else(|| "max".to_owned(), |quota| quota.to_string());
     let limited = cpu.quota().is_some() || cpu.period().is_some();
     let period = cpu.period().unwrap_or(100_000);
     let max = limited.then(|| write("cpu", "cpu.max", format!("{quota} {period}")));
@@ -205,8 +208,13 @@ mod tests {
         let resources = resources(serde_json::json!({
             "memory": {"limit": 100, "swap": 300}, "cpu": {"quota": 150_000, "shares": 1024}, "pids": {"limit": -1}
         }));
-        let expected =
-            ["memory.max 100", "memory.swap.max 200", "cpu.weight 39", "cpu.max 150000 100000", "pids.max max"];
+        let expected = [
+            "memory.max 100",
+            "memory.swap.max 200",
+            "cpu.weight 39",
+            "cpu.max 150000 100000",
+            "pids.max max",
+        ];
         assert_eq!(lines(&v2(&resources)), expected);
     }
 

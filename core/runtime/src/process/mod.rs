@@ -111,7 +111,8 @@ pub fn enter(
 
 fn launch(job: Job<'_>, pid_namespace: parent::PidNamespace<'_>) -> Result<Child, SpawnError> {
     let (ours, theirs) = Channel::pair().map_err(SpawnError::Fork)?;
-    let pid = parent::fork_into(pid_namespace, job.cgroup.birthplace(), |born| child::run(theirs, born, job))?;
+    let pid =
+        parent::fork_into(pid_namespace, job.cgroup.birthplace(), |born| child::run(theirs, born, job))?;
     // `theirs` and the streams went with the closure: only the child has them now.
     let mut child = Child::watch(pid, ours).map_err(SpawnError::Fork)?;
     match child.channel.receive::<FromChild>() {
@@ -162,7 +163,8 @@ impl Child {
     /// # Errors
     /// When the program cannot be executed; the process is gone and reaped then.
     pub fn start(mut self) -> Result<Running, ExecError> {
-        let lost = |source| ExecError::Other { step: "talk to the new process".to_owned(), path: None, source };
+        let lost =
+            |source| ExecError::Other { step: "talk to the new process".to_owned(), path: None, source };
         self.channel.send(&FromParent::Start, None).map_err(lost)?;
         let failure: Option<Failure> = match self.channel.receive::<FromChild>().map_err(lost)? {
             None => None,

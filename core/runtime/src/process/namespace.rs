@@ -37,7 +37,8 @@ struct Joined {
 impl Namespaces {
     /// Reads them from a spec and opens those to join.
     pub(crate) fn new(spec: &Spec, netns: Option<BorrowedFd<'_>>) -> Result<Self, SpawnError> {
-        let linux = spec.linux().as_ref().ok_or_else(|| SpawnError::Invalid("no linux section".to_owned()))?;
+        let linux =
+            spec.linux().as_ref().ok_or_else(|| SpawnError::Invalid("no linux section".to_owned()))?;
         let mut all = Self {
             new: UnshareFlags::empty(),
             time: false,
@@ -70,7 +71,9 @@ impl Namespaces {
             );
         }
         if !all.new.contains(UnshareFlags::NEWNS) {
-            return Err(SpawnError::Unsupported("a container without a mount namespace of its own".to_owned()));
+            return Err(SpawnError::Unsupported(
+                "a container without a mount namespace of its own".to_owned(),
+            ));
         }
         Ok(all)
     }
@@ -96,7 +99,8 @@ impl Namespaces {
     }
 
     fn join(&mut self, kind: LinuxNamespaceType, path: &Path) -> Result<(), SpawnError> {
-        let file = File::open(path).map_err(|source| SpawnError::Namespace { path: path.to_owned(), source })?;
+        let file =
+            File::open(path).map_err(|source| SpawnError::Namespace { path: path.to_owned(), source })?;
         let kind = match kind {
             LinuxNamespaceType::Cgroup => LinkNameSpaceType::ControlGroup,
             LinuxNamespaceType::Uts => LinkNameSpaceType::HostNameAndNISDomainName,
@@ -137,7 +141,8 @@ impl Namespaces {
     /// Moves the calling process: joins first, so that what is new is made in the right place.
     pub(crate) fn enter(&self) -> Result<(), Failure> {
         for joined in &self.joined {
-            move_into_link_name_space(joined.fd.as_fd(), Some(joined.kind)).at("join a namespace", &joined.path)?;
+            move_into_link_name_space(joined.fd.as_fd(), Some(joined.kind))
+                .at("join a namespace", &joined.path)?;
         }
         sys::process::unshare(self.new).step("make namespaces")?;
         self.enter_time()?;

@@ -51,7 +51,10 @@ impl Program {
         Ok(Self {
             argv: c_strings(args)?,
             envp: c_strings(env)?,
-            search: path.split(':').map(|dir| PathBuf::from(if dir.is_empty() { "." } else { dir })).collect(),
+            search: path
+                .split(':')
+                .map(|dir| PathBuf::from(if dir.is_empty() { "." } else { dir }))
+                .collect(),
             cwd: process.cwd().clone(),
             uid: user.uid(),
             gid: user.gid(),

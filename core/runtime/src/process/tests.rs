@@ -150,7 +150,8 @@ fn wait(running: &Running) -> i32 {
 #[test]
 fn privileged_a_container_sees_its_own_namespaces_only() {
     let Some(mut it) = Box_::new() else { return };
-    let output = it.shell("echo $$; hostname; ls /proc | grep -c '^[0-9]'; ls /sys/class/net; cat /proc/self/cgroup");
+    let output =
+        it.shell("echo $$; hostname; ls /proc | grep -c '^[0-9]'; ls /sys/class/net; cat /proc/self/cgroup");
     let lines: Vec<_> = output.lines().collect();
     assert_eq!(lines[..2], ["1", "boxed"]);
     assert!(lines[2].parse::<u32>().unwrap() <= 4, "{output}");
@@ -182,11 +183,20 @@ fn privileged_another_user_has_a_bounding_set_only() {
     let Some(mut it) = Box_::new() else { return };
     let capabilities = caps::linux(&caps::DEFAULT, 1000);
     it.process().set_capabilities(Some(capabilities)).set_no_new_privileges(Some(true));
-    it.process().user_mut().set_uid(1000).set_gid(7).set_additional_gids(Some(vec![8, 9])).set_umask(Some(0o27));
+    it.process()
+        .user_mut()
+        .set_uid(1000)
+        .set_gid(7)
+        .set_additional_gids(Some(vec![8, 9]))
+        .set_umask(Some(0o27));
     let output = it.shell("id -u; id -g; id -G; umask; cat /proc/self/status; echo again > /dev/stdout");
     assert!(output.starts_with("1000\n7\n7 8 9\n0027\n"), "{output}");
-    for line in ["CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t00000000a80425fb", "NoNewPrivs:\t1"]
-    {
+    for line in [
+        "CapPrm:\t0000000000000000",
+        "CapEff:\t0000000000000000",
+        "CapBnd:\t00000000a80425fb",
+        "NoNewPrivs:\t1",
+    ] {
         assert!(output.contains(line), "{line} is not in {output}");
     }
     assert!(output.ends_with("again\n"), "{output}");
@@ -201,7 +211,10 @@ fn privileged_only_three_descriptors_and_default_signals() {
     // The fourth is the directory that `ls` lists.
     assert_eq!(output.split_whitespace().collect::<Vec<_>>(), ["0", "1", "2", "3"]);
     let status = it.run(&["cat", "/proc/self/status"]).output;
-    assert!(status.contains("SigIgn:\t0000000000000000") && status.contains("SigBlk:\t0000000000000000"), "{status}");
+    assert!(
+        status.contains("SigIgn:\t0000000000000000") && status.contains("SigBlk:\t0000000000000000"),
+        "{status}"
+    );
 }
 
 #[test]
@@ -228,7 +241,12 @@ fn privileged_mounts_masks_and_devices() {
     let expected = "fd\nfull\nmqueue\nnull\nptmx\npts\nrandom\nshm\nstderr\nstdin\nstdout\ntty\nurandom\nzero\n\
                     1:3 666\n5:0 666\nfd -> /proc/self/fd\nptmx -> pts/ptmx\n0\n";
     assert_eq!(output, expected);
-    for script in ["echo 1 > /proc/sys/kernel/panic", "echo > /sys/x", "mount -t tmpfs x /tmp", "echo > /sys/fs/cgroup/x"] {
+    for script in [
+        "echo 1 > /proc/sys/kernel/panic",
+        "echo > /sys/x",
+        "mount -t tmpfs x /tmp",
+        "echo > /sys/fs/cgroup/x",
+    ] {
         assert_ne!(it.run(&["/bin/sh", "-c", script]).code, 0, "{script}");
     }
 }
@@ -249,6 +267,26 @@ fn privileged_the_control_group_is_joined_shown_and_removed() {
     assert_eq!(wait(&running), 137);
     drop(stdin);
     assert!(!it.shell("ls /sys/fs/cgroup").is_empty());
+}
+
+/// Tests have several threads, monitors have one: then the child is made in its v2 group.
+#[test]
+fn privileged_a_process_with_one_thread_joins_the_same_groups() {
+    use crate::sys::process::{Fork, exit, fork};
+    let Some(it) = Box_::new() else { return };
+    let Fork::Parent(pid) = fork().unwrap() else {
+        let (io, _output) = streams();
+        let child = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup);
+        let groups = child.map(|child| fs::read_to_string(format!("/proc/{}/cgroup", child.pid())));
+        let all = |groups: &str| {
+            let own = groups.lines().filter(|line| line.contains("/wharf-unit-")).count();
+            own == it.cgroup.trees().unwrap().iter().filter(|(_, group)| group.is_some()).count()
+        };
+        exit(i32::from(!matches!(groups, Ok(Ok(groups)) if all(&groups))));
+    };
+    let pid = Pid::from_raw(pid).unwrap();
+    let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap().unwrap();
+    assert_eq!(status.exit_status(), Some(0));
 }
 
 #[test]
@@ -289,10 +327,14 @@ fn privileged_links_of_the_image_lead_nowhere_else() {
     symlink(host.path(), it.root().join("escape")).unwrap();
     symlink("../../../../../../../data", it.root().join("up")).unwrap();
     let source = host.path().to_str().unwrap().to_owned();
-    it.add_mount(json!({"destination": "/up/new/deep", "type": "bind", "source": source, "options": ["rbind", "ro"]}));
+    it.add_mount(
+        json!({"destination": "/up/new/deep", "type": "bind", "source": source, "options": ["rbind", "ro"]}),
+    );
     assert_eq!(it.shell("cat /data/new/deep/canary"), "host");
     assert_ne!(it.run(&["/bin/sh", "-c", "echo > /data/new/deep/x"]).code, 0, "read-only");
-    it.add_mount(json!({"destination": "/escape/new", "type": "bind", "source": source, "options": ["rbind"]}));
+    it.add_mount(
+        json!({"destination": "/escape/new", "type": "bind", "source": source, "options": ["rbind"]}),
+    );
     let err = it.spawn_error();
     assert!(err.to_string().contains("/escape/new"), "{err}");
     assert_eq!(fs::read_dir(host.path()).unwrap().count(), 1, "the host's directory is as it was");
@@ -303,7 +345,11 @@ fn privileged_mounts_that_are_refused() {
     for (mount, code, text) in [
         (json!({"destination": "/", "type": "tmpfs"}), 125, "root of the container"),
         (json!({"destination": "/proc/self", "type": "tmpfs"}), 125, "in the container's /proc"),
-        (json!({"destination": "/etc", "type": "bind", "source": "/bin/busybox"}), 127, "directory onto a file"),
+        (
+            json!({"destination": "/etc", "type": "bind", "source": "/bin/busybox"}),
+            127,
+            "directory onto a file",
+        ),
         (json!({"destination": "/x", "type": "bind", "source": "/no/such"}), 125, "/no/such"),
         (json!({"destination": "/x", "type": "tmpfs", "options": ["nonsense"]}), 125, "nonsense"),
     ] {
@@ -373,7 +419,7 @@ fn privileged_entering_a_running_container() {
     let second = enter(&process, io).unwrap().start().unwrap();
     let output = read(output);
     assert_eq!(wait(&second), 0, "{output}");
-    assert!(output.starts_with("boxed\n2\nsleep\0100\0"), "{output}");
+    assert!(output.starts_with("boxed\n2\nsleep\x00100\x00"), "{output}");
     for line in ["CapEff:\t00000000a80425fb", "CapInh:\t0000000000000000", "Seccomp:\t2", "\nbin\n"] {
         assert!(output.contains(line), "{line} is not in {output}");
     }

@@ -34,11 +34,17 @@ pub(crate) fn open(cgroup: &Cgroup, own_namespace: bool, attributes: u64) -> Res
     for (hierarchy, group) in cgroup.trees().step(STEP)? {
         let mount = match (own_namespace, group) {
             (true, _) => create(&hierarchy, attributes),
-            (false, Some(group)) => file_system::copy(&group, Recursive::No).map_err(io::Error::from).and_then(|mount| {
-                let change = MountChange { set: attributes, propagation: libc::MS_PRIVATE, ..MountChange::default() };
-                change_mount(mount.as_fd(), change)?;
-                Ok(mount)
-            }),
+            (false, Some(group)) => {
+                file_system::copy(&group, Recursive::No).map_err(io::Error::from).and_then(|mount| {
+                    let change = MountChange {
+                        set: attributes,
+                        propagation: libc::MS_PRIVATE,
+                        ..MountChange::default()
+                    };
+                    change_mount(mount.as_fd(), change)?;
+                    Ok(mount)
+                })
+            }
             (false, None) => continue,
         };
         let mount = mount.at(STEP, &hierarchy.mount)?;

@@ -44,6 +44,7 @@ pub(crate) fn copy_of(fd: BorrowedFd<'_>, recursive: Recursive) -> rustix::io::R
         Recursive::Yes => OpenTreeFlags::AT_RECURSIVE,
         Recursive::No => OpenTreeFlags::empty(),
     };
-    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     open_tree(fd, "", flags | below)
 }

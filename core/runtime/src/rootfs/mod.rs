@@ -66,8 +66,10 @@ pub(crate) fn build(parts: Parts<'_>) -> Result<Built, Failure> {
     let mounts = parts.spec.mounts().as_deref().unwrap_or_default();
     let prepared = mounts.iter().map(|mount| prepare(mount, parts)).collect::<Result<Vec<_>, _>>()?;
     make_private()?;
-    let mut built = Built { root: mount_root(parts.root)?, dev: None, dev_change: MountChange::default(), pts: None };
-    let devices = parts.spec.linux().as_ref().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
+    let mut built =
+        Built { root: mount_root(parts.root)?, dev: None, dev_change: MountChange::default(), pts: None };
+    let devices =
+        parts.spec.linux().as_ref().and_then(|linux| linux.devices().as_deref()).unwrap_or_default();
     for mount in prepared {
         built.mount(mount, devices)?;
     }
@@ -118,7 +120,8 @@ fn open_source(mount: &Mount, recursive: Recursive, options: &Options) -> Result
         change_mount(copy.as_fd(), change).at(step, source)?;
     }
     // Never more than the host's own mount allows: `rw` does not undo its `ro`.
-    let change = MountChange { set: options.set, clear: options.clear & !MOUNT_ATTR_RDONLY, ..MountChange::default() };
+    let change =
+        MountChange { set: options.set, clear: options.clear & !MOUNT_ATTR_RDONLY, ..MountChange::default() };
     if (change.set, change.clear) != (0, 0) {
         change_mount(copy.as_fd(), change).at(step, source)?;
     }
@@ -163,9 +166,7 @@ impl Built {
                 let kind = Kind::of(copy.as_fd()).at("look at the source of a mount", path)?;
                 self.root.target(path, kind)?.place(copy.as_fd())
             }
-            What::Cgroups(trees) => {
-                cgroups::mount(trees, &self.root.plain_target(path)?, mount.options.set)
-            }
+            What::Cgroups(trees) => cgroups::mount(trees, &self.root.plain_target(path)?, mount.options.set),
             What::New(kind) => self.mount_new(path, &kind, &mount.options, devices),
         }
     }
@@ -247,7 +248,8 @@ impl Built {
                 let step = "make a null device";
                 let own = file_system::create("tmpfs", &["mode=755", "size=64k"], 0).step(step)?;
                 // Placed where the pivot unmounts it; a copy of a mount needs a mount of this namespace.
-                let hidden = rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(step)?;
+                let hidden =
+                    rustix::fs::open("/proc", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(step)?;
                 target::place(own.as_fd(), hidden.as_fd()).step(step)?;
                 dev::populate(own.as_fd(), &[])?;
                 dev::null(own.as_fd())
@@ -262,7 +264,8 @@ impl Built {
         rustix::process::pivot_root(".", ".").step(step)?;
         rustix::mount::unmount(".", UnmountFlags::DETACH).step("unmount the host's root")?;
         rustix::process::chdir("/").step(step)?;
-        let word = spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or("");
+        let word =
+            spec.linux().as_ref().and_then(|linux| linux.rootfs_propagation().as_deref()).unwrap_or("");
         match options::propagation(word) {
             Some((kind, recursive)) if kind != MS_PRIVATE => {
                 let root = rustix::fs::open("/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).step(step)?;

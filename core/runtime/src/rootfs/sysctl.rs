@@ -29,7 +29,9 @@ const IPC: [&str; 8] = [
 
 /// Writes the settings of the spec.
 pub(super) fn apply(linux: &Linux) -> Result<(), Failure> {
-    let Some(settings) = linux.sysctl().as_ref().filter(|settings| !settings.is_empty()) else { return Ok(()) };
+    let Some(settings) = linux.sysctl().as_ref().filter(|settings| !settings.is_empty()) else {
+        return Ok(());
+    };
     let proc = file_system::create("proc", &[], 0).step(STEP)?;
     // Sorted: the same spec fails at the same setting.
     let mut settings: Vec<_> = settings.iter().collect();
@@ -43,7 +45,10 @@ pub(super) fn apply(linux: &Linux) -> Result<(), Failure> {
 }
 
 fn open(proc: &OwnedFd, path: &std::path::Path) -> rustix::io::Result<OwnedFd> {
-    let inside = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS | ResolveFlags::NO_XDEV;
+    let inside = ResolveFlags::BENEATH
+        | ResolveFlags::NO_SYMLINKS
+        | ResolveFlags::NO_MAGICLINKS
+        | ResolveFlags::NO_XDEV;
     rustix::fs::openat2(proc, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty(), inside)
 }
 
@@ -60,7 +65,11 @@ fn check(key: &str, linux: &Linux) -> Result<PathBuf, String> {
     } else {
         return Err(format!("`{key}` is not kept by any namespace: it would change the host"));
     };
-    if own { Ok(PathBuf::from(format!("sys/{path}"))) } else { Err(format!("`{key}` would change the host, whose namespace the container shares")) }
+    if own {
+        Ok(PathBuf::from(format!("sys/{path}")))
+    } else {
+        Err(format!("`{key}` would change the host, whose namespace the container shares"))
+    }
 }
 
 /// `net.ipv4.conf.eth0/1.mtu` or `net/ipv4/conf/eth0.1/mtu`: the first separator decides which one
@@ -68,7 +77,14 @@ fn check(key: &str, linux: &Linux) -> Result<PathBuf, String> {
 fn path(key: &str) -> Option<String> {
     let slashes = match key.find(['.', '/']).map(|at| key.as_bytes()[at]) {
         Some(b'/') => key.to_owned(),
-        Some(_) => key.chars().map(|c| match c { '.' => '/', '/' => '.', other => other }).collect(),
+        Some(_) => key
+            .chars()
+            .map(|c| match c {
+                '.' => '/',
+                '/' => '.',
+                other => other,
+            })
+            .collect(),
         None => return None,
     };
     let plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.contains('\0');

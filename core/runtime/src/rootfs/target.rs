@@ -19,8 +19,15 @@ const PROC: rustix::fs::FsWord = 0x9fa0;
 
 /// Files of procfs that a bind may replace: what lxcfs shows of the container's own limits.
 const REPLACEABLE: [&str; 9] = [
-    "/proc/cpuinfo", "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev", "/proc/slabinfo",
-    "/proc/stat", "/proc/swaps", "/proc/uptime",
+    "/proc/cpuinfo",
+    "/proc/diskstats",
+    "/proc/loadavg",
+    "/proc/meminfo",
+    "/proc/net/dev",
+    "/proc/slabinfo",
+    "/proc/stat",
+    "/proc/swaps",
+    "/proc/uptime",
 ];
 
 /// What a target is when it has to be made.
@@ -82,7 +89,8 @@ impl Root {
         let made = match kind {
             Kind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
             Kind::File => {
-                let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+                let flags =
+                    OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
                 rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
             }
         };

@@ -101,7 +101,9 @@ pub fn compile(profile: &LinuxSeccomp) -> Result<Filter, SeccompError> {
     }
     let flags = profile.flags().iter().flatten().try_fold(0, |bits, flag| match flag {
         LinuxSeccompFilterFlag::SeccompFilterFlagLog => Ok(bits | libc::SECCOMP_FILTER_FLAG_LOG as u32),
-        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => Ok(bits | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32),
+        LinuxSeccompFilterFlag::SeccompFilterFlagSpecAllow => {
+            Ok(bits | libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW as u32)
+        }
         // There is one thread.
         LinuxSeccompFilterFlag::SeccompFilterFlagTsync => Ok(bits),
         other => Err(SeccompError::Flag(*other)),
@@ -200,10 +202,12 @@ fn extend(segments: &mut Vec<Segment>, from: u32, decision: Decision) {
 /// The conditions of a rule: all must hold. Two about the same argument are alternatives, as in
 /// libseccomp's reading of the OCI spec by runc.
 fn conditions(rule: &LinuxSyscall) -> Result<Vec<SeccompRule>, SeccompError> {
-    let fail = |source| SeccompError::Rule { name: rule.names().first().cloned().unwrap_or_default(), source };
+    let fail =
+        |source| SeccompError::Rule { name: rule.names().first().cloned().unwrap_or_default(), source };
     let args = rule.args().as_deref().unwrap_or_default();
     let conditions = args.iter().map(condition).collect::<Result<Vec<_>, _>>().map_err(fail)?;
-    let twice = args.iter().enumerate().any(|(at, arg)| args[..at].iter().any(|other| other.index() == arg.index()));
+    let twice =
+        args.iter().enumerate().any(|(at, arg)| args[..at].iter().any(|other| other.index() == arg.index()));
     if conditions.is_empty() {
         Ok(Vec::new())
     } else if twice {
@@ -296,7 +300,8 @@ mod tests {
     const ENOSYS: u32 = 0x0005_0026;
 
     fn default_answer(capabilities: &[Capability], machine: Machine, name: &str, args: [u64; 6]) -> u32 {
-        let filter = compile(&default_profile(&capabilities.iter().copied().collect::<HashSet<_>>())).unwrap();
+        let filter =
+            compile(&default_profile(&capabilities.iter().copied().collect::<HashSet<_>>())).unwrap();
         let number = machine.number(name).unwrap();
         run(&filter.program, Call { number, architecture: machine.audit(), args })
     }
@@ -357,10 +362,15 @@ mod tests {
             for number in 0..600 {
                 let rules = profile.syscalls().iter().flatten();
                 let plain = rules.filter(|rule| rule.args().is_none());
-                let named = plain.filter(|rule| rule.names().iter().any(|name| machine.number(name) == Some(number)));
-                let Some(rule) = named.last() else { continue };
+                let mut named =
+                    plain.filter(|rule| rule.names().iter().any(|name| machine.number(name) == Some(number)));
+                let Some(rule) = named.next_back() else { continue };
                 let call = Call { number, architecture: machine.audit(), args: [0; 6] };
-                assert_eq!(run(&filter.program, call), rule.action().as_u32(rule.errno_ret()), "{machine:?} {number}");
+                assert_eq!(
+                    run(&filter.program, call),
+                    rule.action().as_u32(rule.errno_ret()),
+                    "{machine:?} {number}"
+                );
             }
         }
         assert!(filter.program.len() < 1000, "{} instructions", filter.program.len());

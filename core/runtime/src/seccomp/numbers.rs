@@ -518,7 +518,9 @@ mod tests {
     fn numbers_are_sorted_and_those_of_this_machine() {
         assert!(NUMBERS.is_sorted_by_key(|(name, _)| *name));
         if cfg!(target_arch = "x86_64") {
-            for (name, number) in [("execve", libc::SYS_execve), ("clone3", libc::SYS_clone3), ("mount", libc::SYS_mount)] {
+            for (name, number) in
+                [("execve", libc::SYS_execve), ("clone3", libc::SYS_clone3), ("mount", libc::SYS_mount)]
+            {
                 assert_eq!(Machine::X86_64.number(name).map(i64::from), Some(number), "for {name}");
             }
         }

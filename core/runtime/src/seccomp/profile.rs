@@ -9,7 +9,8 @@ use std::collections::HashSet;
 use std::hash::BuildHasher;
 
 use oci_spec::runtime::{
-    Arch, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder, LinuxSeccompOperator, LinuxSyscall,
+    Arch, Capability, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompArg, LinuxSeccompArgBuilder,
+    LinuxSeccompOperator, LinuxSyscall,
 };
 
 /// Harmless, or checked by the kernel against namespaces and owners.
@@ -96,7 +97,8 @@ const NAMESPACES: u64 = 0x7e02_0000;
 pub fn default_profile<S: BuildHasher>(capabilities: &HashSet<Capability, S>) -> LinuxSeccomp {
     let mut rules = vec![allow(ALWAYS), allow(TRACING), allow(MACHINE)];
     rules.extend(sockets());
-    rules.extend(PERSONALITIES.map(|value| when("personality", LinuxSeccompOperator::ScmpCmpEq, value, None)));
+    rules
+        .extend(PERSONALITIES.map(|value| when("personality", LinuxSeccompOperator::ScmpCmpEq, value, None)));
     let opened = BY_CAPABILITY.iter().filter(|(capability, _)| capabilities.contains(capability));
     rules.extend(opened.map(|(_, names)| allow(names)));
     if !capabilities.contains(&Capability::SysAdmin) {
@@ -143,7 +145,11 @@ fn allow(names: &str) -> LinuxSyscall {
 
 /// Allows a call when its first argument fits.
 fn when(name: &str, op: LinuxSeccompOperator, value: u64, value_two: Option<u64>) -> LinuxSyscall {
-    let arg = LinuxSeccompArgBuilder::default().index(0_usize).op(op).value(value).value_two(value_two.unwrap_or(0));
+    let arg = LinuxSeccompArgBuilder::default()
+        .index(0_usize)
+        .op(op)
+        .value(value)
+        .value_two(value_two.unwrap_or(0));
     let arg: LinuxSeccompArg = arg.build().expect("every field has a default");
     let mut rule = allow(name);
     rule.set_args(Some(vec![arg]));
@@ -160,7 +166,9 @@ mod tests {
         let all: HashSet<_> = BY_CAPABILITY.iter().map(|(capability, _)| *capability).collect();
         for rule in default_profile(&all).syscalls().iter().flatten() {
             for name in rule.names() {
-                let known = [Machine::X86_64, Machine::I386, Machine::Aarch64].iter().any(|one| one.number(name).is_some());
+                let known = [Machine::X86_64, Machine::I386, Machine::Aarch64]
+                    .iter()
+                    .any(|one| one.number(name).is_some());
                 assert!(known, "{name}");
             }
         }

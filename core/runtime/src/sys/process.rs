@@ -7,6 +7,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 
 use rustix::thread::UnshareFlags;
 
+/// libc's own constant is an `i32`, which has no room for this bit.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// Which side of [`fork`] this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fork {
@@ -36,7 +39,7 @@ pub(crate) fn fork() -> io::Result<Fork> {
 pub(crate) fn fork_in_group(group: BorrowedFd<'_>) -> io::Result<Fork> {
     // SAFETY: `clone_args` is plain numbers, for which all zero is valid.
     let mut args: libc::clone_args = unsafe { std::mem::zeroed() };
-    args.flags = libc::CLONE_INTO_CGROUP as u64;
+    args.flags = CLONE_INTO_CGROUP;
     args.exit_signal = libc::SIGCHLD as u64;
     args.cgroup = group.as_raw_fd() as u64;
     // SAFETY: `args` is live and its size is given. Without `CLONE_VM` the child has its own copy of
@@ -75,11 +78,11 @@ pub(crate) fn execve(path: &CStr, argv: &[CString], envp: &[CString]) -> Result<
 
 /// Closes descriptors `first` to `last`, both included.
 ///
-/// Only for a process that is about to become another program: owners of these descriptors are
-/// not told.
+/// Only for a process that is about to become another program, or has just become one: owners of
+/// these descriptors are not told.
 pub(crate) fn close_range(first: RawFd, last: RawFd) -> io::Result<()> {
     // SAFETY: numbers only. The caller is a child between fork and exec that never drops an owner
-    // of a descriptor closed here (it ends in `exec` or `exit`).
+    // of a descriptor closed here (it ends in `exec` or `exit`), or a program that owns none yet.
     let code = unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
@@ -131,9 +134,8 @@ pub(crate) fn install_seccomp(program: &[seccompiler::sock_filter], flags: u32) 
     let program = libc::sock_fprog { len: length, filter: program.as_ptr().cast_mut().cast() };
     // SAFETY: `program` points at `len` instructions that live as long as the borrow; both crates'
     // `sock_filter` are the kernel's `repr(C)` structure, and the kernel only reads them.
-    let code = unsafe {
-        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program)
-    };
+    let code =
+        unsafe { libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const program) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
