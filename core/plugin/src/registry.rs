@@ -14,7 +14,7 @@ use wharf_model::statement::KeywordSpec;
 use wharf_model::storage::HostFacts;
 
 use crate::aot::About;
-use crate::config::{Config, ConfigError, PluginConfig, World};
+use crate::config::{Config, ConfigError, PluginConfig, PluginSource, World};
 use crate::hook::{HookPlugin, LazyHook};
 use crate::imports::{self, Contract};
 use crate::instruction::InstructionPlugin;
@@ -61,6 +61,9 @@ impl Plugins {
     /// # Errors
     /// When the configuration names an embedded component that there is not.
     pub fn load(config: Config, cache: &Path, embedded: &'static [Embedded]) -> Result<Self, ConfigError> {
+        for plugin in &config.plugins {
+            check_embedded(plugin, embedded)?;
+        }
         let host = Arc::new(Host::new(cache, embedded));
         let slots = config.plugins.iter().map(|plugin| Arc::new(Slot::new(plugin, &host))).collect();
         Ok(Self { config, host, slots, owners: OnceLock::new() })
@@ -175,6 +178,20 @@ impl Plugins {
         }
         Ok(owners)
     }
+}
+
+fn check_embedded(plugin: &PluginConfig, embedded: &[Embedded]) -> Result<(), ConfigError> {
+    let PluginSource::Embedded(name) = &plugin.source else { return Ok(()) };
+    if embedded.iter().any(|embedded| embedded.name == name) {
+        return Ok(());
+    }
+    let names: Vec<&str> = embedded.iter().map(|embedded| embedded.name).collect();
+    Err(ConfigError::Key {
+        place: plugin.place.clone(),
+        key: format!("plugin.{}.source", plugin.name),
+        what: format!("no component `{name}` is embedded in this version"),
+        help: Some(format!("known here: {}", names.join(", "))),
+    })
 }
 
 impl std::fmt::Debug for Plugins {

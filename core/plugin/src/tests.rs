@@ -4,6 +4,7 @@ mod caching;
 mod hostile;
 mod names;
 mod native;
+mod prebuilt;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

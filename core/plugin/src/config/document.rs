@@ -13,6 +13,13 @@ use super::{ConfigError, Place};
 pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
+    lines: &'a [usize],
+}
+
+/// Where each line of a text begins.
+pub(super) fn lines(text: &str) -> Vec<usize> {
+    let ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+    std::iter::once(0).chain(ends.map(|(at, _)| at + 1)).collect()
 }
 
 /// A value.
@@ -34,8 +41,9 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> File<'a> {
-    pub(super) fn new(path: &'a Path, text: &'a str) -> Self {
-        Self { path, text }
+    /// `lines` are those of `text`.
+    pub(super) fn new(path: &'a Path, text: &'a str, lines: &'a [usize]) -> Self {
+        Self { path, text, lines }
     }
 
     pub(super) fn parse(self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
@@ -63,8 +71,7 @@ impl<'a> File<'a> {
     }
 
     fn place(self, offset: usize) -> Place {
-        let before = self.text.as_bytes().iter().take(offset);
-        Place { file: self.path.into(), line: 1 + before.filter(|byte| **byte == b'\n').count() }
+        Place { file: self.path.into(), line: self.lines.partition_point(|start| *start <= offset) }
     }
 }
 

@@ -11,7 +11,7 @@ use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
 use wharf_model::{Digest, Keyword, Value};
 
-use super::document::{File, Node, Table, one_of};
+use super::document::{self, File, Node, Table, one_of};
 use super::{ConfigError, NetworkConfig, Place, PluginSource, Source, Trust, World};
 
 /// A value with its place and its key.
@@ -104,7 +104,8 @@ const PHASES: &[(&str, Phase)] =
 
 /// Reads one file.
 pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
-    let file = File::new(&source.path, &source.text);
+    let lines = document::lines(&source.text);
+    let file = File::new(&source.path, &source.text, &lines);
     let parsed = file.parse()?;
     let root = file.table("", 0, parsed.get_ref());
     root.only(&["engine", "plugin", "network"])?;

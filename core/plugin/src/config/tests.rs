@@ -61,104 +61,98 @@ fn everything_that_can_be_said_is_read() {
     assert_eq!(network.options, [("mtu".to_owned(), "1400".to_owned())]);
 }
 
+/// What is written, how the error begins, how the next step begins.
+const WRONG: &[(&str, &str, &str)] = &[
+    ("a =", "user.toml:1: string values must be quoted, expected literal string", ""),
+    ("[engin]\n", "user.toml:1: engin: unknown key", "did you mean `engine`?"),
+    ("[engine]\nstorge = \"a\"", "user.toml:2: engine.storge: unknown key", "did you mean `storage`?"),
+    ("[engine]\nx = 1", "user.toml:2: engine.x: unknown key", "known here: storage, network"),
+    ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
+    ("plugin = 1", "user.toml:1: plugin: expected a table, found integer", ""),
+    ("[plugin.\"../x\"]", "user.toml:1: plugin.\"../x\": not a name", "use lower-case letters"),
+    ("[plugin.A]", "user.toml:1: plugin.A: not a name", ""),
+    ("[plugin.a]\nworld = \"hook\"", "user.toml:1: plugin.a: `source` is missing", "write `source ="),
+    ("\n[plugin.a]\nsource = \"file:/a\"", "user.toml:2: plugin.a: `world` is missing", "write `world"),
+    (
+        "[plugin.a]\nworld = \"hok\"",
+        "user.toml:2: plugin.a.world: `hok` is not known",
+        "did you mean `hook`?",
+    ),
+    ("[plugin.a]\nsource = \"file:a\"", "user.toml:2: plugin.a.source: `a` is not an absolute path", "write"),
+    ("[plugin.a]\nsource = \"http:a\"", "user.toml:2: plugin.a.source: `http:a` is not a source", "write"),
+    ("[plugin.a]\ndigest = \"sha256:1\"", "user.toml:2: plugin.a.digest: `sha256:1` is not a digest", ""),
+    (
+        "[plugin.a]\ngrants.ops = [\"exce\"]",
+        "user.toml:2: plugin.a.grants.ops: `exce` is not known",
+        "did you mean `exec`?",
+    ),
+    ("[plugin.a.grants]\nnet = \"host\"", "user.toml:2: plugin.a.grants.net: expected a list of strings", ""),
+    ("[plugin.a.grants]\nop = []", "user.toml:2: plugin.a.grants.op: unknown key", "did you mean `ops`?"),
+    (
+        "[plugin.a.grants]\nread = [\"host\"]",
+        "user.toml:2: plugin.a.grants.read: `host` is not known",
+        "known here: context",
+    ),
+    (
+        "[plugin.a.grants]\nread = [\"context:***\"]",
+        "user.toml:2: plugin.a.grants.read: `***` is not a pattern",
+        "",
+    ),
+    (
+        "[plugin.a.limits]\nmemory = \"64MB\"",
+        "user.toml:2: plugin.a.limits.memory: `64MB` is not a size",
+        "write `64MiB`",
+    ),
+    ("[plugin.a.limits]\nfuel = 0", "user.toml:2: plugin.a.limits.fuel: expected a number above 0", ""),
+    (
+        "[plugin.a.limits]\ntime_ms = -5",
+        "user.toml:2: plugin.a.limits.time_ms: expected a number above 0",
+        "",
+    ),
+    ("[plugin.a]\nphases = [\"judge\"]", "user.toml:2: plugin.a.phases: `judge` has no phase", "write"),
+    (
+        "[plugin.a]\nphases = [\"build-op:jugde\"]",
+        "user.toml:2: plugin.a.phases: `jugde` is not known",
+        "did you mean `judge`?",
+    ),
+    ("[plugin.a]\nkeywords = { A = \"1\" }", "user.toml:2: plugin.a.keywords.A: `1` is not a keyword", ""),
+    (
+        "[plugin.a]\nsettings = { x = 1.5 }",
+        "user.toml:2: plugin.a.settings.x: a setting can not be a float",
+        "a setting is",
+    ),
+    ("[plugin.a]\nsettings = { x = [1] }", "user.toml:2: plugin.a.settings.x: expected a string", ""),
+    (
+        "[plugin.a]\ntrust = \"full\"",
+        "user.toml:2: plugin.a.trust: `full` is not known",
+        "known here: sandboxed, native-full",
+    ),
+    ("[network.a]\n", "user.toml:1: network.a: `driver` is missing", "name a network plugin"),
+    (
+        "[network.a]\ndriver = \"b\"\nsubnet = \"1.2.3.4\"",
+        "user.toml:3: network.a.subnet: `1.2.3.4` is not an address",
+        "",
+    ),
+    (
+        "[plugin.a]\nworld = \"instruction\"\nsource = \"file:/a\"\ntrust = \"native-full\"",
+        "user.toml:1: plugin.a.digest: a native library",
+        "write `digest",
+    ),
+    (
+        "[plugin.a]\nworld = \"instruction\"\nsource = \"file:/a\"\nrequired = true",
+        "user.toml:1: plugin.a.required: is for hooks only",
+        "remove",
+    ),
+    (
+        "[plugin.a]\nworld = \"instruction\"\nsource = \"file:/a\"\nworld = \"hook\"",
+        "user.toml:4: duplicate key",
+        "",
+    ),
+];
+
 #[test]
 fn every_error_names_file_line_and_key() {
-    let plugin = "[plugin.a]\nworld = \"instruction\"\nsource = \"file:/a\"\n";
-    for (text, message, help) in [
-        ("a =", "user.toml:1: string values must be quoted, expected literal string", ""),
-        ("[engin]\n", "user.toml:1: engin: unknown key", "did you mean `engine`?"),
-        ("[engine]\nstorge = \"a\"", "user.toml:2: engine.storge: unknown key", "did you mean `storage`?"),
-        ("[engine]\nx = 1", "user.toml:2: engine.x: unknown key", "known here: storage, network"),
-        ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
-        ("plugin = 1", "user.toml:1: plugin: expected a table, found integer", ""),
-        ("[plugin.\"../x\"]", "user.toml:1: plugin.\"../x\": not a name", "use lower-case letters"),
-        ("[plugin.A]", "user.toml:1: plugin.A: not a name", ""),
-        ("[plugin.a]\nworld = \"hook\"", "user.toml:1: plugin.a: `source` is missing", "write `source ="),
-        ("\n[plugin.a]\nsource = \"file:/a\"", "user.toml:2: plugin.a: `world` is missing", "write `world"),
-        (
-            "[plugin.a]\nworld = \"hok\"",
-            "user.toml:2: plugin.a.world: `hok` is not known",
-            "did you mean `hook`?",
-        ),
-        (
-            "[plugin.a]\nsource = \"file:a\"",
-            "user.toml:2: plugin.a.source: `a` is not an absolute path",
-            "write",
-        ),
-        (
-            "[plugin.a]\nsource = \"http:a\"",
-            "user.toml:2: plugin.a.source: `http:a` is not a source",
-            "write",
-        ),
-        ("[plugin.a]\ndigest = \"sha256:1\"", "user.toml:2: plugin.a.digest: `sha256:1` is not a digest", ""),
-        (
-            "[plugin.a]\ngrants.ops = [\"exce\"]",
-            "user.toml:2: plugin.a.grants.ops: `exce` is not known",
-            "did you mean `exec`?",
-        ),
-        (
-            "[plugin.a.grants]\nnet = \"host\"",
-            "user.toml:2: plugin.a.grants.net: expected a list of strings",
-            "",
-        ),
-        ("[plugin.a.grants]\nop = []", "user.toml:2: plugin.a.grants.op: unknown key", "did you mean `ops`?"),
-        (
-            "[plugin.a.grants]\nread = [\"host\"]",
-            "user.toml:2: plugin.a.grants.read: `host` is not known",
-            "known here: context",
-        ),
-        (
-            "[plugin.a.grants]\nread = [\"context:***\"]",
-            "user.toml:2: plugin.a.grants.read: `***` is not a pattern",
-            "",
-        ),
-        (
-            "[plugin.a.limits]\nmemory = \"64MB\"",
-            "user.toml:2: plugin.a.limits.memory: `64MB` is not a size",
-            "write `64MiB`",
-        ),
-        ("[plugin.a.limits]\nfuel = 0", "user.toml:2: plugin.a.limits.fuel: expected a number above 0", ""),
-        (
-            "[plugin.a.limits]\ntime_ms = -5",
-            "user.toml:2: plugin.a.limits.time_ms: expected a number above 0",
-            "",
-        ),
-        ("[plugin.a]\nphases = [\"judge\"]", "user.toml:2: plugin.a.phases: `judge` has no phase", "write"),
-        (
-            "[plugin.a]\nphases = [\"build-op:jugde\"]",
-            "user.toml:2: plugin.a.phases: `jugde` is not known",
-            "did you mean `judge`?",
-        ),
-        (
-            "[plugin.a]\nkeywords = { A = \"1\" }",
-            "user.toml:2: plugin.a.keywords.A: `1` is not a keyword",
-            "",
-        ),
-        (
-            "[plugin.a]\nsettings = { x = 1.5 }",
-            "user.toml:2: plugin.a.settings.x: a setting can not be a float",
-            "a setting is",
-        ),
-        ("[plugin.a]\nsettings = { x = [1] }", "user.toml:2: plugin.a.settings.x: expected a string", ""),
-        (
-            "[plugin.a]\ntrust = \"full\"",
-            "user.toml:2: plugin.a.trust: `full` is not known",
-            "known here: sandboxed, native-full",
-        ),
-        ("[network.a]\n", "user.toml:1: network.a: `driver` is missing", "name a network plugin"),
-        (
-            "[network.a]\ndriver = \"b\"\nsubnet = \"1.2.3.4\"",
-            "user.toml:3: network.a.subnet: `1.2.3.4` is not an address",
-            "",
-        ),
-        (
-            &format!("{plugin}trust = \"native-full\""),
-            "user.toml:1: plugin.a.digest: a native library",
-            "write `digest",
-        ),
-        (&format!("{plugin}required = true"), "user.toml:1: plugin.a.required: is for hooks only", "remove"),
-        (&format!("{plugin}world = \"hook\""), "user.toml:4: duplicate key", ""),
-    ] {
+    for (text, message, help) in WRONG {
         let error = Config::load(&[source(Level::User, text)]).unwrap_err();
         assert!(error.to_string().starts_with(message), "{error}\n   for {text}");
         assert!(

@@ -85,8 +85,16 @@ fn an_embedded_component_is_found_by_name() {
             networks: vec![],
             requests: vec![],
         };
-        let plugins = Plugins::load(config, &temp.path().join("cache"), embedded).unwrap();
-        assert_eq!(plugins.keywords().is_ok(), works);
+        match Plugins::load(config, &temp.path().join("cache"), embedded) {
+            Ok(plugins) => assert!(works && plugins.keywords().is_ok()),
+            Err(error) => {
+                assert!(!works);
+                assert!(
+                    error.to_string().starts_with("test.toml:1: plugin.other.source: no component"),
+                    "{error}"
+                );
+            }
+        }
     }
 }
 

@@ -128,27 +128,29 @@ fn the_next_call_works() {
     }
 }
 
+/// The text of a component whose `plan-instruction` traps.
+fn trapping() -> String {
+    let plan = "(func (export \"wharf:plugin/instruction@0.1.0#plan-instruction\") (param i32) (result i32) \
+                unreachable)";
+    include_str!("instruction.wat").replace("CORE)", &format!("{}{plan})", super::INSTRUCTION))
+}
+
 #[test]
 fn what_can_not_be_loaded_says_why() {
-    let other_version = String::from_utf8(
-        include_bytes!("instruction.wat").to_vec(),
-    )
-    .unwrap()
-    .replace("CORE)", &format!("{}{})", super::INSTRUCTION, "(func (export \"wharf:plugin/instruction@0.1.0#plan-instruction\") (param i32) (result i32) unreachable)"))
-    .replace("@0.1.0", "@0.2.0");
-    let wasi = wat::parse_str("(component (import \"wasi:clocks/wall-clock@0.2.0\" (instance)))").unwrap();
+    let other_version = trapping().replace("@0.1.0", "@0.2.0");
+    let text = trapping();
+    let open = text.trim_end().strip_suffix(')').unwrap();
+    let wasi =
+        format!("{open} (import \"wasi:clocks/wall-clock@0.2.0\" (instance (export \"now\" (func)))))");
     for (bytes, words) in [
         (b"hello".to_vec(), "not a component"),
         (Vec::new(), "not a component"),
         (b"\0asm\x01\0\0\0".to_vec(), "a core WebAssembly module"),
-        (
-            hook("unreachable"),
-            "does not fulfil the contract `instruction`: it exports wharf:plugin/hook@0.1.0",
-        ),
+        (hook("unreachable"), "the contract `instruction`: it exports wharf:plugin/hook@0.1.0"),
         (wat::parse_str("(component)").unwrap(), "it exports nothing"),
-        (wasi, "it exports nothing"),
+        (wat::parse_str(wasi).unwrap(), "does not get: wasi:clocks/wall-clock@0.2.0"),
         (
-            wat::parse_str(&other_version).unwrap(),
+            wat::parse_str(other_version).unwrap(),
             "built for version 0.2.0 of the contract, and this is version 0.1.0",
         ),
         (b"\x7fELF\x02\x01\x01".to_vec(), "native library"),
