@@ -1,0 +1,159 @@
+//! ADD and COPY: which files, where, with what owner and mode.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::{Page, Sandbox, Web, host};
+
+/// A tar with one file, packed by a program of the host.
+fn archive(box_: &Sandbox, name: &str, option: &str) {
+    box_.write("packed/inner/file.txt", "unpacked\n");
+    let (dir, name) = (box_.dir(), box_.dir().join(name));
+    let dir = dir.join("packed");
+    host(&["tar", "-C", dir.to_str().unwrap(), option, "-cf", name.to_str().unwrap(), "inner"]);
+}
+
+#[test]
+fn add_puts_a_file_into_a_directory_that_is_there() {
+    let box_ = Sandbox::new();
+    let file = box_.write("database.ini", "[db]\n");
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    host(&["chown", "1000:1000", file.to_str().unwrap()]);
+    box_.build("a", "FROM busybox\nADD ./database.ini /root\n");
+    assert_eq!(box_.in_image("a", "stat -c '%n %u:%g %a' /root/database.ini"), "/root/database.ini 0:0 640\n");
+}
+
+#[test]
+fn add_puts_the_contents_of_a_directory_there() {
+    let box_ = Sandbox::new();
+    box_.write("src/main.c", "int main;\n");
+    box_.write("src/deep/er.h", "\n");
+    box_.build("a", "FROM busybox\nADD ./src /root\nCOPY src /made/on/the/way\n");
+    assert_eq!(box_.in_image("a", "cd /root; find . -type f | sort; ls /made/on/the/way"), "./deep/er.h\n./main.c\ndeep\nmain.c\n");
+}
+
+#[test]
+fn add_of_a_url_without_a_file_name_makes_index_html() {
+    let box_ = Sandbox::new();
+    let page = || Page { headers: vec![], body: b"<html>".to_vec() };
+    let web = Web::serve([("/", page()), ("/file.txt", page())]);
+    let built = box_.build(
+        "a",
+        &format!(
+            "FROM busybox\nADD {} /root\nADD {file} /root/\nADD {file} /root/renamed\n",
+            web.url("").trim_end_matches('/'),
+            file = web.url("/file.txt")
+        ),
+    );
+    built.says("index.html");
+    let listed = box_.in_image("a", "cd /root; stat -c '%n %a %u' *; cat index.html");
+    assert_eq!(listed, "file.txt 600 0\nindex.html 600 0\nrenamed 600 0\n<html>");
+}
+
+#[test]
+fn add_of_a_url_is_cached_until_the_page_changes() {
+    let box_ = Sandbox::new();
+    let page = |body: &str| Page { headers: vec![], body: body.as_bytes().to_vec() };
+    let web = Web::serve([("/page", page("first"))]);
+    let dockerfile = format!("FROM busybox\nADD {} /page\n", web.url("/page"));
+    box_.build("a", &dockerfile);
+    box_.build("a", &dockerfile).says("CACHED");
+    web.put("/page", page("second"));
+    box_.build("a", &dockerfile);
+    assert_eq!(box_.in_image("a", "cat /page"), "second");
+}
+
+#[test]
+fn add_of_a_url_that_does_not_answer_says_which_and_why() {
+    let box_ = Sandbox::new();
+    let web = Web::serve([]);
+    let missing = web.url("/missing");
+    for (url, cause) in [
+        ("http://no-such-host.invalid/x", ""),
+        ("http://127.0.0.1:9/x", "refused"),
+        (missing.as_str(), "404"),
+    ] {
+        box_.write("Dockerfile", format!("FROM busybox\nADD {url} /root\n"));
+        box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", url, cause]);
+    }
+}
+
+#[test]
+fn add_unpacks_archives_by_what_is_in_them() {
+    let box_ = Sandbox::new();
+    for (name, option) in [
+        ("code.tar", "--no-auto-compress"),
+        ("code.gz", "--gzip"),
+        ("code.bz2", "--bzip2"),
+        ("code.xz", "--xz"),
+        ("code.zst", "--zstd"),
+    ] {
+        archive(&box_, name, option);
+        box_.build("a", &format!("FROM busybox\nADD {name} /root\n"));
+        let found = box_.in_image("a", "cd /root; find . -type f; cat inner/file.txt");
+        assert_eq!(found, "./inner/file.txt\nunpacked\n", "for {name}");
+    }
+}
+
+#[test]
+fn add_copies_what_is_only_called_an_archive() {
+    let box_ = Sandbox::new();
+    box_.write("fake.tar.gz", "no archive\n");
+    box_.build("a", "FROM busybox\nADD fake.tar.gz /root/\n");
+    assert_eq!(box_.in_image("a", "cat /root/fake.tar.gz"), "no archive\n");
+}
+
+#[test]
+fn copy_never_unpacks_and_never_downloads() {
+    let box_ = Sandbox::new();
+    archive(&box_, "code.tar", "--no-auto-compress");
+    box_.build("c", "FROM busybox\nCOPY code.tar /root/\n");
+    assert_eq!(box_.in_image("c", "ls /root"), "code.tar\n");
+    box_.write("Dockerfile", "FROM busybox\nCOPY http://www.baidu.com /root\n");
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", "ADD"]);
+}
+
+#[test]
+fn copy_follows_the_rules_for_destinations() {
+    let box_ = Sandbox::new();
+    box_.write("a.txt", "a");
+    box_.write("b.txt", "b");
+    std::os::unix::fs::symlink("a.txt", box_.dir().join("link")).unwrap();
+    box_.build(
+        "c",
+        "FROM busybox\nCOPY a.txt /as/this\nCOPY a.txt /in/this/\nCOPY *.txt /both/\nCOPY [\"a.txt\", \"/with blank/\"]\n\
+         COPY --chown=sailor:crew --chmod=600 a.txt /owned\nCOPY link /followed\nCOPY /../../a.txt /up\nCOPY no*match /x/\n",
+    );
+    let script = "ls /as /in/this /both '/with blank'; stat -c '%U:%G %a' /owned; cat /followed /up; test -L /followed; echo $?";
+    let found = box_.in_image("c", script);
+    assert_eq!(
+        found,
+        "/as:\nthis\n\n/both:\na.txt\nb.txt\n\n/in/this:\na.txt\n\n/with blank:\na.txt\nsailor:crew 600\naa1\n"
+    );
+}
+
+#[test]
+fn copy_names_the_file_that_is_not_in_the_context() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox\n\nCOPY missing /x\n");
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:3", "missing", "not found"]);
+}
+
+#[test]
+fn copy_can_not_be_led_out_of_the_context() {
+    let box_ = Sandbox::new();
+    std::os::unix::fs::symlink("/etc", box_.dir().join("out")).unwrap();
+    box_.write("Dockerfile", "FROM busybox\nCOPY out/hostname /x\n");
+    box_.run("build -t x .").fails(1).says("Dockerfile:2");
+    box_.write("Dockerfile", "FROM busybox\nRUN ln -s /etc /leads\nCOPY Dockerfile /leads/here\n");
+    box_.run("build -t x .").success();
+    assert!(!std::path::Path::new("/etc/here").exists());
+    assert!(box_.in_image("x", "cat /etc/here").starts_with("FROM"));
+}
+
+#[test]
+fn a_heredoc_is_a_script_or_a_file() {
+    let box_ = Sandbox::new();
+    let built = box_.build("h", "FROM busybox\nRUN <<EOF\necho one\necho two\nEOF\nCOPY <<END /root/file\nhello\nEND\n");
+    built.says("one").says("two");
+    assert_eq!(box_.in_image("h", "stat -c %a /root/file; cat /root/file"), "644\nhello\n");
+}

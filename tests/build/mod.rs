@@ -1,0 +1,8 @@
+//! `wharf build`: what each instruction does, what is cached, what the options do.
+
+mod cache;
+mod context;
+mod files;
+mod instructions;
+mod options;
+mod stages;

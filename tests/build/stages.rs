@@ -1,0 +1,41 @@
+//! Builds of several stages.
+
+use crate::harness::Sandbox;
+
+const STAGES: &str = "FROM busybox AS builder\nRUN echo made > /made\n\
+                      FROM busybox AS other\nRUN echo unused && false\n\
+                      FROM scratch\nCOPY --from=builder /made /result\nCOPY --from=busybox /bin/busybox /bin/cat\n\
+                      CMD [\"/bin/cat\", \"/result\"]\n";
+
+#[test]
+fn copy_takes_files_of_a_stage_and_of_an_image() {
+    let box_ = Sandbox::new();
+    box_.build("s", STAGES).without("unused");
+    box_.run("run --rm --network none s").success().prints("made\n");
+}
+
+#[test]
+fn target_builds_one_stage() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", STAGES);
+    box_.run("build --target builder -t b .").success();
+    assert_eq!(box_.in_image("b", "cat /made"), "made\n");
+    box_.run("build --target other -t o .").fails(1).says("Dockerfile:4").says("exit code: 1");
+    box_.refuses(1, &["build", "--target", "nowhere", "-t", "x", "."], &["nowhere"]);
+}
+
+#[test]
+fn a_stage_can_begin_with_another() {
+    let box_ = Sandbox::new();
+    box_.build("s", "FROM busybox AS base\nENV FROM_BASE=1\nRUN echo one > /x\nFROM base\nRUN echo two $FROM_BASE >> /x\n");
+    assert_eq!(box_.in_image("s", "cat /x; echo $FROM_BASE"), "one\ntwo 1\n1\n");
+}
+
+#[test]
+fn onbuild_triggers_run_in_the_child_and_not_in_the_grandchild() {
+    let box_ = Sandbox::new();
+    box_.build("parent", "FROM busybox\nONBUILD RUN echo triggered > /t\n");
+    box_.build("child", "FROM parent\n");
+    assert_eq!(box_.in_image("child", "cat /t"), "triggered\n");
+    assert_eq!(box_.inspect("child", "{{len .Config.OnBuild}}").trim_start_matches("<no value>"), "0");
+}

@@ -1,0 +1,131 @@
+//! What is there: mounts, links, cgroups, firewall rules, processes, files and names. A test looks
+//! before and after, and what has come in between is left behind.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// What is there, by kind.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Traces(BTreeMap<&'static str, BTreeSet<String>>);
+
+impl Traces {
+    /// What the kernel shows to everybody.
+    pub(super) fn of_kernel() -> Self {
+        let mut traces = Self::default();
+        traces.add("mount", mounts());
+        traces.add("link", names_in(Path::new("/sys/class/net")));
+        traces.add("cgroup", cgroups());
+        traces.add("rule", rules());
+        traces.add("process", processes());
+        traces
+    }
+
+    pub(super) fn add(&mut self, kind: &'static str, things: impl IntoIterator<Item = String>) {
+        self.0.entry(kind).or_default().extend(things);
+    }
+
+    /// What is here of one kind and not in `before`.
+    pub(super) fn fresh(&self, before: &Self, kind: &str) -> Vec<String> {
+        let old = before.0.get(kind).cloned().unwrap_or_default();
+        self.0.get(kind).into_iter().flatten().filter(|thing| !old.contains(*thing)).cloned().collect()
+    }
+
+    /// A line for each thing that has come or gone.
+    pub(super) fn changes(&self, before: &Self) -> String {
+        let mut lines = String::new();
+        for (sign, one, other) in [('+', self, before), ('-', before, self)] {
+            for kind in one.0.keys() {
+                for thing in one.fresh(other, kind) {
+                    lines += &format!("{sign} {kind} {thing}\n");
+                }
+            }
+        }
+        lines
+    }
+}
+
+/// Looks until nothing has changed; the kernel takes a namespace's links away a little later.
+#[track_caller]
+pub(super) fn expect_same(before: &Traces, mut look: impl FnMut() -> Traces) {
+    let end = Instant::now() + Duration::from_secs(5);
+    loop {
+        let changes = look().changes(before);
+        if changes.is_empty() {
+            return;
+        }
+        assert!(Instant::now() < end, "left behind:\n{changes}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Everything below a directory, without what is a cache or a lock by design.
+pub(super) fn files(root: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    walk(root, Path::new(""), &mut found);
+    let by_design = ["plugins/", "locks/", "wharf.db"];
+    found.retain(|path| !by_design.iter().any(|prefix| path.starts_with(prefix)));
+    found
+}
+
+fn walk(root: &Path, below: &Path, found: &mut Vec<String>) {
+    let Ok(entries) = fs::read_dir(root.join(below)) else { return };
+    for entry in entries.flatten() {
+        let path = below.join(entry.file_name());
+        found.push(path.to_string_lossy().into_owned());
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            walk(root, &path, found);
+        }
+    }
+}
+
+fn mounts() -> Vec<String> {
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    // The first words are numbers that the kernel gives anew.
+    table.lines().map(|line| line.split(' ').skip(3).collect::<Vec<_>>().join(" ")).collect()
+}
+
+fn names_in(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+}
+
+/// Of wharf only: other programs of the machine come and go.
+fn cgroups() -> Vec<String> {
+    let top = Path::new("/sys/fs/cgroup");
+    let mut found = Vec::new();
+    for parent in std::iter::once(top.to_owned()).chain(names_in(top).into_iter().map(|name| top.join(name))) {
+        let ours = parent.join("wharf");
+        if ours.is_dir() {
+            found.push(ours.to_string_lossy().into_owned());
+            let below = names_in(&ours).into_iter().map(|name| ours.join(name)).filter(|path| path.is_dir());
+            found.extend(below.map(|path| path.to_string_lossy().into_owned()));
+        }
+    }
+    found
+}
+
+fn rules() -> Vec<String> {
+    let rules = super::host(&["nft", "--stateless", "list", "ruleset"]);
+    let mut table = String::new();
+    let mut lines = Vec::new();
+    for line in rules.lines().map(str::trim) {
+        if line.starts_with("table ") {
+            table = line.trim_end_matches(" {").to_owned();
+            lines.push(table.clone());
+        } else if line.len() > 1 {
+            lines.push(format!("{table}: {line}"));
+        }
+    }
+    lines
+}
+
+fn processes() -> Vec<String> {
+    let numbers = names_in(Path::new("/proc")).into_iter().filter(|name| name.parse::<u32>().is_ok());
+    let program = |number: &String| fs::read_link(format!("/proc/{number}/exe")).ok();
+    let ours = numbers.filter(|number| {
+        program(number).is_some_and(|path| path.to_string_lossy().contains("wharf-monitor"))
+    });
+    ours.map(|number| format!("wharf-monitor {number}")).collect()
+}
