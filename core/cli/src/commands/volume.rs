@@ -1,6 +1,5 @@
 use std::io::Write;
 
-use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::each;
@@ -100,9 +99,9 @@ fn list(volumes: &[wharf_engine::volume::Volume], quiet: bool) -> Result<(), Rep
 /// Docker's keys.
 pub(super) fn fields(volume: &wharf_engine::volume::Volume) -> Value {
     json!({
-        "CreatedAt": Timestamp::from_second(volume.created).map(|time| time.to_string()).unwrap_or_default(),
+        "CreatedAt": volume.created,
         "Driver": "local",
-        "Labels": volume.labels,
+        "Labels": volume.labels.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "Mountpoint": volume.path,
         "Name": volume.name,
         "Options": null,
