@@ -15,6 +15,7 @@
 mod error;
 mod namespace;
 mod program;
+mod unsupported;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -85,6 +86,7 @@ pub fn spawn(
     cgroup: &Cgroup,
 ) -> Result<Child, SpawnError> {
     let process = spec.process().as_ref().ok_or_else(|| SpawnError::Invalid("no process".to_owned()))?;
+    unsupported::check(spec)?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let program = Program::new(process, seccomp)?;
     let namespaces = Namespaces::new(spec, netns)?;
@@ -104,6 +106,7 @@ pub fn enter(
     cgroup: &Cgroup,
     seccomp: Option<&LinuxSeccomp>,
 ) -> Result<Child, SpawnError> {
+    unsupported::check_process(process)?;
     let program = Program::new(process, seccomp)?;
     let job = Job { program: &program, io, cgroup, place: Place::Running { target } };
     launch(job, parent::PidNamespace::Of(target))

@@ -280,12 +280,13 @@ fn privileged_a_process_with_one_thread_joins_the_same_groups() {
         let groups = child.map(|child| fs::read_to_string(format!("/proc/{}/cgroup", child.pid())));
         let all = |groups: &str| {
             let own = groups.lines().filter(|line| line.contains("/wharf-unit-")).count();
-            own == it.cgroup.trees().unwrap().iter().filter(|(_, group)| group.is_some()).count()
+            own == it.cgroup.trees().filter(|(_, group)| group.is_some()).count()
         };
         exit(i32::from(!matches!(groups, Ok(Ok(groups)) if all(&groups))));
     };
     let pid = Pid::from_raw(pid).unwrap();
-    let (_, status) = rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap().unwrap();
+    let (_, status) =
+        rustix::process::waitpid(Some(pid), rustix::process::WaitOptions::empty()).unwrap().unwrap();
     assert_eq!(status.exit_status(), Some(0));
 }
 
@@ -458,6 +459,32 @@ fn privileged_a_dropped_child_is_gone() {
     drop(spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap());
     assert_eq!(read(output), "");
     assert!(it.cgroup.pids().unwrap().is_empty());
+}
+
+#[test]
+fn privileged_what_cannot_be_kept_is_refused() {
+    for (pointer, value) in [
+        ("/process/apparmorProfile", json!("docker-default")),
+        ("/process/selinuxLabel", json!("system_u:system_r:container_t:s0")),
+        ("/hooks", json!({"prestart": [{"path": "/bin/true"}]})),
+        ("/linux/personality", json!({"domain": "LINUX"})),
+    ] {
+        let Some(mut it) = Box_::new() else { return };
+        let mut spec = serde_json::to_value(&it.spec).unwrap();
+        let (parent, name) = pointer.rsplit_once('/').unwrap();
+        spec.pointer_mut(parent).unwrap()[name] = value;
+        it.spec = serde_json::from_value(spec).unwrap();
+        assert!(matches!(it.spawn_error(), SpawnError::Unsupported(_)), "for {pointer}");
+    }
+}
+
+#[test]
+fn privileged_the_filter_is_in_force() {
+    let Some(mut it) = Box_::new() else { return };
+    symlink("busybox", it.root().join("bin/unshare")).unwrap();
+    assert_ne!(it.run(&["unshare", "-U", "true"]).code, 0, "no user namespaces");
+    it.spec.linux_mut().as_mut().unwrap().set_seccomp(None);
+    assert_eq!(it.run(&["unshare", "-U", "true"]).code, 0, "it was the filter");
 }
 
 /// Printed, not judged: the machine may be busy.

@@ -31,11 +31,11 @@ pub(crate) enum Trees {
 /// Makes the mounts; after the process joined its group and namespaces.
 pub(crate) fn open(cgroup: &Cgroup, own_namespace: bool, attributes: u64) -> Result<Trees, Failure> {
     let mut mounts = Vec::new();
-    for (hierarchy, group) in cgroup.trees().step(STEP)? {
+    for (hierarchy, group) in cgroup.trees() {
         let mount = match (own_namespace, group) {
-            (true, _) => create(&hierarchy, attributes),
+            (true, _) => create(hierarchy, attributes),
             (false, Some(group)) => {
-                file_system::copy(&group, Recursive::No).map_err(io::Error::from).and_then(|mount| {
+                file_system::copy(group, Recursive::No).map_err(io::Error::from).and_then(|mount| {
                     let change = MountChange {
                         set: attributes,
                         propagation: libc::MS_PRIVATE,
@@ -49,7 +49,7 @@ pub(crate) fn open(cgroup: &Cgroup, own_namespace: bool, attributes: u64) -> Res
         };
         let mount = mount.at(STEP, &hierarchy.mount)?;
         let name = hierarchy.mount.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        mounts.push((hierarchy.kind, name, mount));
+        mounts.push((&hierarchy.kind, name, mount));
     }
     if let [(Kind::V2, ..)] = mounts.as_slice() {
         return Ok(Trees::One(mounts.remove(0).2));
