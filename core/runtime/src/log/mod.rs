@@ -50,7 +50,8 @@ struct Record<'a> {
 impl<'a> Record<'a> {
     fn new(stream: Stream, time: &'a str, piece: &'a [u8]) -> Self {
         let log = String::from_utf8_lossy(piece);
-        let bytes = matches!(log, Cow::Owned(_)).then(|| piece.iter().map(|&byte| char::from(byte)).collect());
+        let bytes =
+            matches!(log, Cow::Owned(_)).then(|| piece.iter().map(|&byte| char::from(byte)).collect());
         Self { log, stream, time: time.into(), bytes }
     }
 
@@ -72,7 +73,8 @@ mod tests {
     #[test]
     fn any_bytes_survive_an_object() {
         let every: Vec<u8> = (0..=255).collect();
-        for piece in [&b"hello\n"[..], b"", b"caf\xe9\n", "🦀\n".as_bytes(), &"🦀".as_bytes()[..2], &every] {
+        for piece in [&b"hello\n"[..], b"", b"caf\xe9\n", "🦀\n".as_bytes(), &"🦀".as_bytes()[..2], &every]
+        {
             let json = serde_json::to_string(&Record::new(Stream::Stdout, "t", piece)).unwrap();
             let record: Record<'_> = serde_json::from_str(&json).unwrap();
             assert_eq!(record.piece(), piece, "in {json}");
@@ -82,7 +84,8 @@ mod tests {
 
     #[test]
     fn objects_of_docker_are_read() {
-        let json = r#"{"log":"a\u0026b\r\n","stream":"stderr","time":"2026-01-01T00:00:00Z","attrs":{"x":"y"}}"#;
+        let json =
+            r#"{"log":"a\u0026b\r\n","stream":"stderr","time":"2026-01-01T00:00:00Z","attrs":{"x":"y"}}"#;
         let record: Record<'_> = serde_json::from_str(json).unwrap();
         assert_eq!((record.piece().as_slice(), record.stream), (&b"a&b\r\n"[..], Stream::Stderr));
     }

@@ -84,7 +84,17 @@ pub fn read(data_dir: &Path, options: &ReadOptions) -> Result<Entries, LogError>
         _ => 0,
     };
     let (data_dir, options) = (data_dir.to_owned(), options.clone());
-    Ok(Entries { data_dir, options, news, file, offset, used: 0, block: Vec::new(), unfinished: [None, None], done: false })
+    Ok(Entries {
+        data_dir,
+        options,
+        news,
+        file,
+        offset,
+        used: 0,
+        block: Vec::new(),
+        unfinished: [None, None],
+        done: false,
+    })
 }
 
 fn open(path: &Path) -> io::Result<Option<File>> {
@@ -250,7 +260,7 @@ fn is_continued(piece: &[u8]) -> bool {
 /// Where the last whole object ends.
 pub(super) fn whole_length(file: &File) -> io::Result<u64> {
     let length = file.metadata()?.len();
-    Ok(line_start(file, length)?)
+    line_start(file, length)
 }
 
 /// Where the last `lines` lines begin.
@@ -261,7 +271,8 @@ fn tail(file: &File, lines: usize) -> io::Result<u64> {
         let before = line_start(file, start - 1)?;
         let mut object = vec![0; usize::try_from(start - before).unwrap_or(MAX_OBJECT).min(MAX_OBJECT)];
         file.read_exact_at(&mut object, before)?;
-        let ends_line = serde_json::from_slice::<Record<'_>>(&object).is_ok_and(|r| !is_continued(&r.piece()));
+        let ends_line =
+            serde_json::from_slice::<Record<'_>>(&object).is_ok_and(|r| !is_continued(&r.piece()));
         if ends_line && found == lines {
             break;
         }
@@ -315,7 +326,8 @@ mod tests {
             (Stream::Stdout, &long[20_000..]),
             (Stream::Stdout, b"end"),
         ]);
-        let entries: Vec<Entry> = read(dir.path(), &ReadOptions::default()).unwrap().map(Result::unwrap).collect();
+        let entries: Vec<Entry> =
+            read(dir.path(), &ReadOptions::default()).unwrap().map(Result::unwrap).collect();
         let got: Vec<_> = entries.iter().map(|entry| (entry.stream, entry.line.clone())).collect();
         assert_eq!(
             got,
@@ -343,7 +355,9 @@ mod tests {
     #[test]
     fn since_and_until_bound_the_lines() {
         let dir = tempfile::tempdir().unwrap();
-        let object = |n: u32| format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-0{n}T00:00:00Z\"}}\n");
+        let object = |n: u32| {
+            format!("{{\"log\":\"{n}\\n\",\"stream\":\"stdout\",\"time\":\"2026-01-0{n}T00:00:00Z\"}}\n")
+        };
         std::fs::write(super::super::path(dir.path()), (1..=5).map(object).collect::<String>()).unwrap();
         let at = |day: u32| Some(format!("2026-01-0{day}T00:00:00Z").parse().unwrap());
         let options = ReadOptions { since: at(2), until: at(4), ..Default::default() };

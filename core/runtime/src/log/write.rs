@@ -166,7 +166,10 @@ mod tests {
             (vec![b"he", b"llo", b"\n\n"], vec![b"hello\n".to_vec(), b"\n".to_vec()]),
             (vec![b"no end"], vec![b"no end".to_vec()]),
             (vec![b"", b"a\r\n"], vec![b"a\r\n".to_vec()]),
-            (vec![&long, b"\n"], vec![vec![b'x'; MAX_PIECE], vec![b'x'; MAX_PIECE], b"xxxxxxxxxx\n".to_vec()]),
+            (
+                vec![&long, b"\n"],
+                vec![vec![b'x'; MAX_PIECE], vec![b'x'; MAX_PIECE], b"xxxxxxxxxx\n".to_vec()],
+            ),
         ] {
             let mut writer = Writer::new(Small { bytes: vec![], room: usize::MAX }, 0);
             for bytes in writes {
@@ -203,7 +206,8 @@ mod tests {
     fn half_an_object_of_a_power_cut_is_taken_back() {
         let dir = tempfile::tempdir().unwrap();
         let path = super::super::path(dir.path());
-        std::fs::write(&path, b"{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"t\"}\n{\"log\":\"b").unwrap();
+        std::fs::write(&path, b"{\"log\":\"a\\n\",\"stream\":\"stdout\",\"time\":\"t\"}\n{\"log\":\"b")
+            .unwrap();
         Writer::open(dir.path()).unwrap().write(Stream::Stdout, b"c\n");
         assert_eq!(pieces(&std::fs::read(path).unwrap()), [b"a\n".to_vec(), b"c\n".to_vec()]);
     }

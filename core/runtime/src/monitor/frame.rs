@@ -195,10 +195,7 @@ mod tests {
         for (wire, expected) in [
             (&[0, 0, 0, 0, 0][..], Garbage::Kind(0)),
             (&[200, 0, 0, 0, 1], Garbage::Kind(200)),
-            (
-                &[Kind::Stdin as u8, 0, 1, 0, 1],
-                Garbage::Length { kind: Kind::Stdin, length: MAX_DATA + 1 },
-            ),
+            (&[Kind::Stdin as u8, 0, 1, 0, 1], Garbage::Length { kind: Kind::Stdin, length: MAX_DATA + 1 }),
             (
                 &[Kind::Request as u8, 255, 255, 255, 255],
                 Garbage::Length { kind: Kind::Request, length: 0xffff_ffff },

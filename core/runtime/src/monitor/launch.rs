@@ -147,7 +147,8 @@ pub fn start(
     let report = monitor.tell(launch, netns, theirs, hold).map_err(failed)?;
     let pid = report.map_err(|failure| StartError::reported(&launch.id, failure))?;
     let connection = client.map(|(options, (ours, _))| Connection::greeted(ours, options)).transpose();
-    let connection = connection.map_err(|err| StartError::Connection { id: launch.id.clone(), source: err.into() })?;
+    let connection =
+        connection.map_err(|err| StartError::Connection { id: launch.id.clone(), source: err.into() })?;
     Ok(Started { pid, connection })
 }
 

@@ -24,6 +24,8 @@ use rustix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use crate::state::{boot_id, start_time};
+
 const STATE: &str = "state.json";
 const EXIT: &str = "exit.json";
 /// What a container's exit code is when nobody saw its end.
@@ -210,28 +212,11 @@ fn whole_file() -> nix::libc::flock {
     }
 }
 
-/// When `pid` started, in clock ticks since boot (`proc_pid_stat(5)`, field 22).
-pub(crate) fn start_time(pid: i32) -> io::Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    parse_start_time(&stat).ok_or_else(|| io::ErrorKind::InvalidData.into())
-}
-
-fn parse_start_time(stat: &str) -> Option<u64> {
-    // The name in field 2 may hold blanks and parentheses; fields are counted after its last `)`.
-    let (_, fields) = stat.rsplit_once(')')?;
-    fields.split_ascii_whitespace().nth(19)?.parse().ok()
-}
-
 /// Whether the process has ended, also when nobody has waited for it yet. (The state in `/proc` is of
 /// its first thread only, and other threads may go on.)
 fn has_ended(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     poll(&mut fds, Some(&Timespec::default())).is_ok_and(|ready| ready > 0)
-}
-
-/// Names this boot of the machine.
-fn boot_id() -> io::Result<String> {
-    Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim_end().to_owned())
 }
 
 /// Whether a file must survive a power cut from the moment it is there.
@@ -250,8 +235,7 @@ pub(crate) fn make_dir(path: &Path) -> io::Result<()> {
 fn write_json(dir: &Path, name: &str, value: &impl Serialize, durable: Durable) -> io::Result<()> {
     let new = dir.join(format!(".{name}.new"));
     let written = (|| {
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
         file.write_all(&serde_json::to_vec(value)?)?;
         if durable == Durable::Yes {
             file.sync_all()?;
@@ -364,19 +348,6 @@ mod tests {
         }
         assert!(alive.process().is_none() && start_time(pid).is_ok(), "a zombie");
         child.wait().unwrap();
-    }
-
-    #[test]
-    fn start_times_are_read_past_odd_names() {
-        let rest = "1 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4242 99";
-        for (stat, expected) in [
-            (format!("12 (sh) S {rest}"), Some(4242)),
-            (format!("12 (a) Z) b) R {rest}"), Some(4242)),
-            ("12 (sh".to_owned(), None),
-            ("12 (sh) S 1 2".to_owned(), None),
-        ] {
-            assert_eq!(parse_start_time(&stat), expected, "for {stat:?}");
-        }
     }
 
     #[test]

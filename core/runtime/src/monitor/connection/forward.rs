@@ -134,8 +134,9 @@ impl Signals {
             Care::RawTerminal => never.into_iter().chain(stops).for_each(|signal| set.remove(signal)),
             Care::SizeOnly => set = SigSet::from_iter([Signal::SIGWINCH]),
         }
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         let before = set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
+        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
+        let fd = fd.inspect_err(|_| drop(before.thread_set_mask()))?;
         Ok(Self { fd, care, before })
     }
 }

@@ -23,7 +23,7 @@ use super::{
     orders,
     task::{Output, Read, Streams, Task},
 };
-use crate::{cgroup::Cgroup, log::Writer, process, sys::monitor::trim_heap};
+use crate::{cgroup::Cgroup, log::Writer, process};
 
 /// How much is read from a process at once; one frame holds it.
 const BUFFER: usize = 32 * 1024;
@@ -169,7 +169,8 @@ impl Hub {
                 wanted.push((Source::Input(place), fd, PollFlags::OUT));
             }
             let rests = task.tty() && self.rest.is_some_and(|until| Instant::now() < until);
-            let outputs = task.outputs.iter().filter(|output| !rests && !self.is_held_up(task, output.stream));
+            let outputs =
+                task.outputs.iter().filter(|output| !rests && !self.is_held_up(task, output.stream));
             for Output { stream, fd } in outputs {
                 wanted.push((Source::Output(place, *stream), fd.as_fd(), PollFlags::IN));
             }
@@ -278,7 +279,7 @@ impl Hub {
     fn exec(&mut self, id: u32, exec: Exec) {
         let detach = exec.detach;
         let begun = self.begin_exec(exec);
-        trim_heap();
+        super::become_small();
         match begun {
             Ok(task) => {
                 let pid = task.pid();
@@ -299,10 +300,14 @@ impl Hub {
     fn begin_exec(&self, exec: Exec) -> Result<Task, StartFailure> {
         let Exec { process, open_stdin, detach, size } = exec;
         let terminal = process.terminal().unwrap_or(false);
-        let streams =
-            if detach && !terminal { Streams::nowhere() } else { Streams::open(&process, open_stdin && !detach) };
+        let streams = if detach && !terminal {
+            Streams::nowhere()
+        } else {
+            Streams::open(&process, open_stdin && !detach)
+        };
         let (streams, io) = streams.map_err(super::other("open its streams"))?;
-        let launch = orders::read(&self.context.orders).map_err(super::other("read the container's orders"))?;
+        let launch =
+            orders::read(&self.context.orders).map_err(super::other("read the container's orders"))?;
         let seccomp = launch.spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
         let child = process::enter(self.main().pidfd(), &process, io, &self.context.cgroup, seccomp)
             .map_err(|err| super::failure(err.exit_code(), &err))?;

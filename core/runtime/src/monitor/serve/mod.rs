@@ -11,7 +11,7 @@ use std::{
     fs::{self, File},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, OwnedFd, RawFd},
         unix::net::UnixListener,
     },
     path::{Path, PathBuf},
@@ -20,7 +20,6 @@ use std::{
 };
 
 use nix::sys::signal::{SigSet, Signal};
-use oci_spec::runtime::LinuxResources;
 
 use super::{
     Launch, Status,
@@ -29,13 +28,13 @@ use super::{
     record::{Lock, State, make_dir, remove_exit, state},
 };
 use crate::{
-    cgroup::Cgroup,
+    cgroup::{Cgroup, CgroupError},
     log,
     message::Channel,
     process,
     sys::{
-        monitor::{pidfd_signal, trim_heap},
-        process::{Fork, exit, fork},
+        monitor::{forget_code, pidfd_signal, trim_heap},
+        process::{Fork, close_range, exit, fork},
     },
 };
 
@@ -62,6 +61,7 @@ pub fn run() -> io::Result<()> {
             // A starter that is gone misses its container's start, and nothing else.
             let _ = channel.send(&Report::Ok(life.hub.main().pid()), None);
             drop(channel);
+            become_small();
             ending::live_and_end(life);
         }
         Err(failure) => {
@@ -73,8 +73,10 @@ pub fn run() -> io::Result<()> {
     Ok(())
 }
 
-/// The starter's channel, and nothing in its place.
+/// The starter's channel, and nothing in its place. Whatever else was open in the starter, or in
+/// whoever started that, is none of our business, and must not stay open because of us.
 fn take_channel() -> io::Result<Channel> {
+    close_range(3, RawFd::MAX)?;
     let channel = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3)?;
     rustix::stdio::dup2_stdin(File::open("/dev/null")?)?;
     Ok(Channel::from(channel))
@@ -90,6 +92,12 @@ fn settle_in() -> io::Result<()> {
     let deaf_to = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGQUIT, Signal::SIGTERM, Signal::SIGTSTP];
     SigSet::from_iter(deaf_to).thread_block()?;
     Ok(())
+}
+
+/// Gives back what only the start needed.
+fn become_small() {
+    trim_heap();
+    let _ = forget_code(); // being larger is no failure
 }
 
 /// A container that runs, and all that must be undone when it does not any more.
@@ -134,7 +142,6 @@ fn begin(orders: Orders) -> Result<Life, StartFailure> {
     let die_with_client = launch.die_with_client;
     drop(orders.launch);
     drop(orders.netns);
-    trim_heap();
     if let Some(client) = orders.client {
         hub.welcome_starter(client.into(), die_with_client).map_err(other("take the first client"))?;
     }
@@ -157,10 +164,7 @@ fn take_place(launch: &Launch) -> Result<Lock, StartFailure> {
 }
 
 fn begin_locked(orders: &Orders) -> Result<(Hub, Cgroup), StartFailure> {
-    let launch = &orders.launch;
-    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
-    let cgroup = Cgroup::create(&launch.cgroup, &resources.unwrap_or_else(LinuxResources::default))
-        .map_err(|err| failure(125, &err))?;
+    let cgroup = new_cgroup(&orders.launch).map_err(|err| failure(125, &err))?;
     let begun = begin_in(orders, &cgroup);
     if begun.is_err() {
         let _ = cgroup.kill(); // the failure that matters is the one above
@@ -169,17 +173,28 @@ fn begin_locked(orders: &Orders) -> Result<(Hub, Cgroup), StartFailure> {
     Ok((begun?, cgroup))
 }
 
+/// The container's cgroup, without anybody a killed monitor may have left in it.
+fn new_cgroup(launch: &Launch) -> Result<Cgroup, CgroupError> {
+    let left = Cgroup::open(&launch.cgroup)?;
+    if left.pids().is_ok_and(|pids| !pids.is_empty()) {
+        left.kill()?;
+        // Linux kills whoever is born into a cgroup that was killed before (CLONE_INTO_CGROUP compares
+        // how often with the parent's cgroup): that one can not be used again.
+        left.remove()?;
+    }
+    let resources = launch.spec.linux().as_ref().and_then(|linux| linux.resources().clone());
+    Cgroup::create(&launch.cgroup, &resources.unwrap_or_default())
+}
+
 fn begin_in(orders: &Orders, cgroup: &Cgroup) -> Result<Hub, StartFailure> {
     let launch = &orders.launch;
-    if cgroup.pids().is_ok_and(|pids| !pids.is_empty()) {
-        cgroup.kill().map_err(|err| failure(125, &err))?;
-    }
     let log = launch.log.then(|| log::Writer::open(&launch.data_dir)).transpose();
     let log = log.map_err(other("open the log"))?;
-    let process = launch.spec.process().as_ref().ok_or_else(|| StartFailure::Other {
-        code: 125,
-        reason: "the container has no process".into(),
-    })?;
+    let process = launch
+        .spec
+        .process()
+        .as_ref()
+        .ok_or_else(|| StartFailure::Other { code: 125, reason: "the container has no process".into() })?;
     let (streams, io) = Streams::open(process, launch.open_stdin).map_err(other("open its streams"))?;
     let netns = orders.netns.as_ref().map(AsFd::as_fd);
     let child = process::spawn(&launch.spec, &launch.root, io, netns, cgroup)

@@ -3,10 +3,7 @@
 use std::{
     fs::File,
     io,
-    os::{
-        fd::OwnedFd,
-        unix::fs::FileExt,
-    },
+    os::{fd::OwnedFd, unix::fs::FileExt},
 };
 
 use super::super::{

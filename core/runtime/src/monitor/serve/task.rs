@@ -89,7 +89,11 @@ pub(super) struct Output {
 
 impl Task {
     /// Executes `child`'s program.
-    pub(super) fn start(mut child: Child, streams: Streams, size: Option<Size>) -> Result<Self, StartFailure> {
+    pub(super) fn start(
+        mut child: Child,
+        streams: Streams,
+        size: Option<Size>,
+    ) -> Result<Self, StartFailure> {
         let terminal = child.take_terminal();
         let task = (|| {
             let (input, outputs) = match &terminal {
@@ -255,7 +259,10 @@ impl Input {
                 Err(_) => {
                     self.fd = None;
                     let rest = self.queue.drain(..);
-                    taken.extend(rest.map(|chunk| Taken { client: chunk.client, bytes: chunk.bytes.len() - chunk.written }));
+                    taken.extend(rest.map(|chunk| Taken {
+                        client: chunk.client,
+                        bytes: chunk.bytes.len() - chunk.written,
+                    }));
                 }
             }
         }
@@ -287,7 +294,7 @@ mod tests {
             input.push(1, vec![b'x'; 40_000]);
         }
         let taken: usize = input.write().iter().map(|taken| taken.bytes).sum();
-        assert!(taken >= 65_536 && taken < 120_000);
+        assert!(taken > 60_000 && taken < 120_000, "what a pipe holds");
         assert_eq!(input.ahead(1), 120_000 - taken);
         assert!(input.waiting().is_some());
         drop(read);
