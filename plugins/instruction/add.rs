@@ -23,23 +23,15 @@ impl Instruction for Add {
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
         let mut transfer = Transfer::read(call)?;
-        let remote = transfer.sources.iter().any(|source| transfer::is_remote(source));
         let git = transfer.sources.iter().any(|source| transfer::is_git(source));
         if call.switch("keep-git-dir", false)? && !git {
             return Err(refuse("--keep-git-dir is for git repositories"));
         }
         transfer.checksum = call.flag("checksum").map(checksum).transpose()?;
-        transfer.unpack = Some(call.switch("unpack", !remote)?);
-        if remote && !all_remote(&transfer) {
-            let help = "write one ADD for the addresses and one for the files";
-            return Err(refuse("ADD mixes files and addresses").help(help));
-        }
+        transfer.unpack_files = call.switch("unpack", true)?;
+        transfer.unpack_remote = call.switch("unpack", false)?;
         transfer.plan()
     }
-}
-
-fn all_remote(transfer: &Transfer) -> bool {
-    transfer.sources.iter().all(|source| transfer::is_remote(source))
 }
 
 /// `sha256:` and 64 hex digits.

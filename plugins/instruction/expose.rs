@@ -23,22 +23,25 @@ impl Instruction for Expose {
         for word in call.words().iter().flat_map(|word| word.split_whitespace()) {
             let exposed = Exposed::read(word)?;
             diagnostics.extend(exposed.warning(word));
-            ports.extend((exposed.first..=exposed.last).map(|port| format!("{port}/{}", exposed.protocol)));
+            ports.extend((exposed.first..=exposed.last).map(|port| (port, exposed.protocol)));
         }
         if ports.is_empty() {
             return Err(refuse("EXPOSE requires at least one argument"));
         }
-        let plan = Plan::config(ports.into_iter().map(ConfigChange::Expose));
+        let exposed = |(port, protocol)| ConfigChange::Expose(format!("{port}/{protocol}"));
+        let plan = Plan::config(ports.into_iter().map(exposed));
         Ok(Plan { diagnostics, ..plan }.into())
     }
 }
+
+const PROTOCOLS: [&str; 3] = ["tcp", "udp", "sctp"];
 
 /// One word of the statement.
 #[derive(Debug, PartialEq, Eq)]
 struct Exposed {
     first: u16,
     last: u16,
-    protocol: String,
+    protocol: &'static str,
     /// Something stands before the port, as in `8080:80`.
     published: bool,
 }
@@ -46,11 +49,11 @@ struct Exposed {
 impl Exposed {
     fn read(word: &str) -> Result<Self, Failure> {
         let (port, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
-        let lower = protocol.to_lowercase();
-        if !matches!(lower.as_str(), "tcp" | "udp" | "sctp") {
+        let known = PROTOCOLS.into_iter().find(|known| known.eq_ignore_ascii_case(protocol));
+        let protocol = known.ok_or_else(|| {
             let help = "write for example `80/tcp`, `53/udp` or `9/sctp`";
-            return Err(refuse(format!("invalid proto: {protocol}")).help(help));
-        }
+            refuse(format!("invalid proto: {protocol}")).help(help)
+        })?;
         let (before, port) = match port.rsplit_once(':') {
             Some((before, port)) => (Some(before), port),
             None => (None, port),
@@ -59,7 +62,7 @@ impl Exposed {
             refuse(format!("invalid containerPort: {port}"))
                 .help("write a port from 1 to 65535 or a range: `7000-7002`")
         })?;
-        Ok(Self { first, last, protocol: lower, published: before.is_some() })
+        Ok(Self { first, last, protocol, published: before.is_some() })
     }
 
     fn warning(&self, word: &str) -> Option<Diagnostic> {
@@ -69,7 +72,7 @@ impl Exposed {
             );
             return Some(lint::warn("ExposeInvalidFormat", message));
         }
-        let cased = !word.ends_with(&self.protocol) && word.contains('/');
+        let cased = !word.ends_with(self.protocol) && word.contains('/');
         let message = format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
         cased.then(|| lint::warn("ExposeProtoCasing", message))
     }
@@ -118,7 +121,7 @@ mod tests {
             assert_eq!(ports(&words("EXPOSE", line)).unwrap(), expected, "for {line}");
         }
         let variable = call("EXPOSE", wharf_sdk::instruction::Body::Words(vec!["80 443".into()]));
-        assert_eq!(ports(&variable).unwrap(), ["443/tcp", "80/tcp"]);
+        assert_eq!(ports(&variable).unwrap(), ["80/tcp", "443/tcp"]);
     }
 
     #[test]

@@ -24,8 +24,10 @@ pub struct Transfer {
     pub dest: String,
     /// From which file system.
     pub from: Input,
-    /// Archives are extracted; `None` for what the keyword does by default.
-    pub unpack: Option<bool>,
+    /// Archives among files are extracted.
+    pub unpack_files: bool,
+    /// Archives from the web are extracted.
+    pub unpack_remote: bool,
     /// What the one remote file must hash to.
     pub checksum: Option<String>,
     owner: Option<Owner>,
@@ -66,7 +68,8 @@ impl Transfer {
             sources: sources.into_iter().cloned().collect(),
             dest: dest.clone(),
             from: Input::Local,
-            unpack: None,
+            unpack_files: false,
+            unpack_remote: false,
             checksum: None,
             owner: call.flag("chown").map(str::parse).transpose()?,
             mode: call.flag("chmod").map(mode).transpose()?,
@@ -89,7 +92,7 @@ impl Transfer {
         let mut plan = Plan::default();
         if !files.is_empty() {
             let paths = files.into_iter().cloned().collect();
-            let unpack = self.unpack.unwrap_or(false);
+            let unpack = self.unpack_files;
             plan.then(&*self.label, |base| CopyFiles { unpack, ..self.copy(base, self.from.clone(), paths) });
         }
         for url in remote {
@@ -126,7 +129,7 @@ impl Transfer {
         let http =
             HttpSource { url: url.into(), checksum: self.checksum.clone(), filename: named.name.clone() };
         let source = plan.op(format!("fetch {url}"), http);
-        let unpack = self.unpack.unwrap_or(false);
+        let unpack = self.unpack_remote;
         let private = self.mode.clone().or(Some(ModeChange::Bits(0o600)));
         plan.then(&*self.label, |base| CopyFiles {
             mode: if unpack { self.mode.clone() } else { private },
