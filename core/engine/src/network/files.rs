@@ -89,10 +89,8 @@ fn resolv_conf(dns: &[IpAddr], joined: &Joined, host: &str) -> String {
     for line in host.lines() {
         let mut words = line.split_whitespace();
         match (words.next(), words.next()) {
-            (Some("nameserver"), Some(server)) => {
-                if given.is_empty() && !(own && is_loopback(server)) {
-                    servers.push(server.to_owned());
-                }
+            (Some("nameserver"), Some(server)) if given.is_empty() && !(own && is_loopback(server)) => {
+                servers.push(server.to_owned());
             }
             (Some("search"), _) if !joined.dns_search.is_empty() => {}
             (Some("search" | "options" | "sortlist"), _) => {

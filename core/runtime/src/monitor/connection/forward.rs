@@ -135,9 +135,13 @@ impl Signals {
             Care::SizeOnly => set = SigSet::from_iter([Signal::SIGWINCH]),
         }
         let before = set.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-        let fd = SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK);
-        let fd = fd.inspect_err(|_| drop(before.thread_set_mask()))?;
-        Ok(Self { fd, care, before })
+        match SignalFd::with_flags(&set, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK) {
+            Ok(fd) => Ok(Self { fd, care, before }),
+            Err(err) => {
+                let _ = before.thread_set_mask(); // as when this is dropped
+                Err(err.into())
+            }
+        }
     }
 }
 
