@@ -3,9 +3,11 @@
 use std::process::Command;
 
 use wharf_model::Digest;
-use wharf_model::build::Outcome;
+use wharf_model::build::{ConfigChange, Outcome};
+use wharf_model::statement::{Body, Invocation};
 
 use super::{Shelf, plan};
+use crate::testing::Fixed;
 use crate::{Fault, PluginError};
 
 const TRUST: &str = "trust = \"native-full\"\ngrants.ops = [\"expand\"]";
@@ -73,4 +75,37 @@ fn a_library_takes_trust_and_a_digest() {
     shelf.add("hello", "instruction", b"\x7fELF", &format!("{TRUST}\ndigest = \"{}\"", Digest::of(&bytes)));
     let error = plan(&shelf.plugins()).unwrap_err();
     assert!(matches!(error.fault(), Fault::Digest { .. }), "{error:?}");
+}
+
+/// The SDK's side of the border, when somebody has compiled `plugins/native-example`:
+/// `WHARF_TEST_STAMP=plugins/target/release/libstamp.so cargo test -p wharf-plugin`.
+#[test]
+fn the_example_of_the_sdk_answers() {
+    let Some(path) = std::env::var_os("WHARF_TEST_STAMP") else {
+        println!("skipped: WHARF_TEST_STAMP does not name a library");
+        return;
+    };
+    let bytes = std::fs::read(path).unwrap();
+    for (settings, works) in [("settings.prefix = \"mark\"", true), ("settings.wrong = 1", false)] {
+        let mut shelf = Shelf::new();
+        let lines = format!(
+            "trust = \"native-full\"\ngrants.ops = [\"write\", \"config\"]\ndigest = \"{}\"\n{settings}",
+            Digest::of(&bytes)
+        );
+        shelf.add("stamp", "instruction", &bytes, &lines);
+        let plugins = shelf.plugins();
+        let stamp = super::owner(&plugins, "STAMP");
+        assert_eq!(stamp.is_ok(), works);
+        let Ok(stamp) = stamp else { continue };
+
+        let words = vec!["release".to_owned()];
+        let call = Invocation { body: Body::Words(words), ..super::statement("STAMP") };
+        let Outcome::Plan(plan) = stamp.plan(&call, &mut Fixed::default()).unwrap() else { panic!() };
+        assert_eq!(plan.config, [ConfigChange::Label("mark.release".into(), "amd64".into())]);
+        assert_eq!(plan.ops.len(), 1);
+
+        let call = Invocation { body: Body::Words(vec![]), ..call };
+        let error = stamp.plan(&call, &mut Fixed::default()).unwrap_err();
+        assert_eq!(error.next_step().as_deref(), Some("write `STAMP release 1.4`"));
+    }
 }
