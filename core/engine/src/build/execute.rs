@@ -93,11 +93,25 @@ pub(super) struct Execution<'a, 'r> {
 }
 
 /// What an op gave.
-pub(super) enum Value {
+enum Value {
     Chain(Chain),
     File(Fetched),
-    /// The tree that the ops of this step change.
-    Work,
+    /// One of the trees that the ops of this step change.
+    Work(usize),
+}
+
+/// What the ops of a step gave so far.
+#[derive(Default)]
+pub(super) struct Trees<'a> {
+    values: Vec<Value>,
+    works: Vec<Work<'a>>,
+}
+
+impl Trees<'_> {
+    /// The last op that changed a tree.
+    fn last_of(&self, tree: usize) -> Option<usize> {
+        self.values.iter().rposition(|value| matches!(value, Value::Work(other) if *other == tree))
+    }
 }
 
 /// A directory that something is copied from.
@@ -335,40 +349,30 @@ impl<'a> Execution<'a, '_> {
         fetched: &mut BTreeMap<usize, Fetched>,
         done: &Finished,
     ) -> Result<Chain, BuildError> {
-        let mut work: Option<Work<'a>> = None;
-        let mut values: Vec<Value> = Vec::with_capacity(ops.len());
+        let mut trees = Trees::default();
         for (index, op) in ops.iter().enumerate() {
             let value = match (&op.action, fetched.remove(&index)) {
                 (_, Some(file)) => Value::File(file),
                 (Action::Image { reference, .. }, _) => Value::Chain(self.named(step, reference)?),
                 (action, _) => {
-                    let base = self.base_of(step, action, &values, done)?;
-                    let tree = match (work.take(), base) {
-                        (Some(tree), None) => tree,
-                        (None, None) => Work::on(self.engine, self.snapshots, &done.chain)?,
-                        (open, Some(chain)) => {
-                            drop(open);
-                            Work::on(self.engine, self.snapshots, &chain)?
-                        }
-                    };
-                    self.act(step, action, &tree, &values, done)?;
-                    work = Some(tree);
-                    Value::Work
+                    let tree = self.tree_for(step, action, &mut trees, done)?;
+                    self.act(step, action, tree, &trees, done)?;
+                    Value::Work(tree)
                 }
             };
-            values.push(value);
+            trees.values.push(value);
         }
-        self.result(step, values, work, done)
+        self.result(step, trees, done)
     }
 
-    /// `None` goes on with the tree that the ops before changed.
-    fn base_of(
+    /// The tree that an op changes: the one that the op it stands on left, or a new one.
+    fn tree_for(
         &self,
         step: &Step,
         action: &Action,
-        values: &[Value],
+        trees: &mut Trees<'a>,
         done: &Finished,
-    ) -> Result<Option<Chain>, BuildError> {
+    ) -> Result<usize, BuildError> {
         let base = match action {
             Action::Exec(exec) => &exec.base,
             Action::Copy(copy) => &copy.base,
@@ -379,29 +383,24 @@ impl<'a> Execution<'a, '_> {
             Action::Image { .. } | Action::Http { .. } | Action::Extension(_) => &Input::Stage,
         };
         let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
-        let changed = values.iter().any(|value| matches!(value, Value::Work));
-        match base {
-            Input::Stage if changed => Err(wrong("two ops change the stage independently")),
-            Input::Stage => Ok(Some(done.chain.clone())),
-            Input::Scratch if changed => Err(wrong("an op leaves the changes of the ops before it")),
-            Input::Scratch => Ok(Some(Chain::default())),
-            Input::Named(name) => Ok(Some(self.named(step, name)?)),
-            Input::Local => Err(wrong("the build context can not be changed")),
-            Input::Op(index) => match values.get(*index as usize) {
-                Some(Value::Work) if *index as usize + 1 == values.len() => Ok(None),
-                Some(Value::Chain(chain)) if !changed => Ok(Some(chain.clone())),
-                _ => Err(wrong("an op changes what is not the result of the op before it")),
+        let chain = match base {
+            Input::Stage => done.chain.clone(),
+            Input::Scratch => Chain::default(),
+            Input::Named(name) => self.named(step, name)?,
+            Input::Local => return Err(wrong("the build context can not be changed")),
+            Input::Op(index) => match trees.values.get(*index as usize) {
+                Some(Value::Work(tree)) if trees.last_of(*tree) == Some(*index as usize) => return Ok(*tree),
+                Some(Value::Work(_)) => return Err(wrong("two ops change the result of one op")),
+                Some(Value::Chain(chain)) => chain.clone(),
+                Some(Value::File(_)) => return Err(wrong("an op changes a download")),
+                None => return Err(wrong("an op refers to one that does not come before it")),
             },
-        }
+        };
+        trees.works.push(Work::on(self.engine, self.snapshots, &chain)?);
+        Ok(trees.works.len() - 1)
     }
 
-    fn result(
-        &mut self,
-        step: &Step,
-        values: Vec<Value>,
-        work: Option<Work<'a>>,
-        done: &Finished,
-    ) -> Result<Chain, BuildError> {
+    fn result(&mut self, step: &Step, mut trees: Trees<'a>, done: &Finished) -> Result<Chain, BuildError> {
         let wrong = || BuildError::Plan {
             plugin: step.plugin.clone(),
             cause: "the stage's file system is not one of its ops' results".to_owned(),
@@ -412,10 +411,10 @@ impl<'a> Execution<'a, '_> {
             Input::Scratch => Ok(Chain::default()),
             Input::Named(name) => self.named(step, name),
             Input::Local => Err(wrong()),
-            Input::Op(index) => match (values.into_iter().nth(*index as usize), work) {
-                (Some(Value::Work), Some(work)) => work.finish(&times),
-                (Some(Value::Chain(chain)), _) => Ok(chain),
-                _ => Err(wrong()),
+            Input::Op(index) => match trees.values.get(*index as usize) {
+                Some(Value::Work(tree)) => trees.works.swap_remove(*tree).finish(&times),
+                Some(Value::Chain(chain)) => Ok(chain.clone()),
+                Some(Value::File(_)) | None => Err(wrong()),
             },
         }
     }
@@ -424,10 +423,11 @@ impl<'a> Execution<'a, '_> {
         &mut self,
         step: &Step,
         action: &Action,
-        tree: &Work<'_>,
-        values: &[Value],
+        tree: usize,
+        trees: &Trees<'_>,
         done: &Finished,
     ) -> Result<(), BuildError> {
+        let tree = &trees.works[tree];
         if let Action::Exec(exec) = action {
             return self.exec(step, exec, tree);
         }
@@ -439,7 +439,7 @@ impl<'a> Execution<'a, '_> {
             epoch: done.epoch,
         };
         match action {
-            Action::Copy(copy) => self.copy(step, copy, &target, values),
+            Action::Copy(copy) => self.copy(step, copy, &target, trees),
             Action::Write { path, content, owner, mode, .. } => {
                 Ok(copy::write(path, content, owner.as_ref(), *mode, &target)?)
             }
@@ -453,24 +453,35 @@ impl<'a> Execution<'a, '_> {
         }
     }
 
-    fn copy(&mut self, step: &Step, copy: &Copy, target: &Target<'_>, values: &[Value]) -> Result<(), BuildError> {
-        let opened = self.open_source(step, &copy.source, values)?;
+    fn copy(
+        &mut self,
+        step: &Step,
+        copy: &Copy,
+        target: &Target<'_>,
+        trees: &Trees<'_>,
+    ) -> Result<(), BuildError> {
+        let opened = self.open_source(step, &copy.source, trees)?;
         let mut unpacker = Unpacker;
         copy::copy(copy, &self.source(&opened), target, &mut unpacker)?;
         Ok(())
     }
 
     /// The directory that an input stands for.
-    pub(super) fn open_source(&self, step: &Step, input: &Input, values: &[Value]) -> Result<Opened, BuildError> {
+    pub(super) fn open_source(
+        &self,
+        step: &Step,
+        input: &Input,
+        trees: &Trees<'_>,
+    ) -> Result<Opened, BuildError> {
         let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
         let root = match input {
             Input::Local => return Ok(Opened { root: None, local: true }),
             Input::Named(name) => self.engine.open_chain(self.snapshots, &self.named(step, name)?)?,
             Input::Scratch => self.engine.open_chain(self.snapshots, &Chain::default())?,
-            Input::Op(index) => match values.get(*index as usize) {
+            Input::Op(index) => match trees.values.get(*index as usize) {
                 Some(Value::File(file)) => file.open()?,
                 Some(Value::Chain(chain)) => self.engine.open_chain(self.snapshots, chain)?,
-                Some(Value::Work) => return Err(wrong("an op copies from what the same step changes")),
+                Some(Value::Work(tree)) => trees.works[*tree].open(true)?,
                 None => return Err(wrong("an op refers to one that does not come before it")),
             },
             Input::Stage => return Err(wrong("an op copies from the stage that it changes")),

@@ -17,7 +17,7 @@ use wharf_model::build::{CacheSharing, Command, Copy, Exec, Input, Mount as Requ
 use wharf_store::LockGuard;
 
 use super::copy::{self, NoUnpack, Target};
-use super::execute::Execution;
+use super::execute::{Execution, Trees};
 use super::plan::Step;
 use super::request::BuildError;
 use crate::container::{Mount, MountKind};
@@ -72,7 +72,7 @@ impl Execution<'_, '_> {
         let failed = |source: std::io::Error| BuildError::File { path: place.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o755).create(place).map_err(failed)?;
         let into = home::open(place).map_err(|error| failed(error.into()))?;
-        let opened = self.open_source(step, input, &[])?;
+        let opened = self.open_source(step, input, &Trees::default())?;
         let inside = clean(path);
         let name = inside.rsplit('/').next().filter(|name| !name.is_empty());
         let request = Copy {

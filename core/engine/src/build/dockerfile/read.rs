@@ -88,7 +88,11 @@ impl Reader<'_> {
     fn words(&mut self, words: &[String]) -> Result<Vec<String>, Problem> {
         let is_split_again = self.spec.body == BodyKind::Words && !self.spec.starts_stage;
         let mut read = Vec::new();
-        for word in words.iter().filter(|word| !(self.spec.heredocs && heredoc::is_mark(word))) {
+        for word in words {
+            if self.spec.heredocs && heredoc::is_mark(word) {
+                read.push(word.clone());
+                continue;
+            }
             match (self.spec.expands_variables, is_split_again) {
                 (false, _) => read.push(word.clone()),
                 (true, true) => read.extend(self.expand(word)?.words),

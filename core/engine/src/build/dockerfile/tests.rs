@@ -239,7 +239,7 @@ fn pairs_see_the_line_before_and_assignments_each_other() {
 fn an_invocation_holds_flags_and_heredocs() {
     let copy = invoked("COPY --from=$a --link <<x y /d\nit's $a\nx\n");
     assert_eq!(copy.flags, [("from".into(), Some("old".into())), ("link".into(), None)]);
-    assert_eq!(copy.body, Body::Words(vec!["y".into(), "/d".into()]));
+    assert_eq!(copy.body, Body::Words(vec!["<<x".into(), "y".into(), "/d".into()]));
     assert_eq!(copy.heredocs[0].content, "it's old\n");
     let quoted = invoked("COPY <<'x' /d\n$a\nx\n");
     assert_eq!(quoted.heredocs[0].content, "$a\n");
