@@ -354,6 +354,19 @@ fn privileged_processes_are_added_and_told_apart() {
 }
 
 #[test]
+fn privileged_nothing_is_added_to_a_container_that_is_held_still() {
+    let Some(box_) = Box_::new("paused", &["/bin/sleep", "1000"]) else { return };
+    box_.start();
+    let cgroup = wharf_runtime::cgroup::Cgroup::open(&box_.launch.cgroup).unwrap();
+    cgroup.freeze().unwrap();
+    let refused = box_.exec(&["/bin/true"]);
+    assert_eq!(monitor::wait(box_.run(), Some(Duration::from_millis(20))).unwrap(), None, "it answers");
+    cgroup.thaw().unwrap();
+    assert!(matches!(refused, Err(ExecFailure::Start(StartError::Failed { .. }))), "{refused:?}");
+    assert_eq!(box_.exec(&["/bin/true"]).unwrap().1.code, 0);
+}
+
+#[test]
 fn privileged_an_exec_outlives_its_client() {
     let Some(box_) = Box_::new("orphan", &["/bin/sleep", "1000"]) else { return };
     box_.start();

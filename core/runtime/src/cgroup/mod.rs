@@ -215,6 +215,18 @@ impl Cgroup {
         self.set_frozen("0", "THAWED")
     }
 
+    /// Whether its processes are held still, or about to be. Whoever joins them then is held too.
+    pub fn is_frozen(&self) -> bool {
+        let starts = |path, what: &str| fs::read_to_string(path).is_ok_and(|state| state.starts_with(what));
+        self.groups.iter().any(|group| {
+            if group.hierarchy.has("freezer") {
+                starts(group.path.join("freezer.state"), "FR")
+            } else {
+                group.hierarchy.kind == Kind::V2 && starts(group.path.join("cgroup.freeze"), "1")
+            }
+        })
+    }
+
     fn set_frozen(&self, v2: &str, v1: &str) -> Result<(), CgroupError> {
         let (path, value) =
             if let Some(group) = self.groups.iter().find(|group| group.hierarchy.has("freezer")) {

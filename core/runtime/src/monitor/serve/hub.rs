@@ -299,6 +299,10 @@ impl Hub {
 
     fn begin_exec(&self, exec: Exec) -> Result<Task, StartFailure> {
         let Exec { process, open_stdin, detach, size } = exec;
+        if self.context.cgroup.is_frozen() {
+            // Its new process would be held still, and with it whoever waits for that: we.
+            return Err(StartFailure::Other { code: 125, reason: "the container is paused".into() });
+        }
         let terminal = process.terminal().unwrap_or(false);
         let streams = if detach && !terminal {
             Streams::nowhere()
