@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
@@ -46,14 +45,13 @@ fn open_directory(root: &OwnedFd, target: &str) -> Option<OwnedFd> {
     openat2(root, target, flags, Mode::empty(), resolve).ok()
 }
 
+/// The volume's empty directory gives way to a copy of the image's.
 fn copy_contents(directory: &OwnedFd, dest: &Path) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let source = PathBuf::from(format!("/proc/self/fd/{}", directory.as_raw_fd()));
-    for entry in fs::read_dir(&source)? {
-        let name = entry?.file_name();
-        tree::clone(&source.join(&name), &dest.join(&name))?;
+    let source = PathBuf::from(format!("/proc/self/fd/{}/.", directory.as_raw_fd()));
+    fs::remove_dir(dest)?;
+    let copied = tree::clone(&source, dest);
+    if copied.is_err() {
+        fs::create_dir(dest)?;
     }
-    let metadata = fs::metadata(&source)?;
-    chown(dest, Some(metadata.uid()), Some(metadata.gid()))?;
-    fs::set_permissions(dest, fs::Permissions::from_mode(metadata.mode() & 0o7777))?;
-    Ok(())
+    Ok(copied?)
 }
