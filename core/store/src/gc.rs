@@ -22,8 +22,8 @@ pub struct Swept {
 }
 
 impl Store {
-    /// Removes blobs that nobody refers to, and what broken-off writers left. Does nothing
-    /// while somebody holds [`Store::guard`].
+    /// Removes blobs that nobody refers to, what broken-off writers left, and locks that nobody
+    /// has. Does nothing while somebody holds [`Store::guard`].
     ///
     /// # Errors
     /// When the database or a directory can not be read.
@@ -38,6 +38,7 @@ impl Store {
         };
         remove(&self.blobs().complete(), dead, &mut swept)?;
         remove(&self.blobs().incoming(), |_| true, &mut Swept::default())?;
+        self.remove_free_locks()?;
         Ok(swept)
     }
 

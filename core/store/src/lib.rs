@@ -8,7 +8,7 @@
 //! storage/<driver>/...       layers as directories, kept by the engine through its drivers
 //! containers/<id>/           kept by the engine
 //! tmp/                       scratch, on the same file system as `storage`
-//! locks/<name>               `flock`ed, never removed
+//! locks/<name>               `flock`ed; removed by a sweep when nobody has it
 //! ```
 //!
 //! **What is true.** A blob appears under its digest by `rename(2)` after it was synced, so a

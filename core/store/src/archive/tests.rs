@@ -220,18 +220,14 @@ fn privileged_a_changed_layer_is_not_saved_as_the_old_one() {
     assert!(matches!(bench.save(image), Err(SaveError::Changed { .. })));
 }
 
-/// A small file system that is gone when this is dropped.
-struct Small(tempfile::TempDir);
+/// A file system of our own that is gone when this is dropped.
+struct Mounted(tempfile::TempDir);
 
-impl Small {
-    fn new(options: &str) -> Self {
+impl Mounted {
+    fn new(arguments: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount")
-            .args(["-t", "tmpfs", "-o", options, "wharf-store-test"])
-            .arg(dir.path())
-            .status();
-        assert!(mounted.unwrap().success());
-        Self(dir)
+        let mounted = std::process::Command::new("mount").args(arguments).arg(dir.path()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(dir))
     }
 
     fn path(&self) -> &Path {
@@ -239,10 +235,45 @@ impl Small {
     }
 }
 
-impl Drop for Small {
+impl Drop for Mounted {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
+}
+
+/// The file under a mounted file system holds exactly what reached the disk.
+#[test]
+fn privileged_an_image_survives_a_power_cut() {
+    if !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, copy) = (dir.path().join("disk"), dir.path().join("copy"));
+    fs::File::create(&disk).unwrap().set_len(96 << 20).unwrap();
+    let made = std::process::Command::new("mkfs.ext4").arg("-q").arg(&disk).status();
+    let mount = |file: &Path| Mounted::new(&["-o", "loop", file.to_str().unwrap()]);
+    let Some(before) = made.is_ok_and(|status| status.success()).then(|| mount(&disk)).flatten() else {
+        println!("skipped: needs mkfs.ext4 and loop devices");
+        return;
+    };
+    let tar = Tar::default().file("big", &vec![7; 5 << 20]).file("small", b"x").end();
+    let archive = docker_archive(&[("l.tar", &tar)], &[Digest::of(&tar)]);
+    let store = Store::open(before.path()).unwrap();
+    let mut home = Home::new(before.path(), LayerFormat::Overlay);
+    let loaded = load(&store, archive.as_slice(), &mut home).unwrap();
+    fs::copy(&disk, &copy).unwrap();
+
+    let after = mount(&copy).unwrap();
+    let store = Store::open(after.path()).unwrap();
+    let home = Home::new(after.path(), LayerFormat::Overlay);
+    let image = store.resolve("old:1").unwrap();
+    assert_eq!(image.id, loaded[0].id);
+    for digest in [image.id, image.manifest, image.layers[0].blob.unwrap()] {
+        store.blobs().verify(&digest).unwrap();
+    }
+    let layer = home.path(&image.layers[0].chain_id);
+    assert_eq!(fs::read(layer.join("big")).unwrap(), vec![7; 5 << 20]);
+    assert_eq!(fs::read(layer.join("small")).unwrap(), b"x");
 }
 
 #[test]
@@ -255,7 +286,7 @@ fn privileged_a_full_disk_leaves_nothing_half() {
     let big = many.file("big", &vec![7; 3 << 20]).end();
     let archive = docker_archive(&[("l.tar", &big)], &[Digest::of(&big)]);
     for size in ["size=2m", "size=5m", "size=16m,nr_inodes=25"] {
-        let disk = Small::new(size);
+        let disk = Mounted::new(&["-t", "tmpfs", "-o", size, "wharf-store-test"]).unwrap();
         let store = Store::open(disk.path()).unwrap();
         let mut home = Home::new(disk.path(), LayerFormat::Overlay);
         let error = load(&store, archive.as_slice(), &mut home).unwrap_err();

@@ -38,7 +38,7 @@ pub use diff::{DiffError, Diffed, Times, diff};
 pub use entry::TarError;
 pub(crate) use entry::{Kind, normalised, shown};
 pub use record::RecordLayerError;
-pub(crate) use record::{chain, unused};
+pub(crate) use record::{chain, is_unsynced, unused};
 pub(crate) use scribe::{Line, Scribe};
 pub use unpack::unpack;
 

@@ -123,12 +123,13 @@ fn find(database: &Connection, chain_id: &Digest) -> Result<Option<Layer>, Recor
     Ok(query.query_row([chain_id.to_string().as_str(), boot()], layer).optional()?)
 }
 
-/// An old record keeps its blob when the new one brings none.
+/// An old record keeps its blob when the new one brings none, and stays permanent if it is:
+/// nobody makes the directory of a complete layer again.
 fn insert(database: &Connection, layer: &Layer) -> Result<(), RecordError> {
     let query = "INSERT INTO layers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (chain_id) DO UPDATE SET \
                  size = excluded.size, tar_size = excluded.tar_size, driver = excluded.driver, \
                  media_type = iif(excluded.blob IS NULL, media_type, excluded.media_type), \
-                 blob = ifnull(excluded.blob, blob), boot = excluded.boot";
+                 blob = ifnull(excluded.blob, blob), boot = iif(boot IS NULL, NULL, excluded.boot)";
     let values = params![
         layer.chain_id.to_string(),
         layer.diff_id.to_string(),
@@ -144,16 +145,24 @@ fn insert(database: &Connection, layer: &Layer) -> Result<(), RecordError> {
     Ok(())
 }
 
+/// The layer `?1` and those below it: `chain`.
+const CHAIN: &str = "WITH RECURSIVE chain AS ( \
+        SELECT layers.*, 0 AS height FROM layers WHERE chain_id = ?1 \
+        UNION ALL SELECT below.*, height + 1 FROM layers AS below \
+        JOIN chain ON below.chain_id = chain.parent)";
+
 /// The layer `top` and those below it, lowest first.
 pub(crate) fn chain(database: &Connection, top: &Digest) -> Result<Vec<Layer>, RecordError> {
-    let query = "WITH RECURSIVE chain AS ( \
-                     SELECT layers.*, 0 AS height FROM layers WHERE chain_id = ? \
-                     UNION ALL SELECT below.*, height + 1 FROM layers AS below \
-                     JOIN chain ON below.chain_id = chain.parent)";
-    let query = format!("{query} SELECT {COLUMNS} FROM chain ORDER BY height DESC");
+    let query = format!("{CHAIN} SELECT {COLUMNS} FROM chain ORDER BY height DESC");
     let mut query = database.prepare_cached(&query)?;
     let rows = query.query_map([top.to_string()], layer)?;
     Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Whether `top` or a layer below it may not have reached the disk yet.
+pub(crate) fn is_unsynced(database: &Connection, top: &Digest) -> Result<bool, RecordError> {
+    let query = format!("{CHAIN} SELECT count(*) > 0 FROM chain WHERE boot IS NOT NULL");
+    Ok(database.prepare_cached(&query)?.query_row([top.to_string()], |row| row.get(0))?)
 }
 
 /// Layers that nobody needs, topmost first, so that they can be forgotten in this order.
