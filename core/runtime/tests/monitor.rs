@@ -585,6 +585,7 @@ fn privileged_the_monitor_cannot_be_overwritten_and_is_small() {
     for _ in 0..20 {
         box_.exec(&["/bin/true"]).unwrap();
     }
+    thread::sleep(Duration::from_millis(20));
     let pid = box_.monitor_pid();
     let written = fs::File::options().write(true).open(format!("/proc/{pid}/exe"));
     assert!(written.is_err());

@@ -18,20 +18,26 @@ pub(crate) fn pidfd_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()>
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Lets go of the pages of this program's own code; the kernel reads those that are used again from
-/// the file, which everybody's page cache has.
+/// Lets go of the pages of this program's own code and constants; the kernel reads those that are
+/// used again from the file, which everybody's page cache has.
 ///
-/// Whoever starts touches much more code than it needs while it waits.
+/// Whoever starts touches much more of them than it needs while it waits.
 pub(crate) fn forget_code() -> io::Result<()> {
     let here = forget_code as *const () as usize;
     let maps = std::fs::read_to_string("/proc/self/maps")?;
-    let code = maps.lines().filter_map(Mapping::parse).find(|mapping| mapping.range.contains(&here));
-    let Some(Mapping { range, .. }) = code.filter(|mapping| mapping.permissions == "r-xp") else {
+    let maps: Vec<_> = maps.lines().filter_map(Mapping::parse).collect();
+    let Some(code) = maps.iter().find(|map| map.range.contains(&here) && map.permissions == "r-xp") else {
         return Ok(());
     };
-    // SAFETY: the range is a whole mapping of a file, which this process can not write to and has not
-    // written to (`r-xp`), so that what comes back from the file is what was there.
-    let code = unsafe { libc::madvise(range.start as *mut libc::c_void, range.len(), libc::MADV_DONTNEED) };
+    // Constants are before the code, from the file's first byte on; what is behind it was written to
+    // when addresses were filled in.
+    let before = maps.iter().find(|map| map.range.end == code.range.start);
+    let constants = before.filter(|map| map.permissions == "r--p" && map.offset == 0);
+    let start = constants.map_or(code.range.start, |map| map.range.start);
+    let length = code.range.end - start;
+    // SAFETY: whole mappings of a file, which this process can not write to and has not written to,
+    // so that what comes back from the file is what was there.
+    let code = unsafe { libc::madvise(start as *mut libc::c_void, length, libc::MADV_DONTNEED) };
     if code == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
@@ -39,6 +45,7 @@ pub(crate) fn forget_code() -> io::Result<()> {
 struct Mapping<'a> {
     range: std::ops::Range<usize>,
     permissions: &'a str,
+    offset: u64,
 }
 
 impl<'a> Mapping<'a> {
@@ -46,7 +53,9 @@ impl<'a> Mapping<'a> {
         let (range, rest) = line.split_once(' ')?;
         let (start, end) = range.split_once('-')?;
         let address = |text| usize::from_str_radix(text, 16).ok();
-        Some(Self { range: address(start)?..address(end)?, permissions: rest.get(..4)? })
+        let mut rest = rest.split_ascii_whitespace();
+        let (permissions, offset) = (rest.next()?, u64::from_str_radix(rest.next()?, 16).ok()?);
+        Some(Self { range: address(start)?..address(end)?, permissions, offset })
     }
 }
 

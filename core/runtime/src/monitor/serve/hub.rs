@@ -278,9 +278,7 @@ impl Hub {
 
     fn exec(&mut self, id: u32, exec: Exec) {
         let detach = exec.detach;
-        let begun = self.begin_exec(exec);
-        super::become_small();
-        match begun {
+        match self.begin_exec(exec) {
             Ok(task) => {
                 let pid = task.pid();
                 self.tasks.push(task);
@@ -437,6 +435,7 @@ impl Hub {
 
     /// Tells what became of processes of `exec` that have ended.
     pub(super) fn end_tasks(&mut self) -> usize {
+        let before = self.tasks.len();
         let mut place = 1;
         while place < self.tasks.len() {
             let Some(exit) = self.tasks[place].reap() else {
@@ -453,6 +452,9 @@ impl Hub {
                     client.leave(Role::Leaving);
                 }
             }
+        }
+        if self.tasks.len() < before {
+            super::become_small();
         }
         self.tasks.len() - 1
     }
