@@ -25,7 +25,7 @@ use crate::bindings::types as wit;
 /// Bytes of one string at most.
 const TEXT: usize = 1 << 20;
 /// Items of one list at most; ops of a plan among them.
-const ITEMS: usize = 10_000;
+const ITEMS: usize = 65_536;
 
 /// Why an answer can not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -10,7 +10,8 @@
 //! A linker offers the imports of one world and nothing else: no clock, no randomness, no files,
 //! no sockets. Determinism is a fact of the linker; NaNs are canonical.
 
-use std::sync::OnceLock;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use wasmtime::component::{Component, Linker};
@@ -39,10 +40,20 @@ pub(crate) enum Bound {
     Time,
 }
 
-/// The engine, and the thread that moves its epoch on.
+/// The engine, and how many calls the clock runs for.
 pub(crate) struct Machine {
     engine: Engine,
-    ticker: OnceLock<()>,
+    clocked: Arc<AtomicUsize>,
+}
+
+/// A call that the clock runs for. The last one's end stops it, so that a program that waits for
+/// a container sleeps all the time.
+struct Clocked(Arc<AtomicUsize>);
+
+impl Drop for Clocked {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
 }
 
 impl Machine {
@@ -54,7 +65,7 @@ impl Machine {
         config.max_wasm_stack(1 << 20);
         config.memory_init_cow(true);
         let engine = Engine::new(&config).map_err(|error| sandbox(&error))?;
-        Ok(Self { engine, ticker: OnceLock::new() })
+        Ok(Self { engine, clocked: Arc::default() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -84,10 +95,12 @@ impl Machine {
         let mut store = Store::new(&self.engine, caller);
         store.limiter(|caller| &mut caller.meter);
         store.set_hostcall_fuel(BYTES);
+        let clocked = (bound == Bound::Time).then(|| self.start_clock());
         let result = self
             .bound(&mut store, limits, bound)
             .and_then(|()| W::instantiate(pre, &mut store))
             .and_then(|instance| function(&instance, &mut store));
+        drop(clocked);
         let caller = store.into_data();
         let result = result.map_err(|error| fault(&error, &caller.meter, limits));
         (caller.session, result)
@@ -100,7 +113,6 @@ impl Machine {
                 store.set_epoch_deadline(NEVER);
             }
             Bound::Time => {
-                self.start_ticker();
                 store.set_fuel(u64::MAX)?;
                 let ticks = limits.time.as_millis().div_ceil(TICK.as_millis());
                 store.set_epoch_deadline(u64::try_from(ticks).unwrap_or(NEVER).min(NEVER) + 1);
@@ -109,17 +121,19 @@ impl Machine {
         Ok(())
     }
 
-    fn start_ticker(&self) {
-        self.ticker.get_or_init(|| {
-            let engine = self.engine.weak();
+    fn start_clock(&self) -> Clocked {
+        if self.clocked.fetch_add(1, Ordering::AcqRel) == 0 {
+            let (engine, clocked) = (self.engine.weak(), Arc::clone(&self.clocked));
             std::thread::spawn(move || {
-                while let Some(engine) = engine.upgrade() {
+                while clocked.load(Ordering::Acquire) > 0 {
+                    let Some(engine) = engine.upgrade() else { return };
                     engine.increment_epoch();
                     drop(engine);
                     std::thread::sleep(TICK);
                 }
             });
-        });
+        }
+        Clocked(Arc::clone(&self.clocked))
     }
 
     fn check_exports<W: Contract>(&self, component: &Component) -> Result<(), Fault> {

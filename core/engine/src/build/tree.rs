@@ -103,18 +103,18 @@ impl<'a> Work<'a> {
             media_type: None,
             driver: self.snapshots.driver().to_owned(),
         });
-        self.keep(&layer, &changes)?;
+        self.keep(&layer)?;
         Ok(self.base.with(layer))
     }
 
-    /// Synced first, moved to its place, then recorded: a record is a promise.
-    fn keep(&mut self, layer: &Layer, changes: &OwnedFd) -> Result<(), BuildError> {
+    /// Moved to its place, then recorded. The record counts for this boot only until the commit of
+    /// an image syncs the file system, so nothing waits for the disk between two steps.
+    fn keep(&mut self, layer: &Layer) -> Result<(), BuildError> {
         let name = format!("layer-{}", layer.chain_id.hex());
         let _guard = self.engine.store.lock(&name, false)?;
         if self.engine.store.layer(&layer.chain_id)?.is_some() {
             return Ok(());
         }
-        rustix::fs::syncfs(changes).map_err(layer_error)?;
         let object = snapshot::layer(&layer.chain_id.hex(), self.base.parents());
         self.snapshots.remove(&object)?;
         self.snapshots.commit(&self.object, &object)?;
