@@ -1,6 +1,6 @@
 //! Options of every command, and the engine they open.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use wharf_engine::{Engine, Level, Options, PluginEvent};
 
@@ -31,6 +31,19 @@ impl Globals {
         Engine::open(self.options(), listen).map_err(Report::engine)
     }
 
+    /// Opens the engine for a project's directory, whose `wharf.toml` may narrow what plugins may
+    /// do and ask for more; what it asked for and did not get is said.
+    pub(crate) fn engine_for(&self, project: &Path) -> Result<Engine, Report> {
+        let mut options = self.options();
+        options.config.push((project.join("wharf.toml"), Level::Project));
+        let engine = Engine::open(options, listen).map_err(Report::engine)?;
+        for request in &engine.config().requests {
+            output::say(&format!("note: {request}"));
+            output::say(&request.grant);
+        }
+        Ok(engine)
+    }
+
     fn options(&self) -> Options {
         let root = absolute(&self.root);
         let run_root = absolute(&self.run_root);
@@ -56,7 +69,7 @@ impl Globals {
     }
 
     /// What the monitor runs when a container has ended.
-    fn on_exit(&self, root: &std::path::Path, run_root: &std::path::Path) -> Vec<String> {
+    fn on_exit(&self, root: &Path, run_root: &Path) -> Vec<String> {
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf"));
         let mut argv = vec![program, "--root".into(), root.into(), "--run-root".into(), run_root.into()];
         if let Some(config) = &self.config {
@@ -67,7 +80,7 @@ impl Globals {
     }
 }
 
-fn absolute(path: &std::path::Path) -> PathBuf {
+fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 

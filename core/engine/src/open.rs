@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use wharf_model::storage::HostFacts;
-use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source};
+use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source, World};
 use wharf_store::Store;
 
 /// Where the engine keeps its things, and which plugins it has from the start.
@@ -32,6 +32,16 @@ pub enum OpenError {
     /// The store can not be opened.
     #[error(transparent)]
     Store(#[from] wharf_store::OpenError),
+    /// The config names a driver that no plugin is.
+    #[error("[engine] {key} = \"{name}\": no configured plugin is that driver, only {}", .known.join(", "))]
+    UnknownDriver {
+        /// `storage` or `network`.
+        key: &'static str,
+        /// As the config says.
+        name: String,
+        /// What there is.
+        known: Vec<String>,
+    },
     /// The directory for running containers can not be made.
     #[error("cannot make {path}", path = .path.display())]
     RunRoot {
@@ -67,6 +77,7 @@ impl Engine {
         listen: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let config = read_config(&options)?;
+        check_drivers(&config)?;
         let store = Store::open(&options.root)?;
         make_run_root(&options.run_root)?;
         let plugins = Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
@@ -112,6 +123,21 @@ fn read_config(options: &Options) -> Result<Config, ConfigError> {
         sources.extend(Source::read(path, *level)?);
     }
     Config::load(&sources)
+}
+
+/// A wrong name is found at once, not when the first container needs the driver.
+fn check_drivers(config: &Config) -> Result<(), OpenError> {
+    let check = |key, world, name: &str, further: &[String]| {
+        let plugins = config.plugins.iter().filter(|plugin| plugin.world == world);
+        let known: Vec<String> = plugins.map(|plugin| plugin.name.clone()).chain(further.iter().cloned()).collect();
+        if known.iter().any(|other| other == name) {
+            return Ok(());
+        }
+        Err(OpenError::UnknownDriver { key, name: name.to_owned(), known })
+    };
+    let networks: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
+    check("storage", World::Storage, &config.storage, &[])?;
+    check("network", World::Network, &config.network, &networks)
 }
 
 fn make_run_root(path: &Path) -> Result<(), OpenError> {

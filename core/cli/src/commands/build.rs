@@ -50,7 +50,7 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        let engine = globals.engine()?;
+        let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
         let mut progress = if self.quiet { Progress::new("quiet") } else { Progress::new(&self.progress) };
         let built = engine.build(&options, &mut |event| progress.show(&event));
