@@ -77,10 +77,10 @@ impl Engine {
         listen: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let config = read_config(&options)?;
-        check_drivers(&config)?;
         let store = Store::open(&options.root)?;
         make_run_root(&options.run_root)?;
         let plugins = Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
+        check_drivers(&plugins, &|| wharf_runtime::facts::host(&options.root))?;
         Ok(Self { store, plugins, options })
     }
 
@@ -125,19 +125,25 @@ fn read_config(options: &Options) -> Result<Config, ConfigError> {
     Config::load(&sources)
 }
 
-/// A wrong name is found at once, not when the first container needs the driver.
-fn check_drivers(config: &Config) -> Result<(), OpenError> {
-    let check = |key, world, name: &str, further: &[String]| {
-        let plugins = config.plugins.iter().filter(|plugin| plugin.world == world);
-        let known: Vec<String> = plugins.map(|plugin| plugin.name.clone()).chain(further.iter().cloned()).collect();
-        if known.iter().any(|other| other == name) {
-            return Ok(());
-        }
-        Err(OpenError::UnknownDriver { key, name: name.to_owned(), known })
+/// A wrong name is found at once, not when the first container needs the driver. A plugin is only
+/// asked for its driver's name when none is called so in the config.
+fn check_drivers(plugins: &Plugins, facts: &dyn Fn() -> HostFacts) -> Result<(), OpenError> {
+    let config = plugins.config();
+    let named = |world| {
+        let plugins = config.plugins.iter().filter(move |plugin| plugin.world == world);
+        plugins.map(|plugin| plugin.name.clone()).collect::<Vec<_>>()
     };
-    let networks: Vec<String> = config.networks.iter().map(|network| network.name.clone()).collect();
-    check("storage", World::Storage, &config.storage, &[])?;
-    check("network", World::Network, &config.network, &networks)
+    let mut networks = named(World::Network);
+    networks.extend(config.networks.iter().map(|network| network.name.clone()));
+    let storages = named(World::Storage);
+    let (storage, network) = (&config.storage, &config.network);
+    if !storages.contains(storage) && plugins.storage(storage, facts).is_none() {
+        return Err(OpenError::UnknownDriver { key: "storage", name: storage.clone(), known: storages });
+    }
+    if !networks.contains(network) && plugins.network(network, facts).is_none() {
+        return Err(OpenError::UnknownDriver { key: "network", name: network.clone(), known: networks });
+    }
+    Ok(())
 }
 
 fn make_run_root(path: &Path) -> Result<(), OpenError> {
