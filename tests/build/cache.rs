@@ -2,7 +2,7 @@
 
 use crate::harness::Sandbox;
 
-const STEPS: &str = "FROM busybox\nRUN date +%N > /when\nCOPY note /note\nRUN cat /note\nCMD [\"cat\", \"/when\"]\n";
+const STEPS: &str = "FROM busybox\nRUN cat /proc/sys/kernel/random/uuid > /when\nCOPY note /note\nRUN cat /note\nCMD [\"cat\", \"/when\"]\n";
 
 /// Builds and gives the image's id.
 fn id(box_: &Sandbox, options: &str) -> String {
@@ -13,11 +13,10 @@ fn id(box_: &Sandbox, options: &str) -> String {
 fn a_second_build_runs_nothing_and_gives_the_same_image() {
     let box_ = Sandbox::new();
     box_.write("note", "1");
-    let first = box_.build("c", STEPS);
-    assert_eq!(first.stderr.matches("CACHED").count(), 1, "only FROM is here already\n{first}");
+    box_.build("c", STEPS).without("CACHED");
     let one = id(&box_, "");
     let second = box_.run("build -t c .").success().without("DONE");
-    assert_eq!(second.stderr.matches("CACHED").count(), 4, "{second}");
+    assert_eq!(second.stderr.matches("CACHED").count(), 3, "{second}");
     assert_eq!(one, id(&box_, ""));
 }
 
@@ -29,7 +28,7 @@ fn a_changed_file_rebuilds_from_its_step_on() {
     let when = box_.run("run --rm --network none c").success().stdout;
     box_.write("note", "2");
     let again = box_.build("c", STEPS).says("  2");
-    assert_eq!(again.stderr.matches("CACHED").count(), 2, "{again}");
+    assert_eq!(again.stderr.matches("CACHED").count(), 1, "{again}");
     box_.run("run --rm --network none c").success().prints(&when);
 }
 
@@ -52,7 +51,7 @@ fn no_cache_runs_every_step() {
     box_.write("note", "1");
     box_.build("c", STEPS);
     let when = box_.run("run --rm --network none c").success().stdout;
-    box_.run("build --no-cache -t c .").success().says("DONE");
+    box_.run("build --no-cache -t c .").success().without("CACHED");
     assert_ne!(when, box_.run("run --rm --network none c").success().stdout);
 }
 
@@ -84,7 +83,7 @@ fn explain_tells_for_each_line_what_was_read_done_granted_and_cached() {
     box_.write("note", "1");
     box_.write("Dockerfile", "FROM busybox\nCOPY note /note\nRUN echo $X\n");
     let first = box_.run("build --explain -t e .").success();
-    for text in ["Dockerfile:2: COPY note /note", "plugin: copy sha256:", "plugin: run sha256:", "read:", "op:", "grants:", "cache:"] {
+    for text in ["Dockerfile:1: FROM busybox", "Dockerfile:2: COPY note /note", "plugin: copy sha256:", "plugin: run sha256:", "read:", "op:", "grants:", "cache:"] {
         assert!(first.stdout.contains(text), "{text}\n{first}");
     }
     let again = box_.run("build --explain -t e .").success();

@@ -29,7 +29,7 @@ fn env_is_seen_by_later_steps_and_at_run_time() {
     let box_ = Sandbox::new();
     let built = box_.build(
         "env",
-        "FROM busybox\nENV PRODUCTION_ENV 1\nENV A=b \"C=d e\" F=$PRODUCTION_ENV\nRUN echo seen=$PRODUCTION_ENV$F\n",
+        "FROM busybox\nENV PRODUCTION_ENV 1\nENV A=b C=\"d e\" F=$PRODUCTION_ENV\nRUN echo seen=$PRODUCTION_ENV$F\n",
     );
     built.says("seen=11").says("LegacyKeyValueFormat");
     let seen = box_.in_image("env", "echo $PRODUCTION_ENV,$A,$C,$F");
@@ -120,7 +120,7 @@ fn run_installs_what_the_context_lists_and_is_cached_the_second_time() {
     box_.run("build --network none -t project context").success().says("Successfully installed thing-1.0");
     box_.run("run --rm --network none project").success().prints("the thing is installed\n");
     let again = box_.run("build --network none -t project context").success();
-    assert_eq!(again.stderr.matches("CACHED").count(), 4, "{again}");
+    assert_eq!(again.stderr.matches("CACHED").count(), 3, "{again}");
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_misspelt_pip_command_fails_the_build_and_tags_nothing() {
     box_.write("Dockerfile", "FROM python:3.6\nRUN pip isntall -r requirements.txt\n");
     box_.refuses(
         1,
-        &["build", "-t", "broken", "."],
+        &["build", "--network", "none", "-t", "broken", "."],
         &["Dockerfile:2", "RUN pip isntall -r requirements.txt", "exit code: 1", "unknown command \"isntall\""],
     );
     assert!(!box_.run("images").stdout.contains("broken"));

@@ -238,9 +238,11 @@ impl Sandbox {
         for link in now.fresh(&self.before, "link").iter().filter(|link| link.starts_with("wh-")) {
             host(&["ip", "link", "delete", link]);
         }
-        for table in now.fresh(&self.before, "rule").iter().filter(|rule| rule.starts_with("table inet wharf-")) {
-            if !table.contains(':') {
-                host(&["nft", "delete", "table", "inet", table.rsplit(' ').next().unwrap()]);
+        for rule in now.fresh(&self.before, "rule") {
+            if let ["table", family, name] = rule.split(' ').collect::<Vec<_>>()[..]
+                && name.starts_with("wharf-")
+            {
+                host(&["nft", "delete", "table", family, name]);
             }
         }
         traces::expect_same(&self.before, Traces::of_kernel);

@@ -65,7 +65,7 @@ pub(super) fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(root, Path::new(""), &mut found);
     let by_design = ["plugins/", "locks/", "wharf.db"];
-    found.retain(|path| !by_design.iter().any(|prefix| path.starts_with(prefix)));
+    found.retain(|path| path != "containers" && !by_design.iter().any(|prefix| path.starts_with(prefix)));
     found
 }
 
@@ -91,19 +91,14 @@ fn names_in(directory: &Path) -> Vec<String> {
     entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
 }
 
-/// Of wharf only: other programs of the machine come and go.
+/// Of containers only: other programs of the machine come and go.
 fn cgroups() -> Vec<String> {
     let top = Path::new("/sys/fs/cgroup");
-    let mut found = Vec::new();
-    for parent in std::iter::once(top.to_owned()).chain(names_in(top).into_iter().map(|name| top.join(name))) {
-        let ours = parent.join("wharf");
-        if ours.is_dir() {
-            found.push(ours.to_string_lossy().into_owned());
-            let below = names_in(&ours).into_iter().map(|name| ours.join(name)).filter(|path| path.is_dir());
-            found.extend(below.map(|path| path.to_string_lossy().into_owned()));
-        }
-    }
-    found
+    let hierarchies = names_in(top).into_iter().map(|name| top.join(name));
+    let ours = std::iter::once(top.to_owned()).chain(hierarchies).map(|parent| parent.join("wharf"));
+    let below = ours.flat_map(|parent| names_in(&parent).into_iter().map(move |name| parent.join(name)));
+    let ids = below.filter(|path| path.file_name().is_some_and(|name| name.len() == 64));
+    ids.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 
 fn rules() -> Vec<String> {

@@ -1,1 +1,4 @@
-//! x
+//! images, tag, rmi, history, import, save, load, version, info.
+
+mod archive;
+mod names;

@@ -1,0 +1,144 @@
+//! import, save and load; what others make of our archives and we of theirs.
+
+use std::process::Command;
+
+use crate::harness::{Sandbox, has, host};
+
+/// An image with what is hard to keep: links, modes, owners, a removed and a replaced file.
+fn rich(box_: &Sandbox) {
+    box_.build(
+        "rich",
+        "FROM busybox\nRUN mkdir /d && echo one > /d/a && ln /d/a /d/hard && ln -s a /d/soft && chmod 4751 /d/a && chown 1000:2000 /d/a\n\
+         RUN rm /etc/group && rm -r /home && echo file > /home && mkfifo /d/fifo\nCMD [\"cat\", \"/d/a\"]\nENV A=1\n",
+    );
+}
+
+const LOOK: &str = "cd /d; stat -c '%n %a %u:%g %h' a hard; readlink soft; test -p fifo && echo fifo; cat /home; test -e /etc/group || echo no group";
+const SEEN: &str = "a 4751 1000:2000 2\nhard 4751 1000:2000 2\na\nfifo\nfile\nno group\n";
+
+#[test]
+fn an_image_survives_save_and_load_with_its_id() {
+    let box_ = Sandbox::new();
+    rich(&box_);
+    assert_eq!(box_.in_image("rich", LOOK), SEEN);
+    box_.run("tag rich also:v1").success();
+    box_.run("save -o rich.tar rich also:v1").success().prints("");
+    let other = box_.beside();
+    let archive = box_.dir().join("rich.tar");
+    let loaded = other.wharf(["load", "-i", archive.to_str().unwrap()]).success();
+    assert!(loaded.stdout.contains("Loaded image: rich:latest\n") && loaded.stdout.contains("Loaded image: also:v1\n"), "{loaded}");
+    assert_eq!(box_.inspect("rich", "{{.Id}}"), other.inspect("rich", "{{.Id}}"));
+    assert_eq!(other.in_image("rich", LOOK), SEEN);
+    other.run("run --rm --network none rich").success().prints("one\n");
+}
+
+#[test]
+fn save_writes_the_same_bytes_each_time_and_to_a_pipe_too() {
+    let box_ = Sandbox::new();
+    rich(&box_);
+    for name in ["one.tar", "two.tar"] {
+        box_.run(&format!("save -o {name} rich")).success();
+    }
+    let bytes = |name: &str| std::fs::read(box_.dir().join(name)).unwrap();
+    assert!(bytes("one.tar") == bytes("two.tar"));
+    let other = box_.beside();
+    let piped = other.wharf_with(["load"], &bytes("one.tar")).success();
+    assert_eq!(piped.stdout, "Loaded image: rich:latest\n");
+}
+
+#[test]
+fn an_image_without_a_name_is_loaded_by_its_id() {
+    let box_ = Sandbox::new();
+    let id = box_.inspect("busybox", "{{.Id}}");
+    box_.run(&format!("save -o id.tar {id}")).success();
+    let other = box_.beside();
+    let archive = box_.dir().join("id.tar");
+    other.wharf(["load", "-i", archive.to_str().unwrap()]).success().prints(&format!("Loaded image ID: {id}\n"));
+}
+
+#[test]
+fn importing_twice_gives_the_same_image() {
+    let box_ = Sandbox::new();
+    box_.write("tree/etc/motd", "hello\n");
+    let dir = box_.dir();
+    host(&["tar", "-C", dir.join("tree").to_str().unwrap(), "-czf", dir.join("tree.tar.gz").to_str().unwrap(), "."]);
+    let one = box_.run("import tree.tar.gz").success();
+    let two = box_.wharf_with(["import", "-", "named:v1"], &std::fs::read(dir.join("tree.tar.gz")).unwrap()).success();
+    assert_eq!(one.line(), two.line());
+    assert_eq!(box_.inspect("named:v1", "{{.Id}}"), one.line());
+}
+
+#[test]
+fn a_damaged_archive_is_refused_and_leaves_nothing() {
+    let box_ = Sandbox::new();
+    box_.build("d", "FROM busybox\nRUN echo content > /file\n");
+    box_.run("save -o good.tar d").success();
+    let good = std::fs::read(box_.dir().join("good.tar")).unwrap();
+    box_.run("rmi d").success();
+    let mut damaged = good.clone();
+    let at = good.windows(8).position(|window| window == b"content\n").unwrap();
+    damaged[at] = b'C';
+    box_.write("damaged.tar", damaged);
+    box_.write("short.tar", &good[..good.len() / 2]);
+    box_.write("nothing.tar", "this is no archive");
+    let other = box_.beside();
+    other.run("images").success();
+    for name in ["damaged.tar", "short.tar", "nothing.tar", "missing.tar"] {
+        let path = box_.dir().join(name);
+        other.refuses(1, &["load", "-i", path.to_str().unwrap()], &["error"]);
+    }
+    other.wharf(["load", "-i", box_.dir().join("good.tar").to_str().unwrap()]).success();
+}
+
+#[test]
+fn other_tools_read_our_archives() {
+    let box_ = Sandbox::new();
+    rich(&box_);
+    box_.run("save -o rich.tar rich").success();
+    let archive = format!("docker-archive:{}", box_.dir().join("rich.tar").display());
+    if has("skopeo") {
+        let told = host(&["skopeo", "inspect", "--config", &archive]);
+        assert!(told.contains("A=1"), "{told}");
+        let copy = format!("oci:{}:rich", box_.dir().join("layout").display());
+        host(&["skopeo", "--insecure-policy", "copy", &archive, &copy]);
+    } else {
+        eprintln!("skipped: skopeo is not installed");
+    }
+    if has("podman") {
+        podman(&box_, &["load", "-i", box_.dir().join("rich.tar").to_str().unwrap()]);
+        let listed = podman(&box_, &["images", "--format", "{{.Repository}} {{.Id}}"]);
+        let id = box_.inspect("rich", "{{.Id}}");
+        assert!(listed.contains(&id.trim_start_matches("sha256:")[..12]), "podman knows it by another id: {listed}");
+    } else {
+        eprintln!("skipped: podman is not installed");
+    }
+}
+
+#[test]
+fn archives_of_others_are_read() {
+    let box_ = Sandbox::new();
+    if !has("podman") {
+        eprintln!("skipped: podman is not installed");
+        return;
+    }
+    box_.run("save -o busybox.tar busybox").success();
+    podman(&box_, &["load", "-i", box_.dir().join("busybox.tar").to_str().unwrap()]);
+    for format in ["docker-archive", "oci-archive"] {
+        let path = box_.dir().join(format);
+        podman(&box_, &["save", "--format", format, "-o", path.to_str().unwrap(), "docker.io/library/busybox:latest"]);
+        let other = box_.beside();
+        other.wharf(["load", "-i", path.to_str().unwrap()]).success();
+        let id = other.run("images -q").success().line().to_owned();
+        assert_eq!(other.in_image(&id, "head -n 1 /etc/passwd"), "root:x:0:0:root:/root:/bin/sh\n");
+    }
+}
+
+/// With storage of its own that goes with the test.
+fn podman(box_: &Sandbox, args: &[&str]) -> String {
+    let own = ["root", "runroot"].map(|name| format!("--{name}={}", box_.dir().join("podman").join(name).display()));
+    let mut command = Command::new("podman");
+    command.args(own).args(["--storage-driver=vfs", "--events-backend=none"]).args(args);
+    let output = command.env("TMPDIR", box_.dir()).output().unwrap();
+    assert!(output.status.success(), "podman {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
