@@ -9,7 +9,7 @@ use wharf_model::{Digest, Failure, FailureKind, Platform};
 use wharf_plugin::{BuildContext, Entry, EntryKind, ResolvedImage, Root};
 use wharf_runtime::mount::{self, RootMount};
 use wharf_store::Layer;
-use wharf_store::layer::{self, Times};
+use wharf_store::layer::{self, Diffed, Times};
 
 use super::context::{self, Context};
 use super::request::BuildError;
@@ -19,6 +19,9 @@ use crate::Engine;
 use crate::container::fresh_id;
 use crate::home;
 use crate::snapshot::{self, Snapshots};
+
+/// An uncompressed layer (OCI image spec, "media types").
+const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
 
 /// A root file system as its layers, lowest first.
 #[derive(Debug, Clone, Default)]
@@ -84,10 +87,10 @@ impl<'a> Work<'a> {
     /// The changes as a layer on top of the chain; the same chain when nothing changed.
     pub(super) fn finish(mut self, times: &Times) -> Result<Chain, BuildError> {
         let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
-        let parent = self.parent_tree()?;
-        let parent = parent.as_ref().map(AsFd::as_fd);
-        let format = self.snapshots.format();
-        let diffed = layer::diff(changes.as_fd(), parent, format, times, &mut std::io::sink()).map_err(layer_error)?;
+        let (diffed, blob) = match self.snapshots.format() {
+            LayerFormat::Overlay => (self.diff(&changes, None, times, &mut std::io::sink())?, None),
+            LayerFormat::Tree => self.diff_kept(&changes, times)?,
+        };
         if diffed.entries == 0 {
             return Ok(self.base.clone());
         }
@@ -99,8 +102,8 @@ impl<'a> Work<'a> {
             parent: self.base.top().copied(),
             size: diffed.size,
             tar_size: diffed.tar_size,
-            blob: None,
-            media_type: None,
+            media_type: blob.map(|_| TAR.to_owned()),
+            blob,
             driver: self.snapshots.driver().to_owned(),
         });
         self.keep(&layer)?;
@@ -121,13 +124,35 @@ impl<'a> Work<'a> {
         self.engine.store.record_layer(layer).map_err(layer_error)
     }
 
-    fn parent_tree(&self) -> Result<Option<OwnedFd>, BuildError> {
-        match self.snapshots.format() {
-            LayerFormat::Tree if !self.base.layers.is_empty() => {
-                Ok(Some(self.engine.open_chain(self.snapshots, &self.base)?))
-            }
-            _ => Ok(None),
+    /// A whole tree does not tell which of its directories a step touched, so its tar could not be
+    /// made again from it: it is kept.
+    fn diff_kept(&self, changes: &OwnedFd, times: &Times) -> Result<(Diffed, Option<Digest>), BuildError> {
+        let parent = self.parent_tree()?;
+        let mut blob = self.engine.store.blobs().writer().map_err(layer_error)?;
+        let diffed = self.diff(changes, parent.as_ref(), times, &mut blob)?;
+        if diffed.entries == 0 {
+            return Ok((diffed, None));
         }
+        let (digest, _) = blob.finish(Some((diffed.diff_id, diffed.tar_size))).map_err(layer_error)?;
+        Ok((diffed, Some(digest)))
+    }
+
+    fn diff(
+        &self,
+        changes: &OwnedFd,
+        parent: Option<&OwnedFd>,
+        times: &Times,
+        out: &mut dyn std::io::Write,
+    ) -> Result<Diffed, BuildError> {
+        let parent = parent.map(AsFd::as_fd);
+        layer::diff(changes.as_fd(), parent, self.snapshots.format(), times, out).map_err(layer_error)
+    }
+
+    fn parent_tree(&self) -> Result<Option<OwnedFd>, BuildError> {
+        let Some((top, below)) = self.base.layers.split_last() else { return Ok(None) };
+        let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
+        let tree = self.snapshots.changes(&snapshot::layer(&top.chain_id.hex(), parents))?;
+        home::open(&tree).map(Some).map_err(layer_error)
     }
 }
 
