@@ -32,10 +32,12 @@ pub(crate) fn local(stdin: bool) -> Local<'static> {
     local
 }
 
-/// Passes bytes both ways until the program ends; its exit code is the command's.
+/// Passes bytes both ways until the program ends; its exit code is the command's. When our own reader
+/// has gone away, the command ends quietly with 1 and the program goes on.
 pub(crate) fn forward(connection: Connection, stdin: bool) -> Result<u8, Report> {
     match connection.forward(local(stdin)).map_err(Report::failed)? {
         Ended::Exited(exit) => Ok(exit.code),
         Ended::Detached => Ok(0),
+        Ended::OutputGone => Err(Report::said(1)), // docker's code
     }
 }

@@ -59,6 +59,7 @@ impl Run {
         match ended {
             Ended::Exited(exit) => Ok(exit.code),
             Ended::Detached => Ok(0),
+            Ended::OutputGone => Err(Report::said(1)), // docker's code
         }
     }
 }

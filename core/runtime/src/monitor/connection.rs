@@ -41,6 +41,9 @@ pub enum Ended {
     Exited(Exit),
     /// The detach keys were typed; the process goes on.
     Detached,
+    /// Nobody reads our output any more, as in `run ... | head -1`; the process goes on. What a
+    /// `reap` attach promised falls back to the monitor.
+    OutputGone,
 }
 
 /// How a process with a time limit ended.

@@ -51,7 +51,8 @@ impl Local<'static> {
 }
 
 impl Connection {
-    /// Connects the process with `local` until it ends or the detach keys are typed.
+    /// Connects the process with `local` until it ends, the detach keys are typed, or a local output
+    /// cannot take what the process writes because its reader has gone.
     ///
     /// When the process has a terminal and input comes from one, that one is in raw mode meanwhile.
     /// Without a terminal, signals go to the process if the options say so. Call it from a process
@@ -171,8 +172,6 @@ struct Session<'a> {
     /// Input that the monitor has not acknowledged.
     ahead: usize,
     pending: Option<Pending>,
-    /// Local outputs that nobody reads any more.
-    closed: [bool; 2],
     deadly: Option<i32>,
 }
 
@@ -195,7 +194,6 @@ impl<'a> Session<'a> {
             outgoing: Vec::new(),
             ahead: 0,
             pending: None,
-            closed: [false; 2],
             deadly: None,
         }
     }
@@ -218,8 +216,8 @@ impl<'a> Session<'a> {
             if ready.to_monitor {
                 self.flush()?;
             }
-            if ready.output {
-                self.write()?;
+            if ready.output && !self.write()? {
+                return Ok(Some(Ended::OutputGone));
             }
             if ready.from_monitor {
                 self.receive()?;
@@ -271,7 +269,7 @@ impl<'a> Session<'a> {
     /// Acts on one message of the monitor; the exit when it was the last.
     fn take(&mut self, frame: Frame) -> Result<Option<Exit>, ForwardError> {
         match frame.kind {
-            Kind::Stdout | Kind::Stderr if frame.payload.is_empty() || self.is_closed(frame.kind) => {}
+            Kind::Stdout | Kind::Stderr if frame.payload.is_empty() => {}
             Kind::Stdout | Kind::Stderr => {
                 self.pending = Some(Pending { kind: frame.kind, bytes: frame.payload, written: 0 });
             }
@@ -307,18 +305,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Writes as much of the pending output as certainly does not make us wait.
-    fn write(&mut self) -> Result<(), ForwardError> {
-        let Some(mut pending) = self.pending.take() else { return Ok(()) };
+    /// Writes as much of the pending output as certainly does not make us wait; false when nobody
+    /// reads it any more.
+    fn write(&mut self) -> Result<bool, ForwardError> {
+        let Some(mut pending) = self.pending.take() else { return Ok(true) };
         let rest = &pending.bytes[pending.written..];
         match rustix::io::write(self.stream(pending.kind), &rest[..rest.len().min(SURE_WRITE)]) {
             Ok(count) => pending.written += count,
             Err(Errno::INTR | Errno::AGAIN) => {}
-            Err(Errno::PIPE | Errno::IO) => {
-                // Nobody reads this stream any more. That is no reason to stop the container.
-                self.closed[usize::from(pending.kind == Kind::Stderr)] = true;
-                return Ok(());
-            }
+            Err(Errno::PIPE | Errno::IO) => return Ok(false),
             Err(err) => {
                 let stream = if pending.kind == Kind::Stderr { "standard error" } else { "standard output" };
                 return Err(ForwardError::Local { stream, source: err.into() });
@@ -327,7 +322,7 @@ impl<'a> Session<'a> {
         if pending.written < pending.bytes.len() {
             self.pending = Some(pending);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Reads input and sends it; true when it was the detach keys.
@@ -407,10 +402,6 @@ impl<'a> Session<'a> {
 
     fn stream(&self, kind: Kind) -> BorrowedFd<'a> {
         if kind == Kind::Stderr { self.local.stderr } else { self.local.stdout }
-    }
-
-    fn is_closed(&self, kind: Kind) -> bool {
-        self.closed[usize::from(kind == Kind::Stderr)]
     }
 }
 
