@@ -72,7 +72,6 @@ fn it_runs_and_answers_and_its_log_is_on_the_host() {
     assert_eq!(box_.read("hostlog/log.txt"), "GET / HTTP/1.1\n");
     let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(box_.dir().join("hostlog/log.txt")).unwrap());
     assert_eq!(owner, 0);
-    box_.run(&format!("exec {NAME} readlink /proc/1/exe")).success().shows("python3");
 }
 
 #[test]
@@ -94,14 +93,14 @@ fn a_shell_in_it_leaves_it_alone() {
     let box_ = built();
     let port = serve(&box_);
     let mut terminal = box_.terminal(&format!("exec -it {NAME} /bin/bash"));
-    terminal.expect("/root/httpServer#");
+    terminal.expect("httpServer#");
     terminal.line("tty; pwd");
     terminal.expect("/dev/pts/0");
     terminal.expect("/root/httpServer");
     terminal.line("sleep 30");
     std::thread::sleep(Duration::from_millis(300));
     terminal.send("\u{3}");
-    terminal.expect("/root/httpServer#");
+    terminal.expect("httpServer#");
     terminal.resize(50, 132);
     terminal.line("sleep 0.2; stty size");
     terminal.expect("50 132");

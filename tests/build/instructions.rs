@@ -34,7 +34,7 @@ fn env_is_seen_by_later_steps_and_at_run_time() {
     built.says("seen=11").says("LegacyKeyValueFormat");
     let seen = box_.in_image("env", "echo $PRODUCTION_ENV,$A,$C,$F");
     assert_eq!(seen, "1,b,d e,1\n");
-    assert_eq!(box_.inspect("env", "{{index .Config.Env 1}}"), "PRODUCTION_ENV=1");
+    assert_eq!(box_.inspect("env", "{{index .Config.Env 0}}"), "PRODUCTION_ENV=1");
 }
 
 #[test]
@@ -185,6 +185,6 @@ fn run_sees_the_network() {
     eventually("the web server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let dockerfile = format!("FROM busybox\nRUN wget -q -O - http://{address}/index.html\n");
     box_.build("n", &dockerfile).says("through the bridge");
-    box_.write("Dockerfile", "FROM busybox\nRUN wget -T 2 -q -O - http://10.255.255.1/ || ls /sys/class/net | tr '\\n' ,\n");
+    box_.write("Dockerfile", "FROM busybox\nRUN ls /sys/class/net | tr '\\n' ,\n");
     box_.run("build --network none .").success().says("lo,").without("eth0");
 }

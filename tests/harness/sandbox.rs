@@ -65,7 +65,13 @@ impl Sandbox {
 
     /// A second one, without images, for the same test.
     pub(crate) fn beside(&self) -> Self {
-        Self::make(None)
+        let other = Self::make(None);
+        let plugins = self.root.join("plugins");
+        if plugins.exists() {
+            fs::create_dir(&other.root).unwrap();
+            host(&["cp", "--archive", plugins.to_str().unwrap(), other.root.to_str().unwrap()]);
+        }
+        other
     }
 
     fn make(turn: Option<Turn>) -> Self {
@@ -142,6 +148,7 @@ impl Sandbox {
 
     /// Moves the root somewhere else, such as a small file system.
     pub(crate) fn set_root(&mut self, root: PathBuf) {
+        host(&["cp", "--archive", self.root.to_str().unwrap(), root.to_str().unwrap()]);
         self.root = root;
     }
 
@@ -282,10 +289,7 @@ pub(super) fn busybox_template(sandbox: &Sandbox) {
         let warm = sandbox.beside();
         import_busybox(&warm);
         warm_up(&warm);
-        let fresh = sandbox.beside();
-        fs::create_dir(&fresh.root).unwrap();
-        let plugins = warm.root.join("plugins");
-        host(&["cp", "--archive", plugins.to_str().unwrap(), fresh.root.to_str().unwrap()]);
+        let fresh = warm.beside();
         import_busybox(&fresh);
         fresh.into_template(&template);
     }

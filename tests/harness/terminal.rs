@@ -94,7 +94,7 @@ impl Drop for Terminal {
 /// `setsid --ctty` makes the terminal the controlling one.
 fn on_terminal(command: &Command) -> Command {
     let mut wrapped = Command::new("setsid");
-    wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear();
+    wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear().env("TERM", "xterm");
     for (name, value) in command.get_envs() {
         wrapped.env(name, value.unwrap_or_default());
     }

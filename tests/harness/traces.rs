@@ -32,11 +32,13 @@ impl Traces {
         self.0.get(kind).into_iter().flatten().filter(|thing| !old.contains(*thing)).cloned().collect()
     }
 
-    /// A line for each thing that has come or gone.
+    /// A line for each thing that has come, and for each file or name that has gone. What others
+    /// take away in the kernel meanwhile is their business.
     pub(super) fn changes(&self, before: &Self) -> String {
         let mut lines = String::new();
         for (sign, one, other) in [('+', self, before), ('-', before, self)] {
-            for kind in one.0.keys() {
+            let ours = |kind: &&&str| sign == '+' || kind.contains("file") || kind.contains("name");
+            for kind in one.0.keys().filter(ours) {
                 for thing in one.fresh(other, kind) {
                     lines += &format!("{sign} {kind} {thing}\n");
                 }

@@ -8,7 +8,7 @@ use crate::harness::{Sandbox, has, host};
 fn rich(box_: &Sandbox) {
     box_.build(
         "rich",
-        "FROM busybox\nRUN mkdir /d && echo one > /d/a && ln /d/a /d/hard && ln -s a /d/soft && chmod 4751 /d/a && chown 1000:2000 /d/a\n\
+        "FROM busybox\nRUN mkdir /d && echo one > /d/a && ln /d/a /d/hard && ln -s a /d/soft && chown 1000:2000 /d/a && chmod 4751 /d/a\n\
          RUN rm /etc/group && rm -r /home && echo file > /home && mkfifo /d/fifo\nCMD [\"cat\", \"/d/a\"]\nENV A=1\n",
     );
 }
@@ -82,7 +82,8 @@ fn a_damaged_archive_is_refused_and_leaves_nothing() {
     box_.write("short.tar", &good[..good.len() / 2]);
     box_.write("nothing.tar", "this is no archive");
     let other = box_.beside();
-    other.run("images").success();
+    other.wharf(["load", "-i", box_.dir().join("good.tar").to_str().unwrap()]).success();
+    other.run("rmi d").success();
     for name in ["damaged.tar", "short.tar", "nothing.tar", "missing.tar"] {
         let path = box_.dir().join(name);
         other.refuses(1, &["load", "-i", path.to_str().unwrap()], &["error"]);

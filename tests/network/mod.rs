@@ -1,6 +1,7 @@
 //! Published ports, and the networks `bridge`, `host` and `none`.
 
 use std::net::{IpAddr, Ipv4Addr, TcpListener, UdpSocket};
+use std::process::{Child, Command, Output};
 
 use crate::harness::{Sandbox, eventually, free_port, get, get_patiently, host};
 
@@ -21,39 +22,53 @@ fn own_address() -> Option<IpAddr> {
 
 /// Another machine, as far as the host can tell: a network namespace behind a link of its own.
 struct Neighbour {
-    name: String,
+    /// Keeps the namespace.
+    inside: Child,
+    link: String,
     /// The host's address as the neighbour knows it.
     host: String,
 }
 
 impl Neighbour {
     fn new() -> Self {
-        let name = format!("wt-{}", std::process::id());
-        let net = format!("10.{}.{}", 200 + std::process::id() % 50, std::process::id() % 250);
-        let inside = ["ip", "netns", "exec", &name];
-        host(&["ip", "netns", "add", &name]);
-        let neighbour = Self { host: format!("{net}.1"), name: name.clone() };
-        host(&["ip", "link", "add", &name, "type", "veth", "peer", "name", "eth0", "netns", &name]);
-        host(&["ip", "address", "add", &format!("{net}.1/24"), "dev", &name]);
-        host(&["ip", "link", "set", &name, "up"]);
-        for command in [&["ip", "address", "add", &format!("{net}.2/24"), "dev", "eth0"][..], &["ip", "link", "set", "eth0", "up"]] {
-            host(&[&inside[..], command].concat());
-        }
+        let own = std::process::id();
+        let (link, net) = (format!("wt-{own}"), format!("10.{}.{}", 200 + own % 50, own % 250));
+        let inside = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
+        let space = format!("/proc/{}/ns/net", inside.id());
+        let neighbour = Self { host: format!("{net}.1"), link, inside };
+        eventually("the namespace is there", || std::fs::read_link(&space).ok() != std::fs::read_link("/proc/self/ns/net").ok());
+        let pid = neighbour.inside.id().to_string();
+        host(&["ip", "link", "add", &neighbour.link, "type", "veth", "peer", "name", "eth0", "netns", &pid]);
+        host(&["ip", "address", "add", &format!("{net}.1/24"), "dev", &neighbour.link]);
+        host(&["ip", "link", "set", &neighbour.link, "up"]);
+        neighbour.types(&["ip", "address", "add", &format!("{net}.2/24"), "dev", "eth0"]);
+        neighbour.types(&["ip", "link", "set", "eth0", "up"]);
+        neighbour.types(&["ip", "route", "add", "default", "via", &neighbour.host]);
         neighbour
     }
 
+    fn command(&self, argv: &[&str]) -> Output {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.inside.id().to_string(), "--net"]).args(argv);
+        command.output().unwrap()
+    }
+
+    fn types(&self, argv: &[&str]) {
+        let output = self.command(argv);
+        assert!(output.status.success(), "{argv:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     fn fetch(&self, address: &str) -> Option<String> {
-        let mut command = std::process::Command::new("ip");
-        command.args(["netns", "exec", &self.name, "busybox", "wget", "-T", "3", "-q", "-O", "-", address]);
-        let output = command.output().unwrap();
+        let output = self.command(&["timeout", "3", "busybox", "wget", "-q", "-O", "-", address]);
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 
 impl Drop for Neighbour {
     fn drop(&mut self) {
-        host(&["ip", "link", "delete", &self.name]);
-        host(&["ip", "netns", "delete", &self.name]);
+        host(&["ip", "link", "delete", &self.link]);
+        self.inside.kill().unwrap();
+        self.inside.wait().unwrap();
     }
 }
 
@@ -81,7 +96,6 @@ fn a_published_port_answers_another_machine() {
     let page = neighbour.fetch(&format!("http://{}:{port}/", neighbour.host));
     assert_eq!(page.as_deref(), Some("hello from the container\n"));
     let inside = box_.inspect("web", "{{.NetworkSettings.IPAddress}}");
-    host(&["ip", "netns", "exec", &neighbour.name, "ip", "route", "add", "default", "via", &neighbour.host]);
     assert_eq!(neighbour.fetch(&format!("http://{inside}/")), None, "only published ports are for others");
 }
 
@@ -94,8 +108,8 @@ fn other_containers_reach_it_by_the_host_and_directly() {
     let direct = box_.inspect("web", "{{.NetworkSettings.IPAddress}}");
     let gateway = box_.inspect("web", "{{.NetworkSettings.Gateway}}");
     for url in [format!("http://{direct}/"), format!("http://{gateway}:{port}/")] {
-        box_.run(&format!("run --rm busybox wget -T 3 -q -O - {url}")).success().prints("hello from the container\n");
-        box_.run(&format!("exec web wget -T 3 -q -O - {url}")).success().prints("hello from the container\n");
+        box_.run(&format!("run --rm busybox wget -q -O - {url}")).success().prints("hello from the container\n");
+        box_.run(&format!("exec web wget -q -O - {url}")).success().prints("hello from the container\n");
     }
 }
 
@@ -130,10 +144,12 @@ fn the_kernel_chooses_a_port_when_none_is_named() {
 
 #[test]
 fn udp_is_published_too() {
-    let box_ = Sandbox::new();
+    let box_ = Sandbox::with_python();
+    let echo = "import socket\ns = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\ns.bind(('', 9000))\n\
+                while True:\n    s.sendto(*s.recvfrom(99))\n";
     let port = free_port();
     let publish = format!("{port}:9000/udp");
-    box_.wharf(["run", "-d", "--name", "u", "-p", &publish, "busybox", "nc", "-u", "-l", "-p", "9000", "-e", "cat"]).success();
+    box_.wharf(["run", "-d", "--name", "u", "-p", &publish, "python:3.6", "python", "-c", echo]).success();
     let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
     socket.set_read_timeout(Some(std::time::Duration::from_millis(300))).unwrap();
     let mut buffer = [0; 16];

@@ -135,7 +135,7 @@ fn a_driver_that_nobody_configured_is_named() {
     let box_ = Sandbox::new();
     box_.config("[engine]\nstorage = \"floppy\"\n");
     box_.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
-    box_.run("build -t x .").fails(1).says("floppy");
+    box_.refuses(125, &["build", "-t", "x", "."], &["floppy", "overlay"]);
     box_.config("[engine]\nnetwork = \"pigeon\"\n");
     box_.refuses(125, &["run", "--rm", "busybox", "true"], &["pigeon"]);
     box_.config("[network.back]\ndriver = \"pigeon\"\n");

@@ -37,7 +37,7 @@ fn exit_codes_are_docker_s() {
     };
     code("exit 42", 42);
     code("kill -9 $$; exit 4", 4);
-    code("sh -c 'kill -9 $$'", 137);
+    code("sh -c 'kill -9 $$'; exit $?", 137);
     box_.run("run --rm --network none busybox nowhere").fails(127).says("nowhere");
     box_.run("run --rm --network none busybox /etc/passwd").fails(126);
     box_.run("run --rm --network none no-such-image").fails(125).says("Unable to find image 'no-such-image:latest' locally");
