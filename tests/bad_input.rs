@@ -53,7 +53,9 @@ fn what_is_not_there_is_named() {
 #[test]
 fn a_step_that_fails_leaves_no_half_layer() {
     let box_ = Sandbox::new();
-    for (step, code) in [("false", 1), ("exit 42", 42), ("nowhere", 127), ("kill -9 $$; echo x > /half; exit 9", 9)] {
+    for (step, code) in
+        [("false", 1), ("exit 42", 42), ("nowhere", 127), ("kill -9 $$; echo x > /half; exit 9", 9)]
+    {
         box_.write("Dockerfile", format!("FROM busybox\nRUN {step}\n"));
         let code = format!("exit code: {code}");
         box_.refuses(1, &["build", "--network", "none", "-t", "x", "."], &["Dockerfile:2", &code]);
@@ -141,7 +143,14 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
     box_.write("copy/big", vec![7; 40_000_000]);
     box_.refuses(1, &["build", "-t", "x", "copy"], &["No space left on device"]);
     box_.refuses(1, &["import", "copy/big", "x"], &["error"]);
-    host(&["tar", "-C", box_.dir().join("copy").to_str().unwrap(), "-cf", box_.dir().join("big.tar").to_str().unwrap(), "big"]);
+    host(&[
+        "tar",
+        "-C",
+        box_.dir().join("copy").to_str().unwrap(),
+        "-cf",
+        box_.dir().join("big.tar").to_str().unwrap(),
+        "big",
+    ]);
     box_.refuses(1, &["import", "big.tar", "x"], &["No space left on device"]);
 
     box_.run("run --rm --network none busybox echo still works").success().prints("still works\n");
@@ -161,7 +170,17 @@ fn a_container_on_a_full_disk_still_ends_with_its_exit_code() {
     let small = Small::mount(box_.dir().join("small"), "24m");
     box_.set_root(box_.dir().join("small/root"));
     box_.wharf(["load", "-i", archive.to_str().unwrap()]).success();
-    let fill = ["run", "--network", "none", "--name", "f", "busybox", "sh", "-c", "cat /dev/zero > /fill; echo told; exit 7"];
+    let fill = [
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "f",
+        "busybox",
+        "sh",
+        "-c",
+        "cat /dev/zero > /fill; echo told; exit 7",
+    ];
     box_.wharf(fill).fails(7).says("No space left on device").prints("told\n");
     box_.run("rm f").success();
     box_.run("run --rm --network none busybox true").success();

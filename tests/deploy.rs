@@ -47,7 +47,10 @@ fn the_old_container_is_stopped_and_the_new_one_takes_its_port() {
 
     box_.run("rm server-container:v0").success().prints("server-container:v0\n");
     box_.run("rmi server:v0").success().shows("Untagged: server:v0");
-    assert!(get(("127.0.0.1", port)).unwrap().contains("server v1"), "v1 goes on, layers that it shares are kept");
+    assert!(
+        get(("127.0.0.1", port)).unwrap().contains("server v1"),
+        "v1 goes on, layers that it shares are kept"
+    );
     box_.run("exec server-container:v1 cat /shared").success().prints("shared\n");
     let table = box_.run("ps -a").success();
     assert!(table.line_with("server-container:v1").contains("Up "), "{table}");

@@ -22,7 +22,8 @@ fn built() -> Sandbox {
 fn serve(box_: &Sandbox) -> u16 {
     let port = free_port();
     let (mount, publish) = (volume(box_), format!("{port}:8000"));
-    let id = box_.wharf(["run", "-id", "-v", &mount, "-p", &publish, "--name", NAME, "http-server"]).success();
+    let id =
+        box_.wharf(["run", "-id", "-v", &mount, "-p", &publish, "--name", NAME, "http-server"]).success();
     assert_eq!(id.line().len(), 64, "{id}");
     port
 }
@@ -70,7 +71,8 @@ fn it_runs_and_answers_and_its_log_is_on_the_host() {
     let answer = get_patiently(("127.0.0.1", port));
     assert_eq!(answer, "HTTP/1.1 200 OK\r\nServer: docker server\r\n\r\nThe is docker server!");
     assert_eq!(box_.read("hostlog/log.txt"), "GET / HTTP/1.1\n");
-    let owner = std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(box_.dir().join("hostlog/log.txt")).unwrap());
+    let owner =
+        std::os::unix::fs::MetadataExt::uid(&std::fs::metadata(box_.dir().join("hostlog/log.txt")).unwrap());
     assert_eq!(owner, 0);
 }
 

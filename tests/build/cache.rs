@@ -83,7 +83,16 @@ fn explain_tells_for_each_line_what_was_read_done_granted_and_cached() {
     box_.write("note", "1");
     box_.write("Dockerfile", "FROM busybox\nCOPY note /note\nRUN echo $X\n");
     let first = box_.run("build --explain -t e .").success();
-    for text in ["Dockerfile:1: FROM busybox", "Dockerfile:2: COPY note /note", "plugin: copy sha256:", "plugin: run sha256:", "read:", "op:", "grants:", "cache:"] {
+    for text in [
+        "Dockerfile:1: FROM busybox",
+        "Dockerfile:2: COPY note /note",
+        "plugin: copy sha256:",
+        "plugin: run sha256:",
+        "read:",
+        "op:",
+        "grants:",
+        "cache:",
+    ] {
         assert!(first.stdout.contains(text), "{text}\n{first}");
     }
     let again = box_.run("build --explain -t e .").success();

@@ -15,10 +15,21 @@ fn copy_of_everything_takes_the_dockerfile_too() {
 #[test]
 fn dockerignore_leaves_files_out_and_the_last_match_wins() {
     let box_ = Sandbox::new();
-    for path in ["a.log", "keep.log", "deep/b.log", "node_modules/x", "sub/node_modules/y", "src/main.rs", "src/tmp/z"] {
+    for path in [
+        "a.log",
+        "keep.log",
+        "deep/b.log",
+        "node_modules/x",
+        "sub/node_modules/y",
+        "src/main.rs",
+        "src/tmp/z",
+    ] {
         box_.write(path, path);
     }
-    box_.write(".dockerignore", "# a comment\n**/*.log\n!keep.log\nnode_modules\nsrc/*\n!src/main.rs\nDockerfile\n.dockerignore\n");
+    box_.write(
+        ".dockerignore",
+        "# a comment\n**/*.log\n!keep.log\nnode_modules\nsrc/*\n!src/main.rs\nDockerfile\n.dockerignore\n",
+    );
     box_.build("c", LIST);
     assert_eq!(box_.in_image("c", "cat /list"), "./keep.log\n./src/main.rs\n./sub/node_modules/y\n");
 }

@@ -19,7 +19,10 @@ fn add_puts_a_file_into_a_directory_that_is_there() {
     std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
     host(&["chown", "1000:1000", file.to_str().unwrap()]);
     box_.build("a", "FROM busybox\nADD ./database.ini /root\n");
-    assert_eq!(box_.in_image("a", "stat -c '%n %u:%g %a' /root/database.ini"), "/root/database.ini 0:0 640\n");
+    assert_eq!(
+        box_.in_image("a", "stat -c '%n %u:%g %a' /root/database.ini"),
+        "/root/database.ini 0:0 640\n"
+    );
 }
 
 #[test]
@@ -28,7 +31,10 @@ fn add_puts_the_contents_of_a_directory_there() {
     box_.write("src/main.c", "int main;\n");
     box_.write("src/deep/er.h", "\n");
     box_.build("a", "FROM busybox\nADD ./src /root\nCOPY src /made/on/the/way\n");
-    assert_eq!(box_.in_image("a", "cd /root; find . -type f | sort; ls /made/on/the/way"), "./deep/er.h\n./main.c\ndeep\nmain.c\n");
+    assert_eq!(
+        box_.in_image("a", "cd /root; find . -type f | sort; ls /made/on/the/way"),
+        "./deep/er.h\n./main.c\ndeep\nmain.c\n"
+    );
 }
 
 #[test]
@@ -153,7 +159,8 @@ fn copy_can_not_be_led_out_of_the_context() {
 #[test]
 fn a_heredoc_is_a_script_or_a_file() {
     let box_ = Sandbox::new();
-    let built = box_.build("h", "FROM busybox\nRUN <<EOF\necho one\necho two\nEOF\nCOPY <<END /root/file\nhello\nEND\n");
+    let built = box_
+        .build("h", "FROM busybox\nRUN <<EOF\necho one\necho two\nEOF\nCOPY <<END /root/file\nhello\nEND\n");
     built.says("one").says("two");
     assert_eq!(box_.in_image("h", "stat -c %a /root/file; cat /root/file"), "644\nhello\n");
 }

@@ -5,7 +5,8 @@ use crate::harness::{Sandbox, eventually, free_port};
 #[test]
 fn from_finds_the_local_image_under_any_of_its_names() {
     let box_ = Sandbox::new();
-    for name in ["busybox", "busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest"] {
+    for name in ["busybox", "busybox:latest", "docker.io/library/busybox", "docker.io/library/busybox:latest"]
+    {
         box_.build("child", &format!("FROM {name}\nCMD [\"true\"]\n"));
     }
 }
@@ -14,7 +15,11 @@ fn from_finds_the_local_image_under_any_of_its_names() {
 fn from_names_the_full_reference_of_an_image_that_is_not_there() {
     let box_ = Sandbox::new();
     box_.write("Dockerfile", "FROM python:3.6\n");
-    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:1", "docker.io/library/python:3.6", "not found"]);
+    box_.refuses(
+        1,
+        &["build", "-t", "x", "."],
+        &["Dockerfile:1", "docker.io/library/python:3.6", "not found"],
+    );
 }
 
 #[test]
@@ -51,7 +56,10 @@ fn expose_declares_ports_and_opens_none() {
 #[test]
 fn the_last_entrypoint_counts_and_takes_the_arguments_of_run() {
     let box_ = Sandbox::new();
-    box_.build("exec", "FROM busybox\nENTRYPOINT [\"echo\", \"one\"]\nENTRYPOINT [\"echo\", \"two\", \"p1\"]\n");
+    box_.build(
+        "exec",
+        "FROM busybox\nENTRYPOINT [\"echo\", \"one\"]\nENTRYPOINT [\"echo\", \"two\", \"p1\"]\n",
+    );
     box_.run("run --rm --network none exec").success().prints("two p1\n");
     box_.run("run --rm --network none exec a b").success().prints("two p1 a b\n");
     box_.run("run --rm --network none --entrypoint printf exec %s- x y").success().prints("x-y-");
@@ -64,7 +72,10 @@ fn an_entrypoint_in_shell_form_ignores_the_arguments_of_run() {
     box_.run("run --rm --network none shell").success().shows("from the shell");
     let argued = box_.run("run --rm --network none shell a b").success().shows("from the shell");
     assert!(!argued.stdout.contains(" b"), "{argued}");
-    assert_eq!(box_.inspect("shell", "{{json .Config.Entrypoint}}"), r#"["/bin/sh","-c","echo $0 from the shell"]"#);
+    assert_eq!(
+        box_.inspect("shell", "{{json .Config.Entrypoint}}"),
+        r#"["/bin/sh","-c","echo $0 from the shell"]"#
+    );
 }
 
 #[test]
@@ -83,7 +94,10 @@ fn cmd_is_the_default_that_run_replaces() {
 fn workdir_is_made_and_holds_for_what_follows() {
     let box_ = Sandbox::new();
     box_.build("w", "FROM busybox\nWORKDIR /root/project\nWORKDIR sub\nRUN pwd > here\nCMD [\"pwd\"]\n");
-    assert_eq!(box_.in_image("w", "cat /root/project/sub/here; stat -c '%a %u' /root/project"), "/root/project/sub\n755 0\n");
+    assert_eq!(
+        box_.in_image("w", "cat /root/project/sub/here; stat -c '%a %u' /root/project"),
+        "/root/project/sub\n755 0\n"
+    );
     box_.run("run --rm --network none w").prints("/root/project/sub\n");
 }
 
@@ -101,14 +115,33 @@ fn run_installs_what_the_context_lists_and_is_cached_the_second_time() {
     let box_ = Sandbox::with_python();
     box_.write("parts/thing.py", "def say():\n    print('the thing is installed')\n");
     box_.write("parts/thing-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: thing\nVersion: 1.0\n");
-    box_.write("parts/thing-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n");
+    box_.write(
+        "parts/thing-1.0.dist-info/WHEEL",
+        "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    );
     box_.write("parts/thing-1.0.dist-info/RECORD", "");
     box_.write("context/.keep", "");
     let (parts, context) = (box_.dir().join("parts"), box_.dir().join("context"));
     let mounts = [format!("{}:/parts", parts.display()), format!("{}:/context", context.display())];
     box_.wharf([
-        "run", "--rm", "--network", "none", "-v", &mounts[0], "-v", &mounts[1], "-w", "/parts", "python:3.6",
-        "python", "-m", "zipfile", "-c", "/context/thing-1.0-py3-none-any.whl", "thing.py", "thing-1.0.dist-info/",
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-v",
+        &mounts[0],
+        "-v",
+        &mounts[1],
+        "-w",
+        "/parts",
+        "python:3.6",
+        "python",
+        "-m",
+        "zipfile",
+        "-c",
+        "/context/thing-1.0-py3-none-any.whl",
+        "thing.py",
+        "thing-1.0.dist-info/",
     ])
     .success();
     box_.write("context/requirements.txt", "--no-index\n--find-links .\nthing==1.0\n");
@@ -130,7 +163,12 @@ fn a_misspelt_pip_command_fails_the_build_and_tags_nothing() {
     box_.refuses(
         1,
         &["build", "--network", "none", "-t", "broken", "."],
-        &["Dockerfile:2", "RUN pip isntall -r requirements.txt", "exit code: 1", "unknown command \"isntall\""],
+        &[
+            "Dockerfile:2",
+            "RUN pip isntall -r requirements.txt",
+            "exit code: 1",
+            "unknown command \"isntall\"",
+        ],
     );
     assert!(!box_.run("images").stdout.contains("broken"));
 }
@@ -179,8 +217,10 @@ fn run_sees_the_network() {
     box_.write("index.html", "through the bridge\n");
     let mount = format!("{}:/www", box_.dir().display());
     let publish = format!("{port}:80");
-    box_.wharf(["run", "-d", "--name", "web", "-p", &publish, "-v", &mount, "busybox", "httpd", "-f", "-h", "/www"])
-        .success();
+    box_.wharf([
+        "run", "-d", "--name", "web", "-p", &publish, "-v", &mount, "busybox", "httpd", "-f", "-h", "/www",
+    ])
+    .success();
     let address = box_.inspect("web", "{{.NetworkSettings.IPAddress}}");
     eventually("the web server listens", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let dockerfile = format!("FROM busybox\nRUN wget -q -O - http://{address}/index.html\n");

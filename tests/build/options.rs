@@ -7,7 +7,8 @@ fn an_image_can_get_several_names_at_once() {
     let box_ = Sandbox::new();
     box_.write("Dockerfile", "FROM busybox\nCMD [\"true\"]\n");
     box_.run("build -t one -t two:v1 -t localhost:5000/three .").success();
-    let ids: Vec<String> = ["one", "two:v1", "localhost:5000/three"].map(|name| box_.inspect(name, "{{.Id}}")).into();
+    let ids: Vec<String> =
+        ["one", "two:v1", "localhost:5000/three"].map(|name| box_.inspect(name, "{{.Id}}")).into();
     assert!(ids.iter().all(|id| *id == ids[0] && id.starts_with("sha256:")), "{ids:?}");
 }
 
@@ -31,11 +32,16 @@ fn the_id_is_printed_and_written_where_it_is_asked_for() {
 #[test]
 fn build_arguments_reach_the_steps_that_declare_them() {
     let box_ = Sandbox::new();
-    box_.write("Dockerfile", "ARG TAG=missing\nFROM busybox:$TAG\nARG WHO=nobody\nARG SILENT\nRUN echo hello $WHO,$SILENT,$TAG\n");
+    box_.write(
+        "Dockerfile",
+        "ARG TAG=missing\nFROM busybox:$TAG\nARG WHO=nobody\nARG SILENT\nRUN echo hello $WHO,$SILENT,$TAG\n",
+    );
     box_.run("build --build-arg TAG=latest --build-arg WHO=sailor -t a .").success().says("hello sailor,,");
     box_.run("build --build-arg TAG=latest -t a .").success().says("hello nobody,,");
     box_.set("SILENT", "from the caller");
-    box_.run("build --build-arg TAG=latest --build-arg SILENT -t a .").success().says("hello nobody,from the caller,");
+    box_.run("build --build-arg TAG=latest --build-arg SILENT -t a .")
+        .success()
+        .says("hello nobody,from the caller,");
     box_.run("build --build-arg TAG=latest --build-arg UNUSED=1 -t a .").success().says("UNUSED");
 }
 
@@ -51,7 +57,11 @@ fn a_label_can_be_given_on_the_command_line() {
 fn progress_is_plain_in_a_pipe_and_moves_on_a_terminal() {
     let box_ = Sandbox::new();
     box_.write("Dockerfile", "FROM busybox\nRUN echo from the step\n");
-    box_.run("build -t p .").success().says("RUN echo from the step").says("  from the step").without("\u{1b}");
+    box_.run("build -t p .")
+        .success()
+        .says("RUN echo from the step")
+        .says("  from the step")
+        .without("\u{1b}");
     let mut terminal = box_.terminal("build --no-cache -t p .");
     terminal.expect("from the step");
     assert_eq!(terminal.wait(), 0);

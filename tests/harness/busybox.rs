@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nbin:x:2:2:bin:/bin:/bin/sh\nsailor:x:1000:1000::/home/sailor:/bin/sh\n";
+const PASSWD: &str =
+    "root:x:0:0:root:/root:/bin/sh\nbin:x:2:2:bin:/bin:/bin/sh\nsailor:x:1000:1000::/home/sailor:/bin/sh\n";
 const GROUP: &str = "root:x:0:\nbin:x:2:\nsailor:x:1000:\ncrew:x:2000:sailor\n";
 
 /// The tar of it: always the same bytes on one host.

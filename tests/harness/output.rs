@@ -26,7 +26,12 @@ impl fmt::Display for Output {
 impl Output {
     pub(super) fn new(typed: String, output: &std::process::Output) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self { typed, status: code(output.status), stdout: text(&output.stdout), stderr: text(&output.stderr) }
+        Self {
+            typed,
+            status: code(output.status),
+            stdout: text(&output.stdout),
+            stderr: text(&output.stderr),
+        }
     }
 
     /// It ended with 0.

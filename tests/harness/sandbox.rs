@@ -90,7 +90,11 @@ impl Sandbox {
     }
 
     /// Types a command and gives it something to read.
-    pub(crate) fn wharf_with<S: AsRef<OsStr>>(&self, args: impl IntoIterator<Item = S>, stdin: &[u8]) -> Output {
+    pub(crate) fn wharf_with<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        stdin: &[u8],
+    ) -> Output {
         let mut command = self.command(args);
         let typed = typed(&command);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

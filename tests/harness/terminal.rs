@@ -94,7 +94,12 @@ impl Drop for Terminal {
 /// `setsid --ctty` makes the terminal the controlling one.
 fn on_terminal(command: &Command) -> Command {
     let mut wrapped = Command::new("setsid");
-    wrapped.arg("--ctty").arg(command.get_program()).args(command.get_args()).env_clear().env("TERM", "xterm");
+    wrapped
+        .arg("--ctty")
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .env("TERM", "xterm");
     for (name, value) in command.get_envs() {
         wrapped.env(name, value.unwrap_or_default());
     }
@@ -121,4 +126,3 @@ fn listen(mut master: File, seen: Arc<Mutex<Vec<u8>>>) {
 fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
-

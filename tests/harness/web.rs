@@ -60,7 +60,8 @@ fn answer(stream: &TcpStream, pages: &Mutex<BTreeMap<String, Page>>) -> io::Resu
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     let page = pages.lock().unwrap().get(path).cloned();
     let (status, page) = page.map_or(("404 Not Found", Page::default()), |page| ("200 OK", page));
-    let mut head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", page.body.len());
+    let mut head =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n", page.body.len());
     for (name, value) in &page.headers {
         head += &format!("{name}: {value}\r\n");
     }

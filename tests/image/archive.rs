@@ -26,7 +26,11 @@ fn an_image_survives_save_and_load_with_its_id() {
     let other = box_.beside();
     let archive = box_.dir().join("rich.tar");
     let loaded = other.wharf(["load", "-i", archive.to_str().unwrap()]).success();
-    assert!(loaded.stdout.contains("Loaded image: rich:latest\n") && loaded.stdout.contains("Loaded image: also:v1\n"), "{loaded}");
+    assert!(
+        loaded.stdout.contains("Loaded image: rich:latest\n")
+            && loaded.stdout.contains("Loaded image: also:v1\n"),
+        "{loaded}"
+    );
     assert_eq!(box_.inspect("rich", "{{.Id}}"), other.inspect("rich", "{{.Id}}"));
     assert_eq!(other.in_image("rich", LOOK), SEEN);
     other.run("run --rm --network none rich").success().prints("one\n");
@@ -53,7 +57,10 @@ fn an_image_without_a_name_is_loaded_by_its_id() {
     box_.run(&format!("save -o id.tar {id}")).success();
     let other = box_.beside();
     let archive = box_.dir().join("id.tar");
-    other.wharf(["load", "-i", archive.to_str().unwrap()]).success().prints(&format!("Loaded image ID: {id}\n"));
+    other
+        .wharf(["load", "-i", archive.to_str().unwrap()])
+        .success()
+        .prints(&format!("Loaded image ID: {id}\n"));
 }
 
 #[test]
@@ -61,9 +68,18 @@ fn importing_twice_gives_the_same_image() {
     let box_ = Sandbox::new();
     box_.write("tree/etc/motd", "hello\n");
     let dir = box_.dir();
-    host(&["tar", "-C", dir.join("tree").to_str().unwrap(), "-czf", dir.join("tree.tar.gz").to_str().unwrap(), "."]);
+    host(&[
+        "tar",
+        "-C",
+        dir.join("tree").to_str().unwrap(),
+        "-czf",
+        dir.join("tree.tar.gz").to_str().unwrap(),
+        ".",
+    ]);
     let one = box_.run("import tree.tar.gz").success();
-    let two = box_.wharf_with(["import", "-", "named:v1"], &std::fs::read(dir.join("tree.tar.gz")).unwrap()).success();
+    let two = box_
+        .wharf_with(["import", "-", "named:v1"], &std::fs::read(dir.join("tree.tar.gz")).unwrap())
+        .success();
     assert_eq!(one.line(), two.line());
     assert_eq!(box_.inspect("named:v1", "{{.Id}}"), one.line());
 }
@@ -109,7 +125,10 @@ fn other_tools_read_our_archives() {
         podman(&box_, &["load", "-i", box_.dir().join("rich.tar").to_str().unwrap()]);
         let listed = podman(&box_, &["images", "--format", "{{.Repository}} {{.Id}}"]);
         let id = box_.inspect("rich", "{{.Id}}");
-        assert!(listed.contains(&id.trim_start_matches("sha256:")[..12]), "podman knows it by another id: {listed}");
+        assert!(
+            listed.contains(&id.trim_start_matches("sha256:")[..12]),
+            "podman knows it by another id: {listed}"
+        );
     } else {
         eprintln!("skipped: podman is not installed");
     }
@@ -126,7 +145,10 @@ fn archives_of_others_are_read() {
     podman(&box_, &["load", "-i", box_.dir().join("busybox.tar").to_str().unwrap()]);
     for format in ["docker-archive", "oci-archive"] {
         let path = box_.dir().join(format);
-        podman(&box_, &["save", "--format", format, "-o", path.to_str().unwrap(), "docker.io/library/busybox:latest"]);
+        podman(
+            &box_,
+            &["save", "--format", format, "-o", path.to_str().unwrap(), "docker.io/library/busybox:latest"],
+        );
         let other = box_.beside();
         other.wharf(["load", "-i", path.to_str().unwrap()]).success();
         let id = other.run("images -q").success().line().to_owned();
@@ -136,7 +158,8 @@ fn archives_of_others_are_read() {
 
 /// With storage of its own that goes with the test.
 fn podman(box_: &Sandbox, args: &[&str]) -> String {
-    let own = ["root", "runroot"].map(|name| format!("--{name}={}", box_.dir().join("podman").join(name).display()));
+    let own = ["root", "runroot"]
+        .map(|name| format!("--{name}={}", box_.dir().join("podman").join(name).display()));
     let mut command = Command::new("podman");
     command.args(own).args(["--storage-driver=vfs", "--events-backend=none"]).args(args);
     let output = command.env("TMPDIR", box_.dir()).output().unwrap();

@@ -6,7 +6,8 @@ use crate::harness::Sandbox;
 fn images_is_docker_s_table() {
     let box_ = Sandbox::new();
     let table = box_.run("images").success();
-    let head: Vec<&str> = table.stdout.lines().next().unwrap().split("  ").map(str::trim).filter(|it| !it.is_empty()).collect();
+    let head: Vec<&str> =
+        table.stdout.lines().next().unwrap().split("  ").map(str::trim).filter(|it| !it.is_empty()).collect();
     assert_eq!(head, ["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"]);
     let row: Vec<&str> = table.line_with("busybox").split_whitespace().collect();
     assert_eq!(&row[..2], ["busybox", "latest"]);
@@ -90,7 +91,10 @@ fn history_tells_the_steps_newest_first() {
     let table = box_.run("history --no-trunc h").success();
     let steps: Vec<&str> = table.stdout.lines().skip(1).collect();
     assert!(table.stdout.starts_with("IMAGE"), "{table}");
-    assert!(steps[0].contains("CMD") && steps[1].contains("ENV A=1") && steps[2].contains("echo x > /x"), "{table}");
+    assert!(
+        steps[0].contains("CMD") && steps[1].contains("ENV A=1") && steps[2].contains("echo x > /x"),
+        "{table}"
+    );
     box_.run("history nothing").fails(1).says("nothing");
 }
 

@@ -9,7 +9,10 @@ use crate::harness::{Sandbox, eventually, free_port, get, get_patiently, host};
 fn serve(box_: &Sandbox, name: &str, publish: &str) {
     box_.write("www/index.html", "hello from the container\n");
     let mount = format!("{}:/www:ro", box_.dir().join("www").display());
-    let run = ["run", "-d", "--name", name, "-v", &mount, "-p", publish, "busybox", "httpd", "-f", "-p", "80", "-h", "/www"];
+    let run = [
+        "run", "-d", "--name", name, "-v", &mount, "-p", publish, "busybox", "httpd", "-f", "-p", "80", "-h",
+        "/www",
+    ];
     box_.wharf(run).success();
 }
 
@@ -36,7 +39,9 @@ impl Neighbour {
         let inside = Command::new("unshare").args(["--net", "sleep", "60"]).spawn().unwrap();
         let space = format!("/proc/{}/ns/net", inside.id());
         let neighbour = Self { host: format!("{net}.1"), link, inside };
-        eventually("the namespace is there", || std::fs::read_link(&space).ok() != std::fs::read_link("/proc/self/ns/net").ok());
+        eventually("the namespace is there", || {
+            std::fs::read_link(&space).ok() != std::fs::read_link("/proc/self/ns/net").ok()
+        });
         let pid = neighbour.inside.id().to_string();
         host(&["ip", "link", "add", &neighbour.link, "type", "veth", "peer", "name", "eth0", "netns", &pid]);
         host(&["ip", "address", "add", &format!("{net}.1/24"), "dev", &neighbour.link]);
@@ -79,11 +84,14 @@ fn a_published_port_answers_on_every_address_of_the_host() {
     serve(&box_, "web", &format!("{port}:80"));
     assert!(get_patiently(("127.0.0.1", port)).contains("hello from the container"));
     match own_address() {
-        Some(address) => assert!(get((address, port)).unwrap().contains("hello from the container"), "at {address}"),
+        Some(address) => {
+            assert!(get((address, port)).unwrap().contains("hello from the container"), "at {address}")
+        }
         None => eprintln!("not tried: the host has no address but 127.0.0.1"),
     }
     assert!(box_.run("ps").line_with("httpd").contains(&format!("0.0.0.0:{port}->80/tcp")));
-    let template = "{{range $port, $to := .NetworkSettings.Ports}}{{$port}}={{range $to}}{{.HostPort}}{{end}}{{end}}";
+    let template =
+        "{{range $port, $to := .NetworkSettings.Ports}}{{$port}}={{range $to}}{{.HostPort}}{{end}}{{end}}";
     assert_eq!(box_.inspect("web", template), format!("80/tcp={port}"));
 }
 
@@ -108,7 +116,9 @@ fn other_containers_reach_it_by_the_host_and_directly() {
     let direct = box_.inspect("web", "{{.NetworkSettings.IPAddress}}");
     let gateway = box_.inspect("web", "{{.NetworkSettings.Gateway}}");
     for url in [format!("http://{direct}/"), format!("http://{gateway}:{port}/")] {
-        box_.run(&format!("run --rm busybox wget -q -O - {url}")).success().prints("hello from the container\n");
+        box_.run(&format!("run --rm busybox wget -q -O - {url}"))
+            .success()
+            .prints("hello from the container\n");
         box_.run(&format!("exec web wget -q -O - {url}")).success().prints("hello from the container\n");
     }
 }
@@ -133,7 +143,10 @@ fn a_port_that_is_not_published_is_not_reachable_by_the_host_s_addresses() {
 #[test]
 fn the_kernel_chooses_a_port_when_none_is_named() {
     let box_ = Sandbox::new();
-    box_.build("e", "FROM busybox\nEXPOSE 80\nRUN echo chosen > /index.html\nCMD [\"httpd\", \"-f\", \"-h\", \"/\"]\n");
+    box_.build(
+        "e",
+        "FROM busybox\nEXPOSE 80\nRUN echo chosen > /index.html\nCMD [\"httpd\", \"-f\", \"-h\", \"/\"]\n",
+    );
     for (name, option) in [("one", "-p80"), ("two", "-P")] {
         box_.run(&format!("run -d --name {name} {option} e")).success();
         let template = "{{range .NetworkSettings.Ports}}{{range .}}{{.HostPort}}{{end}}{{end}}";
@@ -168,11 +181,19 @@ fn a_port_in_use_is_named_and_nothing_is_left() {
     let port = holder.local_addr().unwrap().port();
     let publish = format!("{port}:80");
     let words = [format!("failed to bind host port 0.0.0.0:{port}/tcp: address already in use")];
-    box_.refuses(125, &["run", "-d", "--name", "late", "-p", &publish, "busybox", "sleep", "60"], &[&words[0]]);
+    box_.refuses(
+        125,
+        &["run", "-d", "--name", "late", "-p", &publish, "busybox", "sleep", "60"],
+        &[&words[0]],
+    );
     box_.refuses(125, &["run", "--rm", "-p", &publish, "busybox", "true"], &[&words[0]]);
     drop(holder);
     box_.wharf(["run", "-d", "--name", "late", "-p", &publish, "busybox", "sleep", "60"]).success();
-    box_.refuses(125, &["run", "-d", "--name", "later", "-p", &publish, "busybox", "sleep", "60"], &[&words[0]]);
+    box_.refuses(
+        125,
+        &["run", "-d", "--name", "later", "-p", &publish, "busybox", "sleep", "60"],
+        &[&words[0]],
+    );
 }
 
 #[test]
@@ -200,10 +221,24 @@ fn none_has_no_network_and_host_has_the_host_s() {
 fn containers_have_their_own_addresses_and_names_for_hosts() {
     let box_ = Sandbox::new();
     box_.run("run -d --name a busybox sleep 60").success();
-    let (address, gateway) = (box_.inspect("a", "{{.NetworkSettings.IPAddress}}"), box_.inspect("a", "{{.NetworkSettings.Gateway}}"));
+    let (address, gateway) = (
+        box_.inspect("a", "{{.NetworkSettings.IPAddress}}"),
+        box_.inspect("a", "{{.NetworkSettings.Gateway}}"),
+    );
     box_.run("exec a cat /etc/hosts").success().shows(&address);
     box_.run("exec a ip route").success().shows(&format!("default via {gateway}"));
     box_.run(&format!("exec a ping -c 1 -W 2 {gateway}")).success();
-    let hosts = ["run", "--rm", "--add-host", "there:192.0.2.7", "--dns", "192.0.2.53", "busybox", "cat", "/etc/hosts", "/etc/resolv.conf"];
+    let hosts = [
+        "run",
+        "--rm",
+        "--add-host",
+        "there:192.0.2.7",
+        "--dns",
+        "192.0.2.53",
+        "busybox",
+        "cat",
+        "/etc/hosts",
+        "/etc/resolv.conf",
+    ];
     box_.wharf(hosts).success().shows("192.0.2.7\tthere").shows("nameserver 192.0.2.53");
 }

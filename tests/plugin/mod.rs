@@ -18,7 +18,10 @@ fn the_storage_driver_is_chosen_in_the_config() {
     box_.wharf(["load", "-i", other.dir().join("busybox.tar").to_str().unwrap()]).success();
     box_.run("info -f {{.Driver}}").success().prints("storage-copy\n");
     box_.build("c", "FROM busybox\nRUN echo one > /one && rm /etc/group\nCOPY Dockerfile /d\n");
-    assert_eq!(box_.in_image("c", "cat /one; ls /etc; mount | grep -c ' / type overlay'; true"), "one\nhostname\nhosts\npasswd\nresolv.conf\n0\n");
+    assert_eq!(
+        box_.in_image("c", "cat /one; ls /etc; mount | grep -c ' / type overlay'; true"),
+        "one\nhostname\nhosts\npasswd\nresolv.conf\n0\n"
+    );
     box_.run("run -d --network none --name c c sleep 60").success();
     box_.run("exec c touch /written").success();
     box_.run("restart -t 0 c").success();
@@ -60,7 +63,11 @@ fn a_native_library_adds_an_instruction() {
     assert_eq!(box_.in_image("s", "cat /etc/stamp/release"), "1.4\n");
     assert!(box_.inspect("s", "{{json .Config.Labels}}").contains(r#""stamp.release":"1.4""#));
     box_.write("Dockerfile", "FROM busybox\nSTAMP\n");
-    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", "STAMP requires a key", "STAMP release 1.4"]);
+    box_.refuses(
+        1,
+        &["build", "-t", "x", "."],
+        &["Dockerfile:2", "STAMP requires a key", "STAMP release 1.4"],
+    );
 
     box_.config(&config(&format!("sha256:{}", "0".repeat(64)), native));
     box_.refuses(1, &["build", "-t", "x", "."], &["stamp", &digest(&library), &"0".repeat(64)]);
@@ -76,7 +83,9 @@ fn native_example() -> PathBuf {
     let target = program().ancestors().nth(2).unwrap().join("native-example");
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--release", "--locked", "--quiet", "-p", "wharf-stamp", "--target-dir"]).arg(&target);
+    command
+        .args(["build", "--release", "--locked", "--quiet", "-p", "wharf-stamp", "--target-dir"])
+        .arg(&target);
     let output = command.current_dir(repository().join("plugins")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     target.join("release/libstamp.so")
@@ -100,7 +109,10 @@ fn a_component_of_one_s_own_takes_the_place_of_a_default_one() {
 fn two_plugins_with_one_keyword_are_both_named() {
     let box_ = Sandbox::new();
     let component = repository().join("plugins/prebuilt/label.wasm");
-    box_.config(&format!("[plugin.mine]\nworld = \"instruction\"\nsource = \"file:{}\"\n", component.display()));
+    box_.config(&format!(
+        "[plugin.mine]\nworld = \"instruction\"\nsource = \"file:{}\"\n",
+        component.display()
+    ));
     box_.write("Dockerfile", "FROM busybox\n");
     box_.refuses(1, &["build", "-t", "x", "."], &["LABEL", "mine", "label"]);
 }

@@ -12,7 +12,9 @@ fn running() -> Sandbox {
 #[test]
 fn it_runs_beside_the_program_in_the_same_place() {
     let box_ = running();
-    box_.wharf(["exec", "c", "sh", "-c", "pwd; echo $A$B; echo made > /made"]).success().prints("/w\nimagerun\n");
+    box_.wharf(["exec", "c", "sh", "-c", "pwd; echo $A$B; echo made > /made"])
+        .success()
+        .prints("/w\nimagerun\n");
     box_.run("exec c cat /made").success().prints("made\n");
     let ps = box_.run("exec c ps -o pid,args").success().shows("1 sleep 60");
     assert!(ps.stdout.contains("ps -o"), "{ps}");

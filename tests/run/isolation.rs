@@ -12,7 +12,11 @@ fn one_image_gives_many_containers_that_share_nothing() {
     for name in ["one", "two"] {
         box_.run(&format!("exec {name} cat /tmp/who")).success().prints(&format!("{name}\n"));
     }
-    assert_eq!(box_.in_image("busybox", "ls /tmp; head -n 1 /etc/group"), "root:x:0:\n", "the image stays as it was");
+    assert_eq!(
+        box_.in_image("busybox", "ls /tmp; head -n 1 /etc/group"),
+        "root:x:0:\n",
+        "the image stays as it was"
+    );
     let address = |name: &str| box_.inspect(name, "{{.NetworkSettings.IPAddress}}");
     assert_ne!(address("one"), address("two"));
 }
@@ -31,12 +35,17 @@ fn no_mount_of_the_host_is_seen_and_none_is_made_on_it() {
     let box_ = Sandbox::new();
     box_.run("run -d --name m busybox sleep 60").success();
     let ours = std::fs::read_to_string("/proc/self/mountinfo").unwrap();
-    assert!(!ours.contains(box_.root().to_str().unwrap()), "a container's root is mounted on the host:\n{ours}");
+    assert!(
+        !ours.contains(box_.root().to_str().unwrap()),
+        "a container's root is mounted on the host:\n{ours}"
+    );
     let inside = box_.run("exec m cat /proc/self/mountinfo").success();
     let own = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
     for line in inside.stdout.lines() {
         let target = line.split(' ').nth(4).unwrap();
-        let known = target == "/" || own.contains(&target) || ["/proc", "/sys", "/dev"].iter().any(|top| target.starts_with(top));
+        let known = target == "/"
+            || own.contains(&target)
+            || ["/proc", "/sys", "/dev"].iter().any(|top| target.starts_with(top));
         assert!(known, "{line}");
     }
 }
@@ -56,7 +65,8 @@ fn the_host_name_and_the_namespaces_are_its_own() {
 #[test]
 fn privileges_are_docker_s_defaults() {
     let box_ = Sandbox::new();
-    let status = box_.in_image("busybox", "grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):' /proc/self/status");
+    let status = box_
+        .in_image("busybox", "grep -E '^(Cap(Inh|Prm|Eff|Bnd|Amb)|NoNewPrivs|Seccomp):' /proc/self/status");
     for (set, mask) in [
         ("CapInh", "0000000000000000"),
         ("CapPrm", "00000000a80425fb"),
@@ -67,7 +77,18 @@ fn privileges_are_docker_s_defaults() {
     ] {
         assert!(status.contains(&format!("{set}:\t{mask}\n")), "{set}\n{status}");
     }
-    let user = ["run", "--rm", "--network", "none", "-u", "sailor", "busybox", "grep", "CapEff", "/proc/self/status"];
+    let user = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-u",
+        "sailor",
+        "busybox",
+        "grep",
+        "CapEff",
+        "/proc/self/status",
+    ];
     box_.wharf(user).success().prints("CapEff:\t0000000000000000\n");
     let script = "mount -t tmpfs x /tmp; mknod /tmp/disk b 259 0 && head -c 1 /tmp/disk; echo 1 > /proc/sys/kernel/sysrq; true";
     let run = ["run", "--rm", "--network", "none", "busybox", "sh", "-c", script];
@@ -92,5 +113,9 @@ fn only_descriptors_0_to_2_are_open() {
     let run = ["run", "--rm", "--network", "none", "busybox", "sh", "-c", "ls /proc/$$/fd | tr '\\n' ' '"];
     let seen = box_.wharf(run).success();
     assert!(["0 1 2 ", "0 1 10 2 "].contains(&seen.stdout.as_str()), "{seen}");
-    assert_eq!(box_.in_image("busybox", "exec ls /proc/self/fd | wc -l").trim(), "4", "three, and the one that ls opens");
+    assert_eq!(
+        box_.in_image("busybox", "exec ls /proc/self/fd | wc -l").trim(),
+        "4",
+        "three, and the one that ls opens"
+    );
 }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use crate::harness::{Sandbox, eventually};
 
 /// A program that ends at once when it is asked to.
-const POLITE: [&str; 4] = ["busybox", "sh", "-c", "trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.1; done"];
+const POLITE: [&str; 4] =
+    ["busybox", "sh", "-c", "trap 'echo asked; exit 7' TERM; echo ready; while :; do sleep 0.1; done"];
 
 fn start_polite(box_: &Sandbox, name: &str) {
     box_.wharf(["run", "-d", "--network", "none", "--name", name].into_iter().chain(POLITE)).success();
@@ -49,7 +50,9 @@ fn several_are_all_tried() {
 fn start_keeps_the_files_and_the_id_and_appends_to_the_log() {
     let box_ = Sandbox::new();
     let script = "echo x >> /count; wc -l < /count";
-    box_.wharf(["run", "--network", "none", "--name", "c", "busybox", "sh", "-c", script]).success().prints("1\n");
+    box_.wharf(["run", "--network", "none", "--name", "c", "busybox", "sh", "-c", script])
+        .success()
+        .prints("1\n");
     let id = box_.inspect("c", "{{.Id}}");
     box_.run("start -a c").success().prints("2\n");
     box_.run("start c").success().prints("c\n");
@@ -86,7 +89,10 @@ fn kill_sends_any_signal_and_only_to_running_ones() {
 fn rm_of_a_running_one_is_refused() {
     let box_ = Sandbox::new();
     box_.run("run -d --network none --name r busybox sleep 60").success();
-    box_.run("rm r").fails(1).says("cannot remove container").says("stop the container before removing or force remove");
+    box_.run("rm r")
+        .fails(1)
+        .says("cannot remove container")
+        .says("stop the container before removing or force remove");
     assert_eq!(box_.inspect("r", "{{.State.Running}}"), "true");
     box_.run("stop -t 0 r").success();
     box_.run("rm r").success().prints("r\n");
@@ -98,7 +104,19 @@ fn wait_tells_the_exit_codes_in_order() {
     let box_ = Sandbox::new();
     for code in ["0", "3"] {
         let script = format!("sleep 0.3; exit {code}");
-        box_.wharf(["run", "-d", "--network", "none", "--name", &format!("c{code}"), "busybox", "sh", "-c", &script]).success();
+        box_.wharf([
+            "run",
+            "-d",
+            "--network",
+            "none",
+            "--name",
+            &format!("c{code}"),
+            "busybox",
+            "sh",
+            "-c",
+            &script,
+        ])
+        .success();
     }
     box_.run("wait c3 c0").success().prints("3\n0\n");
     box_.run("wait c3").success().prints("3\n");

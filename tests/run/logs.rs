@@ -7,7 +7,8 @@ use crate::harness::{Sandbox, eventually};
 #[test]
 fn both_streams_are_kept_and_told_apart() {
     let box_ = Sandbox::new();
-    box_.wharf(["run", "--network", "none", "--name", "l", "busybox", "sh", "-c", "echo out; echo err >&2"]).success();
+    box_.wharf(["run", "--network", "none", "--name", "l", "busybox", "sh", "-c", "echo out; echo err >&2"])
+        .success();
     let logs = box_.run("logs l").success().prints("out\n");
     assert_eq!(logs.stderr, "err\n");
     let stamped = box_.run("logs -t l").success();
@@ -18,7 +19,18 @@ fn both_streams_are_kept_and_told_apart() {
 #[test]
 fn tail_since_and_until_choose_lines() {
     let box_ = Sandbox::new();
-    box_.wharf(["run", "--network", "none", "--name", "l", "busybox", "sh", "-c", "for i in 1 2 3 4; do echo $i; done"]).success();
+    box_.wharf([
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "l",
+        "busybox",
+        "sh",
+        "-c",
+        "for i in 1 2 3 4; do echo $i; done",
+    ])
+    .success();
     box_.run("logs --tail 2 l").success().prints("3\n4\n");
     box_.run("logs --tail 0 l").success().prints("");
     box_.run("logs --since 10m l").success().prints("1\n2\n3\n4\n");
@@ -42,8 +54,18 @@ fn follow_goes_on_until_the_end() {
 #[test]
 fn long_lines_come_back_whole() {
     let box_ = Sandbox::new();
-    box_.wharf(["run", "--network", "none", "--name", "l", "busybox", "sh", "-c", "head -c 100000 /dev/zero | tr '\\0' x; echo"])
-        .success();
+    box_.wharf([
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "l",
+        "busybox",
+        "sh",
+        "-c",
+        "head -c 100000 /dev/zero | tr '\\0' x; echo",
+    ])
+    .success();
     let logs = box_.run("logs l").success();
     assert_eq!(logs.line().len(), 100_000);
 }

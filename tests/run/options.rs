@@ -11,7 +11,15 @@ fn variables_come_from_the_image_the_command_line_a_file_and_the_caller() {
     box_.set("D", "d");
     let line = "run --rm --network none -e B=given -e CALLER -e MISSING -e EMPTY= --env-file env e env";
     let seen = box_.run(line).success();
-    for text in ["A=image\n", "B=given\n", "C=\"quotes stay\"\n", "D=d\n", "CALLER=caller's\n", "EMPTY=\n", "HOME=/root\n"] {
+    for text in [
+        "A=image\n",
+        "B=given\n",
+        "C=\"quotes stay\"\n",
+        "D=d\n",
+        "CALLER=caller's\n",
+        "EMPTY=\n",
+        "HOME=/root\n",
+    ] {
         assert!(seen.stdout.contains(text), "{text:?}\n{seen}");
     }
     assert!(!seen.stdout.contains("MISSING") && !seen.stdout.contains("TERM="), "{seen}");
@@ -28,9 +36,14 @@ fn the_working_directory_is_made_when_it_is_missing() {
 fn users_are_names_or_numbers_of_the_image() {
     let box_ = Sandbox::new();
     let id = |user: &str| {
-        box_.wharf(["run", "--rm", "--network", "none", "-u", user, "busybox", "sh", "-c", "id; echo $HOME"]).success().stdout
+        box_.wharf(["run", "--rm", "--network", "none", "-u", user, "busybox", "sh", "-c", "id; echo $HOME"])
+            .success()
+            .stdout
     };
-    assert_eq!(id("sailor"), "uid=1000(sailor) gid=1000(sailor) groups=1000(sailor),2000(crew)\n/home/sailor\n");
+    assert_eq!(
+        id("sailor"),
+        "uid=1000(sailor) gid=1000(sailor) groups=1000(sailor),2000(crew)\n/home/sailor\n"
+    );
     assert_eq!(id("sailor:crew"), "uid=1000(sailor) gid=2000(crew) groups=2000(crew)\n/home/sailor\n");
     assert_eq!(id("4000"), "uid=4000 gid=0(root) groups=0(root)\n/\n");
     assert_eq!(id("4000:5000"), "uid=4000 gid=5000 groups=5000\n/\n");
@@ -54,13 +67,9 @@ fn rm_removes_the_container_whatever_its_end() {
     let box_ = Sandbox::new();
     box_.run("run --rm busybox true").success();
     let before = box_.traces();
-    for (command, code) in [
-        ("true", 0),
-        ("false", 1),
-        ("no-such-program", 127),
-        ("/etc/passwd", 126),
-        ("/etc", 126),
-    ] {
+    for (command, code) in
+        [("true", 0), ("false", 1), ("no-such-program", 127), ("/etc/passwd", 126), ("/etc", 126)]
+    {
         box_.run(&format!("run --rm busybox {command}")).fails(code);
         box_.left_nothing_since(&before);
     }
@@ -99,7 +108,9 @@ fn a_name_that_is_not_given_is_made_up() {
 #[test]
 fn an_id_can_be_written_to_a_file_that_is_not_there_yet() {
     let box_ = Sandbox::new();
-    box_.run("run -d --network none --cidfile cid --name c busybox sleep 60").success().prints(&format!("{}\n", box_.read("cid")));
+    box_.run("run -d --network none --cidfile cid --name c busybox sleep 60")
+        .success()
+        .prints(&format!("{}\n", box_.read("cid")));
     box_.refuses(125, &["run", "-d", "--cidfile", "cid", "busybox", "true"], &["container ID file found"]);
 }
 
@@ -108,21 +119,59 @@ fn limits_reach_the_control_groups() {
     let box_ = Sandbox::new();
     let script = "cat /sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max 2>/dev/null; \
                   cat /sys/fs/cgroup/pids/pids.max /sys/fs/cgroup/pids.max 2>/dev/null";
-    let run = ["run", "--rm", "--network", "none", "-m", "64m", "--pids-limit", "30", "busybox", "sh", "-c", script];
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-m",
+        "64m",
+        "--pids-limit",
+        "30",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
     let seen = box_.wharf(run).stdout;
     assert_eq!(seen, "67108864\n30\n");
-    let greedy = ["run", "--network", "none", "--name", "greedy", "-m", "16m", "busybox", "sh", "-c", "x=x; while :; do x=$x$x; done"];
+    let greedy = [
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "greedy",
+        "-m",
+        "16m",
+        "busybox",
+        "sh",
+        "-c",
+        "x=x; while :; do x=$x$x; done",
+    ];
     box_.wharf(greedy).fails(137);
     assert_eq!(box_.inspect("greedy", "{{.State.OOMKilled}}"), "true");
-    let limit = ["run", "--rm", "--network", "none", "--ulimit", "nofile=77:88", "busybox", "sh", "-c", "ulimit -Sn; ulimit -Hn"];
+    let limit = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--ulimit",
+        "nofile=77:88",
+        "busybox",
+        "sh",
+        "-c",
+        "ulimit -Sn; ulimit -Hn",
+    ];
     box_.wharf(limit).success().prints("77\n88\n");
 }
 
 #[test]
 fn the_root_can_be_read_only() {
     let box_ = Sandbox::new();
-    let script = "touch /x 2>&1; touch /tmp/x && echo tmp is memory; echo > /dev/shm/x && echo shm can be written";
-    let run = ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "busybox", "sh", "-c", script];
+    let script =
+        "touch /x 2>&1; touch /tmp/x && echo tmp is memory; echo > /dev/shm/x && echo shm can be written";
+    let run =
+        ["run", "--rm", "--network", "none", "--read-only", "--tmpfs", "/tmp", "busybox", "sh", "-c", script];
     box_.wharf(run).shows("Read-only file system").shows("tmp is memory").shows("shm can be written");
 }
 
@@ -138,7 +187,8 @@ fn create_makes_a_container_that_start_runs() {
 #[test]
 fn unknown_options_and_missing_words_are_docker_s_125() {
     let box_ = Sandbox::new();
-    for line in [vec!["run", "--no-such-option", "busybox"], vec!["run"], vec!["build"], vec!["no-such-verb"]] {
+    for line in [vec!["run", "--no-such-option", "busybox"], vec!["run"], vec!["build"], vec!["no-such-verb"]]
+    {
         box_.refuses(125, &line, &["error"]);
     }
     box_.run("--help").success().shows("Usage");

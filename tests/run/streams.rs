@@ -16,7 +16,9 @@ fn output_and_errors_keep_apart() {
 #[test]
 fn input_reaches_the_program_only_with_i() {
     let box_ = Sandbox::new();
-    let cat = |option: &str| box_.wharf_with(["run", "--rm", "--network", "none", option, "busybox", "cat"], b"typed\n");
+    let cat = |option: &str| {
+        box_.wharf_with(["run", "--rm", "--network", "none", option, "busybox", "cat"], b"typed\n")
+    };
     cat("-i").success().prints("typed\n");
     cat("--read-only").success().prints("");
 }
@@ -25,7 +27,8 @@ fn input_reaches_the_program_only_with_i() {
 fn large_input_and_output_arrive_whole() {
     let box_ = Sandbox::new();
     let bytes: Vec<u8> = (0..5_000_000_u32).map(|number| b'a' + u8::try_from(number % 23).unwrap()).collect();
-    let output = box_.wharf_with(["run", "--rm", "--network", "none", "-i", "busybox", "cat"], &bytes).success();
+    let output =
+        box_.wharf_with(["run", "--rm", "--network", "none", "-i", "busybox", "cat"], &bytes).success();
     assert!(output.stdout.as_bytes() == bytes, "{} of {} bytes came back", output.stdout.len(), bytes.len());
 }
 
@@ -40,14 +43,17 @@ fn exit_codes_are_docker_s() {
     code("sh -c 'kill -9 $$'; exit $?", 137);
     box_.run("run --rm --network none busybox nowhere").fails(127).says("nowhere");
     box_.run("run --rm --network none busybox /etc/passwd").fails(126);
-    box_.run("run --rm --network none no-such-image").fails(125).says("Unable to find image 'no-such-image:latest' locally");
+    box_.run("run --rm --network none no-such-image")
+        .fails(125)
+        .says("Unable to find image 'no-such-image:latest' locally");
 }
 
 #[test]
 fn signals_are_passed_on() {
     let box_ = Sandbox::new();
     let script = "trap 'echo caught; exit 9' TERM; echo ready; while :; do sleep 0.1; done";
-    let mut command = box_.command(["run", "--rm", "--network", "none", "--name", "s", "busybox", "sh", "-c", script]);
+    let mut command =
+        box_.command(["run", "--rm", "--network", "none", "--name", "s", "busybox", "sh", "-c", script]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     eventually("it is ready", || box_.run("logs s").stdout.contains("ready"));
     host(&["kill", "-TERM", &child.id().to_string()]);
@@ -71,7 +77,8 @@ fn attach_shares_the_streams_of_a_running_container() {
     let box_ = Sandbox::new();
     box_.run("run -id --network none --name a busybox cat").success();
     let mut command = box_.command(["attach", "a"]);
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(child.stdin.as_mut().unwrap(), b"through attach\n").unwrap();
     eventually("it went through the container", || box_.run("logs a").stdout.contains("through attach"));
     box_.run("stop -t 0 a").success();
