@@ -1,5 +1,6 @@
 //! `WORKDIR path`: where later commands and containers start. The directory is made now, with
-//! the stage's USER as its owner.
+//! the stage's USER as its owner. An absolute path stays in the config as it was written, with
+//! its trailing slash, as with the other builders; a relative one is joined and cleaned.
 
 use wharf_sdk::instruction::{
     BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Mkdir, Outcome, Owner, Plan,
@@ -19,8 +20,10 @@ impl Instruction for Workdir {
     }
 
     fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {
-        let directory = path::clean(call.argument()?);
-        let mut plan = Plan::config([ConfigChange::WorkingDir(directory.clone())]);
+        let written = call.argument()?;
+        let directory = path::clean(written);
+        let kept = if written.starts_with('/') { written.to_owned() } else { directory.clone() };
+        let mut plan = Plan::config([ConfigChange::WorkingDir(kept)]);
         if directory != "/" {
             let owner = owner(&context.user())?;
             let label = format!("WORKDIR {directory}");
@@ -54,7 +57,7 @@ mod tests {
         let plan = plan("/srv/app/", "app:staff");
         let owner = Some(Owner { user: "app".into(), group: Some("staff".into()) });
         let mkdir = Mkdir { base: Input::Stage, path: "/srv/app".into(), owner, mode: 0o755 };
-        assert_eq!(plan.config, [ConfigChange::WorkingDir("/srv/app".into())]);
+        assert_eq!(plan.config, [ConfigChange::WorkingDir("/srv/app/".into())]);
         assert_eq!(plan.ops[0].action, mkdir.into());
         assert_eq!(plan.rootfs, Input::Op(0));
     }

@@ -65,7 +65,7 @@ impl Transfer {
             return Err(refuse(message).help(format!("write `{dest}/`")));
         }
         Ok(Self {
-            sources: sources.into_iter().cloned().collect(),
+            sources: sources.into_iter().map(|source| whole_if_empty(source)).collect(),
             dest: dest.clone(),
             from: Input::Local,
             unpack_files: false,
@@ -173,6 +173,11 @@ impl Transfer {
             ..CopyFiles::new(base, source, paths, &*self.dest)
         }
     }
+}
+
+/// An empty word, `COPY "" /dest/`, is the whole of where files come from.
+fn whole_if_empty(source: &str) -> String {
+    if source.is_empty() { "/".into() } else { source.into() }
 }
 
 /// The destination and what comes before it.

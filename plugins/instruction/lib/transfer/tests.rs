@@ -38,6 +38,13 @@ fn several_sources_need_a_directory() {
 }
 
 #[test]
+fn an_empty_source_is_everything() {
+    let body = Body::Words(vec!["a".into(), String::new(), "/dest/".into()]);
+    let transfer = Transfer::read(&Invocation { body, ..words("COPY", "a b") }).unwrap();
+    assert_eq!(transfer.sources, ["a", "/"]);
+}
+
+#[test]
 fn files_of_one_statement_are_one_copy() {
     let call = words("COPY", "a b /dest/").with_flag("chown", "app:staff").with_flag("chmod", "u=rwX,go=rX");
     let plan = plan(&call.with_flag("exclude", "*.md").with_switch("link"));
