@@ -35,7 +35,9 @@ impl Globals {
     /// do and ask for more; what it asked for and did not get is said.
     pub(crate) fn engine_for(&self, project: &Path) -> Result<Engine, Report> {
         let mut options = self.options();
-        options.config.push((project.join("wharf.toml"), Level::Project));
+        if project.is_dir() {
+            options.config.push((project.join("wharf.toml"), Level::Project));
+        }
         let engine = Engine::open(options, listen).map_err(Report::engine)?;
         for request in &engine.config().requests {
             output::say(&format!("note: {request}"));

@@ -15,11 +15,11 @@ impl Engine {
     /// # Errors
     /// When an instruction is wrong or does more than change the config.
     pub fn changed_config(&self, lines: &[String]) -> Result<RunConfig, BuildFailure> {
+        if lines.is_empty() {
+            return Ok(RunConfig::default());
+        }
         let arguments = Arguments::new(&std::collections::BTreeMap::new(), &Platform::host());
         let state = State::new(ImageConfig::empty(&Platform::host()), arguments);
-        if lines.is_empty() {
-            return Ok(state.config.config);
-        }
         let scratch = tempfile::tempdir().map_err(|source| BuildFailure {
             span: None,
             excerpt: None,

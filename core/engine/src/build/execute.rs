@@ -123,6 +123,7 @@ pub(super) struct Opened {
 impl<'a> Execution<'a, '_> {
     fn stage(&mut self, stage: &Stage) -> Result<Finished, At> {
         let mut done = self.begin(stage);
+        self.explained.push(Explained::beginning(stage, self.grants(&stage.start.plugin)));
         for step in &stage.steps {
             self.step(stage, step, &mut done).map_err(|error| At::from(error).on(&step.span))?;
         }

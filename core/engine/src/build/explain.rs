@@ -2,7 +2,7 @@
 
 use wharf_model::{Digest, Span};
 
-use super::plan::Step;
+use super::plan::{Base, Stage, Step};
 
 /// One statement, told from the inside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,26 @@ pub struct Explained {
 }
 
 impl Explained {
+    /// The statement that begins a stage.
+    pub(super) fn beginning(stage: &Stage, grants: String) -> Self {
+        let start = &stage.start;
+        let base = match &stage.base {
+            Base::Scratch => "stands on nothing".to_owned(),
+            Base::Image(image) => format!("stands on image {}", image.id),
+            Base::Stage(number) => format!("stands on stage {number}"),
+        };
+        Self {
+            span: start.span.clone(),
+            statement: start.statement.clone(),
+            plugin: start.plugin.clone(),
+            plugin_digest: start.plugin_digest,
+            reads: start.trace.entries.iter().map(|entry| entry.question.to_string()).collect(),
+            ops: vec![format!("begin stage {}", stage.name)],
+            grants,
+            cache: base,
+        }
+    }
+
     pub(super) fn of(step: &Step, grants: String, cache: String) -> Self {
         Self {
             span: step.span.clone(),

@@ -38,9 +38,21 @@ pub(super) struct Stage {
     /// Its name, or its number.
     pub(super) name: String,
     pub(super) base: Base,
+    /// The statement that begins it.
+    pub(super) start: Beginning,
     pub(super) steps: Vec<Step>,
     /// Before its first step.
     pub(super) state: State,
+}
+
+/// The statement that begins a stage, for `--explain`.
+#[derive(Debug, Clone)]
+pub(super) struct Beginning {
+    pub(super) span: Span,
+    pub(super) statement: String,
+    pub(super) plugin: String,
+    pub(super) plugin_digest: Digest,
+    pub(super) trace: Trace,
 }
 
 /// What a stage stands on.
@@ -69,7 +81,7 @@ pub(super) struct Step {
 /// A stage's statements, before they are planned.
 struct Section<'a> {
     start: StageStart,
-    span: Span,
+    beginning: Beginning,
     statements: &'a [Statement],
 }
 
@@ -154,9 +166,9 @@ impl<'a> Planner<'a> {
         for (number, start) in starts.iter().enumerate() {
             let end = starts.get(number + 1).copied().unwrap_or(statements.len());
             let statement = &statements[*start];
-            let begin = self.stage_start(statement).map_err(|at| at.on(&statement.span))?;
+            let (begin, beginning) = self.stage_start(statement).map_err(|at| at.on(&statement.span))?;
             let body = &statements[start + 1..end];
-            self.sections.push(Section { start: begin, span: statement.span.clone(), statements: body });
+            self.sections.push(Section { start: begin, beginning, statements: body });
         }
         Ok(())
     }
@@ -186,13 +198,22 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn stage_start(&mut self, statement: &Statement) -> Result<StageStart, At> {
+    fn stage_start(&mut self, statement: &Statement) -> Result<(StageStart, Beginning), At> {
         let spec = self.spec(statement)?;
         let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
         let answer = self.ask(statement, &spec, &arguments, &state, None)?;
         match answer.outcome {
-            Outcome::Stage(start) => Ok(start),
+            Outcome::Stage(start) => Ok((
+                start,
+                Beginning {
+                    span: statement.span.clone(),
+                    statement: statement.original.clone(),
+                    plugin: answer.plugin,
+                    plugin_digest: answer.plugin_digest,
+                    trace: answer.trace,
+                },
+            )),
             Outcome::Plan(_) | Outcome::Expand(_) => {
                 Err(BuildError::Plan { plugin: answer.plugin, cause: "it begins no stage".to_owned() }.into())
             }
@@ -220,11 +241,12 @@ impl<'a> Planner<'a> {
         if self.stages.contains_key(&number) {
             return Ok(());
         }
-        let span = self.sections[number].span.clone();
+        let start = self.sections[number].beginning.clone();
+        let span = start.span.clone();
         let base = self.base(number).map_err(|at| at.on(&span))?;
         let mut state = self.first_state(&base);
         let triggers = std::mem::take(&mut state.config.config.on_build);
-        let mut stage = Stage { name: self.stage_name(number), base, steps: Vec::new(), state };
+        let mut stage = Stage { name: self.stage_name(number), base, start, steps: Vec::new(), state };
         let state = stage.state.clone();
         let mut walk = Walk { number, state, steps: Vec::new() };
         if !triggers.is_empty() {
@@ -450,11 +472,15 @@ pub(super) fn change_config(
     let span = Span { file: "--change".to_owned(), line: 1, column: 1, end_line: 1, end_column: 1 };
     let statements = dockerfile::parse_lines(lines, &span, '\\', &keywords)?;
     let mut planner = Planner::new(engine, context, &keywords, '\\', Arguments::default());
-    planner.sections.push(Section {
-        start: StageStart { base: Input::Scratch, name: None, platform: None },
+    let beginning = Beginning {
         span,
-        statements: &[],
-    });
+        statement: String::new(),
+        plugin: String::new(),
+        plugin_digest: Digest::of([]),
+        trace: Trace::default(),
+    };
+    let start = StageStart { base: Input::Scratch, name: None, platform: None };
+    planner.sections.push(Section { start, beginning, statements: &[] });
     let mut walk = Walk { number: 0, state, steps: Vec::new() };
     planner.plan_statements(&statements, &mut walk, 0)?;
     match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {

@@ -60,7 +60,8 @@ impl Engine {
         config.config = options.config;
         let import = Import { config, names, message: options.message, epoch: options.epoch };
         let snapshots = self.default_snapshots()?;
-        Ok(archive::import(&self.store, tar, &mut Home::new(&snapshots), &import)?)
+        let imported = archive::import(&self.store, tar, &mut Home::new(&snapshots), &import);
+        Ok(imported.inspect_err(|_| self.throw_away())?)
     }
 
     /// Reads a docker archive or an OCI layout in a tar.
@@ -69,7 +70,13 @@ impl Engine {
     /// When it can not be read, or a digest does not match.
     pub fn load(&self, input: impl Read) -> Result<Vec<Loaded>, ExchangeError> {
         let snapshots = self.default_snapshots()?;
-        Ok(archive::load(&self.store, input, &mut Home::new(&snapshots))?)
+        let loaded = archive::load(&self.store, input, &mut Home::new(&snapshots));
+        Ok(loaded.inspect_err(|_| self.throw_away())?)
+    }
+
+    /// Blobs that no image got to refer to; the first error is the one to report.
+    fn throw_away(&self) {
+        let _ = self.store.sweep();
     }
 
     /// Writes images, by name or id, to a docker archive that is an OCI layout as well.
