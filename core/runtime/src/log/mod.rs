@@ -12,10 +12,29 @@
 //!   last without `\n`; so does the rest when a process ends in the middle of a line.
 //! - `bytes` is only there when the line is not UTF-8. `log` then has U+FFFD for what is wrong, and
 //!   `bytes` has the very bytes, one character U+0000 to U+00FF for each. Readers here prefer it.
-//! - A start of the container adds to what is there. Nothing is ever rotated away.
+//! - A start of the container adds to what is there.
 //! - An object is whole or absent: what a full disk cut short is taken back, and the line is counted
 //!   as dropped instead of stopping the container.
+//!
+//! # How long it gets
+//!
+//! ```text
+//! log.jsonl      what is written to, at most 16 MiB
+//! log.jsonl.1    what was written before, and so on to
+//! log.jsonl.3    the oldest
+//! log.jsonl.new  the next log.jsonl, for the moment of a rotation
+//! ```
+//!
+//! What would make `log.jsonl` larger goes to a new one: every file moves one number up, by rename,
+//! and what was `log.jsonl.3` is gone. So a container that talks without end costs 64 MiB and not the
+//! disk; docker's default keeps everything. Objects are never cut by a rotation, lines of several
+//! objects may be.
+//!
+//! A file only ever moves to a higher number. Readers therefore open from `log.jsonl` upwards, know a
+//! file by its inode, and keep it open: nothing is read twice, and a follower misses only what was
+//! written and gone again before it came to the end of the file that it was reading.
 
+mod files;
 mod read;
 mod write;
 
@@ -30,6 +49,10 @@ use crate::monitor::Stream;
 
 /// The longest piece of a line in one object.
 const MAX_PIECE: usize = 16 * 1024;
+/// The largest file, in bytes.
+const MAX_FILE: u64 = 16 * 1024 * 1024;
+/// How many older files are kept.
+const ROTATED: u32 = 3;
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("log.jsonl")

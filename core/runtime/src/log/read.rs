@@ -1,6 +1,7 @@
 //! Reading, by whoever asks, while the container runs or long after.
 
 use std::{
+    collections::VecDeque,
     fs::File,
     io,
     os::{fd::OwnedFd, unix::fs::FileExt},
@@ -14,7 +15,7 @@ use rustix::{
     fs::inotify,
 };
 
-use super::{MAX_PIECE, Record};
+use super::{MAX_PIECE, Record, files};
 use crate::monitor::{Stream, is_over};
 
 /// How much is read at once.
@@ -78,31 +79,25 @@ pub fn read(data_dir: &Path, options: &ReadOptions) -> Result<Entries, LogError>
     // Watch first, so that nothing happens between the first look and the first wait.
     let news = options.follow.is_some().then(|| watch(data_dir)).transpose();
     let news = news.map_err(|source| LogError::Watch { path: path.clone(), source })?;
-    let file = open(&path).map_err(failed)?;
-    let offset = match (&file, options.tail) {
-        (Some(file), Some(lines)) => tail(file, lines).map_err(failed)?,
-        _ => 0,
+    let mut later = files::newer(data_dir, None).map_err(failed)?;
+    let (place, offset) = match options.tail {
+        Some(lines) => tail(&later, lines).map_err(failed)?,
+        None => (0, 0),
     };
+    later.drain(..place);
     let (data_dir, options) = (data_dir.to_owned(), options.clone());
     Ok(Entries {
         data_dir,
         options,
         news,
-        file,
+        file: later.pop_front(),
+        later,
         offset,
         used: 0,
         block: Vec::new(),
         unfinished: [None, None],
         done: false,
     })
-}
-
-fn open(path: &Path) -> io::Result<Option<File>> {
-    match File::open(path) {
-        Ok(file) => Ok(Some(file)),
-        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(err) => Err(err),
-    }
 }
 
 fn watch(dir: &Path) -> io::Result<OwnedFd> {
@@ -119,6 +114,8 @@ pub struct Entries {
     options: ReadOptions,
     news: Option<OwnedFd>,
     file: Option<File>,
+    /// What comes after `file`, which is complete when there is anything.
+    later: VecDeque<File>,
     /// Where `block` begins in the file, how much of it was handed out, and what was read.
     offset: u64,
     used: usize,
@@ -185,17 +182,22 @@ impl Entries {
     /// Reads on; false at the end of what is there. The writer may take half an object back, so half
     /// an object at the end is forgotten and read again.
     fn fill(&mut self) -> io::Result<bool> {
-        if self.file.is_none() {
-            self.file = open(&super::path(&self.data_dir))?;
-        }
-        let Some(file) = &self.file else { return Ok(false) };
+        let Some(file) = &self.file else { return Ok(self.turn_over()) };
         self.block.drain(..self.used);
         self.offset += std::mem::take(&mut self.used) as u64;
         let before = self.block.len();
         self.block.resize(before + BLOCK, 0);
         let count = file.read_at(&mut self.block[before..], self.offset + before as u64)?;
         self.block.truncate(if count == 0 { 0 } else { before + count });
-        Ok(count > 0)
+        Ok(count > 0 || self.turn_over())
+    }
+
+    /// Goes to the beginning of the next file; false when there is none.
+    fn turn_over(&mut self) -> bool {
+        let Some(next) = self.later.pop_front() else { return false };
+        self.file = Some(next);
+        self.offset = 0;
+        true
     }
 
     /// Adds a piece to its line; the line when that was its last piece.
@@ -224,7 +226,13 @@ impl Entries {
         if self.options.until.is_some_and(|until| Timestamp::now() > until) {
             return Ok(false);
         }
-        if is_over(run_dir, &self.data_dir) {
+        let over = is_over(run_dir, &self.data_dir);
+        // What is found here makes this file complete; its rest is read before.
+        self.later = files::newer(&self.data_dir, self.file.as_ref())?;
+        if !self.later.is_empty() {
+            return Ok(true);
+        }
+        if over {
             self.news = None; // one more look at the file: the last lines came before the end
             return Ok(true);
         }
@@ -263,23 +271,30 @@ pub(super) fn whole_length(file: &File) -> io::Result<u64> {
     line_start(file, length)
 }
 
-/// Where the last `lines` lines begin.
-fn tail(file: &File, lines: usize) -> io::Result<u64> {
-    let mut start = whole_length(file)?;
+/// Where the last `lines` lines begin: in which file, and where in it.
+fn tail(files: &VecDeque<File>, lines: usize) -> io::Result<(usize, u64)> {
     let mut found = 0;
-    while start > 0 {
-        let before = line_start(file, start - 1)?;
-        let mut object = vec![0; usize::try_from(start - before).unwrap_or(MAX_OBJECT).min(MAX_OBJECT)];
-        file.read_exact_at(&mut object, before)?;
-        let ends_line =
-            serde_json::from_slice::<Record<'_>>(&object).is_ok_and(|r| !is_continued(&r.piece()));
-        if ends_line && found == lines {
-            break;
+    for (place, file) in files.iter().enumerate().rev() {
+        let mut start = whole_length(file)?;
+        while start > 0 {
+            let before = line_start(file, start - 1)?;
+            let length = usize::try_from(start - before).unwrap_or(MAX_OBJECT).min(MAX_OBJECT);
+            let mut object = vec![0; length];
+            file.read_exact_at(&mut object, before)?;
+            if ends_line(&object) {
+                if found == lines {
+                    return Ok((place, start));
+                }
+                found += 1;
+            }
+            start = before;
         }
-        found += usize::from(ends_line);
-        start = before;
     }
-    Ok(start)
+    Ok((0, 0))
+}
+
+fn ends_line(object: &[u8]) -> bool {
+    serde_json::from_slice::<Record<'_>>(object).is_ok_and(|record| !is_continued(&record.piece()))
 }
 
 /// Where the line begins that holds the byte before `end`: behind the last `\n` before `end`.
@@ -350,6 +365,107 @@ mod tests {
         }
         let got = lines(dir.path(), &ReadOptions { tail: Some(2), ..Default::default() });
         assert_eq!(got, [long, b"4\n".to_vec()]);
+    }
+
+    /// Lines of 81 bytes or so, rotated after every third.
+    fn rotating(dir: &Path) -> Writer {
+        Writer::open(dir).unwrap().with_limit(260)
+    }
+
+    fn number(writer: &mut Writer, n: u32) {
+        writer.write(Stream::Stdout, format!("{n}\n").as_bytes());
+    }
+
+    fn numbers(lines: impl IntoIterator<Item = Vec<u8>>) -> Vec<u32> {
+        lines.into_iter().map(|line| str::from_utf8(&line).unwrap().trim().parse().unwrap()).collect()
+    }
+
+    fn names(dir: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn old_files_come_first_and_the_oldest_are_gone() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = rotating(dir.path());
+        (0..10).for_each(|n| number(&mut writer, n));
+        assert_eq!(names(dir.path()), ["log.jsonl", "log.jsonl.1", "log.jsonl.2", "log.jsonl.3"]);
+        assert_eq!(numbers(lines(dir.path(), &ReadOptions::default())), (0..10).collect::<Vec<_>>());
+        (10..30).for_each(|n| number(&mut writer, n));
+        assert_eq!(names(dir.path()).len(), 4);
+        assert_eq!(numbers(lines(dir.path(), &ReadOptions::default())), (18..30).collect::<Vec<_>>());
+        assert_eq!(writer.dropped(), 0);
+    }
+
+    #[test]
+    fn tail_goes_back_through_the_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = rotating(dir.path());
+        (0..10).for_each(|n| number(&mut writer, n));
+        for tail in 0..12 {
+            let got = lines(dir.path(), &ReadOptions { tail: Some(tail), ..Default::default() });
+            let from = 10 - tail.min(10) as u32;
+            assert_eq!(numbers(got), (from..10).collect::<Vec<_>>(), "the last {tail}");
+        }
+    }
+
+    #[test]
+    fn a_line_that_a_rotation_cuts_is_one_line() {
+        let long = [vec![b'x'; 40_000], vec![b'\n']].concat();
+        let dir = tempfile::tempdir().unwrap();
+        let mut writer = rotating(dir.path());
+        for part in long.chunks(MAX_PIECE) {
+            writer.write(Stream::Stdout, part);
+        }
+        assert_eq!(names(dir.path()).len(), 3);
+        for tail in [None, Some(1)] {
+            let options = ReadOptions { tail, ..Default::default() };
+            assert_eq!(lines(dir.path(), &options), std::slice::from_ref(&long), "the last {tail:?}");
+        }
+    }
+
+    #[test]
+    fn following_survives_rotations() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = crate::monitor::hold_lock(dir.path());
+        let options = ReadOptions { follow: Some(dir.path().to_owned()), ..Default::default() };
+        let mut writer = rotating(dir.path());
+        number(&mut writer, 0);
+        let mut entries = read(dir.path(), &options).unwrap();
+        let mut got = vec![entries.next().unwrap().unwrap().line];
+        // Behind by less than is kept: nothing is missing.
+        (1..12).for_each(|n| number(&mut writer, n));
+        got.extend(entries.by_ref().take(11).map(|entry| entry.unwrap().line));
+        assert_eq!(numbers(got), (0..12).collect::<Vec<_>>());
+        // Behind by more: it goes on with the oldest that is left, once it has read its own file.
+        (12..40).for_each(|n| number(&mut writer, n));
+        drop(lock);
+        let rest = numbers(entries.map(|entry| entry.unwrap().line));
+        assert_eq!(rest, (30..40).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_follower_sees_every_line_once_while_files_change_places() {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = crate::monitor::hold_lock(dir.path());
+        let options = ReadOptions { follow: Some(dir.path().to_owned()), ..Default::default() };
+        let path = dir.path().to_owned();
+        let writer = std::thread::spawn(move || {
+            let mut writer = rotating(&path);
+            for n in 0..2000 {
+                number(&mut writer, n);
+                std::thread::sleep(Duration::from_micros(if n % 7 == 0 { 500 } else { 20 }));
+            }
+            drop(lock);
+        });
+        let got = numbers(read(dir.path(), &options).unwrap().map(|entry| entry.unwrap().line));
+        writer.join().unwrap();
+        assert!(got.is_sorted_by(|a, b| a < b), "nothing twice: {got:?}");
+        assert_eq!(got.last(), Some(&1999));
     }
 
     #[test]

@@ -1,23 +1,23 @@
 //! Writing, in the monitor.
 
 use std::{
-    fs::{File, OpenOptions},
     io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
     path::Path,
 };
 
 use jiff::Timestamp;
 
-use super::{MAX_PIECE, Record};
+use super::{MAX_FILE, MAX_PIECE, Record, files::Newest};
 use crate::monitor::Stream;
 
 /// Cuts output into lines and appends them. Never fails: what cannot be written is counted.
 #[derive(Debug)]
-pub(crate) struct Writer<F = File> {
+pub(crate) struct Writer<F = Newest> {
     file: F,
     /// Where the last whole object ends.
     end: u64,
+    /// Where the file must end.
+    limit: u64,
     /// The lines' beginnings that wait for their end, standard output's and standard error's.
     pending: [Vec<u8>; 2],
     dropped: u64,
@@ -27,28 +27,29 @@ pub(crate) struct Writer<F = File> {
 pub(crate) trait Store: Write {
     /// Takes everything behind `end` back.
     fn cut(&mut self, end: u64) -> io::Result<()>;
-}
-
-impl Store for File {
-    fn cut(&mut self, end: u64) -> io::Result<()> {
-        self.set_len(end)
-    }
+    /// Puts what there is aside and goes on with nothing.
+    fn rotate(&mut self) -> io::Result<()>;
 }
 
 impl Writer {
     /// Continues the log of `data_dir`, from the end of its last whole object.
     pub(crate) fn open(data_dir: &Path) -> io::Result<Self> {
-        let path = super::path(data_dir);
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let end = super::read::whole_length(&file)?;
-        file.set_len(end)?;
+        let mut file = Newest::open(data_dir)?;
+        let end = super::read::whole_length(file.file())?;
+        file.cut(end)?;
         Ok(Self::new(file, end))
+    }
+
+    /// Rotates earlier than usual.
+    #[cfg(test)]
+    pub(super) fn with_limit(self, limit: u64) -> Self {
+        Self { limit, ..self }
     }
 }
 
 impl<F: Store> Writer<F> {
     fn new(file: F, end: u64) -> Self {
-        Self { file, end, pending: [Vec::new(), Vec::new()], dropped: 0 }
+        Self { file, end, limit: MAX_FILE, pending: [Vec::new(), Vec::new()], dropped: 0 }
     }
 
     /// Logs what the process just wrote.
@@ -102,10 +103,18 @@ impl<F: Store> Writer<F> {
         }
     }
 
-    /// Appends all of `objects` or nothing.
+    /// Appends all of `objects` or nothing, to a new file when this one has no room for them.
     fn store(&mut self, objects: &[u8], lines: u64) {
+        let length = objects.len() as u64;
+        if self.end > 0 && self.end + length > self.limit {
+            if self.file.rotate().is_err() {
+                self.dropped += lines; // rather than growing without end
+                return;
+            }
+            self.end = 0;
+        }
         match self.file.write_all(objects) {
-            Ok(()) => self.end += objects.len() as u64,
+            Ok(()) => self.end += length,
             Err(_) => {
                 self.dropped += lines;
                 // Shortening needs no space. Should it fail all the same, readers skip half an object.
@@ -150,6 +159,10 @@ mod tests {
         fn cut(&mut self, end: u64) -> io::Result<()> {
             self.bytes.truncate(end as usize);
             Ok(())
+        }
+
+        fn rotate(&mut self) -> io::Result<()> {
+            Err(io::ErrorKind::StorageFull.into())
         }
     }
 
@@ -200,6 +213,30 @@ mod tests {
         writer.file.room = 10_000;
         writer.write(Stream::Stderr, b"again\n");
         assert_eq!(pieces(&writer.file.bytes), [b"hello\n".to_vec(), b"again\n".to_vec()]);
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_rotated_does_not_grow() {
+        let mut writer = Writer::new(Small { bytes: vec![], room: usize::MAX }, 0);
+        writer.limit = 100;
+        for _ in 0..3 {
+            writer.write(Stream::Stdout, b"hello\n");
+        }
+        assert_eq!(pieces(&writer.file.bytes), [b"hello\n".to_vec()]);
+        assert_eq!(writer.dropped(), 2);
+    }
+
+    #[test]
+    fn what_a_rotation_left_half_done_is_no_hindrance() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("log.jsonl.new"), b"x").unwrap();
+        let mut writer = Writer::open(dir.path()).unwrap().with_limit(100);
+        writer.write(Stream::Stdout, b"1\n");
+        writer.write(Stream::Stdout, b"2\n");
+        let read = |name| pieces(&std::fs::read(dir.path().join(name)).unwrap());
+        assert_eq!(read("log.jsonl.1"), [b"1\n".to_vec()]);
+        assert_eq!(read("log.jsonl"), [b"2\n".to_vec()]);
+        assert!(!dir.path().join("log.jsonl.new").exists());
     }
 
     #[test]

@@ -12,12 +12,13 @@
 //! <run_dir>/state.json    pid, start time, boot id, when, data_dir; stays after the end
 //! <run_dir>/exit.json     how the last run ended (again, in case data_dir is on a full disk)
 //! <data_dir>/exit.json    how the last run ended
-//! <data_dir>/log.jsonl    what it wrote (see `log`)
+//! <data_dir>/log.jsonl*   what it wrote (see `log`)
 //! ```
 //!
 //! Files appear whole, by rename. A container runs if and only if the lock is held, there is no
 //! `exit.json`, and `state.json` names this boot and a process that started at that very time.
-//! `state.json` without a lock and without `exit.json` is a crash.
+//! `state.json` without a lock and without `exit.json` is a crash, for which the kernel kills the
+//! container's process too (a set-user-id program excepted: the next start kills that).
 //!
 //! # The order at the end
 //!

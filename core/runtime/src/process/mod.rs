@@ -10,7 +10,8 @@
 //!            <-- end of file, or why --
 //! ```
 //!
-//! Whoever calls [`spawn`] or [`enter`] is the parent of the new process and must wait for it.
+//! Whoever calls [`spawn`] or [`enter`] is the parent of the new process and must wait for it. A
+//! container's first process is killed when the thread that called [`spawn`] ends.
 
 mod error;
 mod namespace;

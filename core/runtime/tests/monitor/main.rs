@@ -5,6 +5,8 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::print_stdout, reason = "a skipped test says why, a measurement says what it found")]
 
+mod partings;
+
 use std::{
     fs,
     io::{Read, Write},
@@ -459,38 +461,6 @@ fn privileged_a_slow_foreground_loses_nothing() {
 }
 
 #[test]
-fn privileged_on_exit_runs_unless_somebody_has_cleaned_up() {
-    let ran = |box_: &Box_| box_.dir.path().join("ran");
-    let prepare = |name: &str| {
-        let mut box_ = Box_::new(name, &["/bin/true"])?;
-        box_.launch.on_exit = vec!["/bin/touch".into(), ran(&box_).display().to_string()];
-        Some(box_)
-    };
-    let reap = AttachOptions { reap: true, ..AttachOptions::default() };
-    let null = fs::File::options().read(true).write(true).open("/dev/null").unwrap();
-    let local = Local { stdin: None, stdout: null.as_fd(), stderr: null.as_fd() };
-
-    let Some(box_) = prepare("on-exit") else { return };
-    box_.start();
-    box_.wait();
-    eventually("on_exit ran", || ran(&box_).exists());
-
-    let Some(box_) = prepare("reaped") else { return };
-    let mut cleaned = false;
-    box_.start_attached(reap.clone()).forward_reaping(local, |_| cleaned = true).unwrap();
-    thread::sleep(Duration::from_millis(100));
-    assert!(cleaned && !ran(&box_).exists());
-
-    let Some(box_) = prepare("promise") else { return };
-    let connection = box_.start_attached(reap);
-    box_.wait();
-    thread::sleep(Duration::from_millis(50));
-    assert!(!ran(&box_).exists(), "the client may still do it");
-    drop(connection);
-    eventually("on_exit ran", || ran(&box_).exists());
-}
-
-#[test]
 fn privileged_it_can_be_started_again_at_once_and_the_log_goes_on() {
     let Some(box_) = Box_::sh("again", "echo run") else { return };
     for _ in 0..20 {
@@ -502,16 +472,21 @@ fn privileged_it_can_be_started_again_at_once_and_the_log_goes_on() {
 }
 
 #[test]
-fn privileged_a_killed_monitor_is_a_crash_and_can_be_started_over() {
-    let Some(box_) = Box_::new("crash", &["/bin/sleep", "1000"]) else { return };
-    let pid = box_.start();
-    let monitor = rustix::process::Pid::from_raw(box_.monitor_pid()).unwrap();
-    rustix::process::kill_process(monitor, rustix::process::Signal::KILL).unwrap();
-    eventually("it counts as exited", || matches!(box_.state(), Status::Exited(Exit { code: 255, .. })));
-    assert_eq!(box_.wait().code, 255);
-    let again = box_.start();
-    assert!(again != pid && matches!(box_.state(), Status::Running { .. }));
-    eventually("the first process is gone", || !exists(pid));
+fn privileged_a_log_of_an_endless_talker_is_bounded() {
+    let Some(box_) = Box_::sh("bounded", "yes 0123456789abcdef | head -c 15300000; echo last") else {
+        return;
+    };
+    box_.start();
+    assert_eq!(box_.wait().log_lines_dropped, 0);
+    let sizes: Vec<u64> = ["log.jsonl", "log.jsonl.1", "log.jsonl.2", "log.jsonl.3"]
+        .map(|name| fs::metadata(box_.launch.data_dir.join(name)).unwrap().len())
+        .to_vec();
+    assert!(sizes.iter().all(|&size| size <= 16 << 20), "{sizes:?}");
+    assert_eq!(fs::read_dir(&box_.launch.data_dir).unwrap().count(), 5, "those and exit.json");
+    let options = log::ReadOptions { tail: Some(300_000), ..log::ReadOptions::default() };
+    let entries = log::read(&box_.launch.data_dir, &options).unwrap();
+    let last: Vec<_> = entries.map(|entry| entry.unwrap().line).collect();
+    assert_eq!((last.len(), last[299_999].as_slice()), (300_000, &b"last\n"[..]));
 }
 
 #[test]
