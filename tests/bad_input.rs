@@ -131,9 +131,9 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
     let other = Sandbox::new();
     other.run("save -o busybox.tar busybox").success();
     let archive = other.dir().join("busybox.tar");
+    let small = Small::mount(other.dir().join("small"), "24m");
     let mut box_ = other.beside();
-    let small = Small::mount(box_.dir().join("small"), "24m");
-    box_.set_root(box_.dir().join("small/root"));
+    box_.set_root(other.dir().join("small/root"));
     box_.wharf(["load", "-i", archive.to_str().unwrap()]).success();
     box_.run("run --rm --network none busybox true").success();
 
@@ -157,6 +157,7 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
     small.resize("200m");
     box_.run("build --network none -t x big").success();
     box_.run("rmi x busybox").success();
+    small.resize("24m");
     drop(box_);
     drop(small);
 }
@@ -166,9 +167,9 @@ fn a_container_on_a_full_disk_still_ends_with_its_exit_code() {
     let other = Sandbox::new();
     other.run("save -o busybox.tar busybox").success();
     let archive = other.dir().join("busybox.tar");
+    let small = Small::mount(other.dir().join("small"), "24m");
     let mut box_ = other.beside();
-    let small = Small::mount(box_.dir().join("small"), "24m");
-    box_.set_root(box_.dir().join("small/root"));
+    box_.set_root(other.dir().join("small/root"));
     box_.wharf(["load", "-i", archive.to_str().unwrap()]).success();
     let fill = [
         "run",

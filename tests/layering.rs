@@ -38,7 +38,7 @@ const UNSAFE: [&str; 7] = [
     "core/runtime/src/sys/",
     // The other side of dylib.rs: what a native plugin exports.
     "core/plugin/src/tests/native_plugin.rs",
-    "plugins/sdk/src/native.rs",
+    "plugins/sdk/src/native",
     "plugins/sdk/src/instruction.rs",
 ];
 

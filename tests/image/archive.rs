@@ -87,13 +87,13 @@ fn importing_twice_gives_the_same_image() {
 #[test]
 fn a_damaged_archive_is_refused_and_leaves_nothing() {
     let box_ = Sandbox::new();
-    box_.build("d", "FROM busybox\nRUN echo content > /file\n");
+    box_.build("d", "FROM busybox\nRUN echo words of this test > /file\n");
     box_.run("save -o good.tar d").success();
     let good = std::fs::read(box_.dir().join("good.tar")).unwrap();
     box_.run("rmi d").success();
     let mut damaged = good.clone();
-    let at = good.windows(8).position(|window| window == b"content\n").unwrap();
-    damaged[at] = b'C';
+    let at = good.windows(9).position(|window| window == b"this test").unwrap();
+    damaged[at] = b'T';
     box_.write("damaged.tar", damaged);
     box_.write("short.tar", &good[..good.len() / 2]);
     box_.write("nothing.tar", "this is no archive");
