@@ -7,7 +7,7 @@
 //! ```
 //!
 //! This room knows no images, no registries, no plugins and no configuration files. Everything that
-//! needs `unsafe` is in [`sys`], one call per function.
+//! needs `unsafe` is in `sys`, one call per function.
 
 pub mod caps;
 pub mod cgroup;
