@@ -1,4 +1,8 @@
 //! One verb a file: what was typed, one engine call, words.
+//!
+//! The doc comments here are the help texts.
+
+#![allow(rustdoc::broken_intra_doc_links, reason = "brackets in a help text are what may be left out")]
 
 mod attach;
 mod build;
