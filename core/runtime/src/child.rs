@@ -79,6 +79,7 @@ fn become_program(channel: &Channel, born: Born, job: Job<'_>) -> Result<Infalli
 /// All steps but the last; returns the terminal's master for the parent.
 fn set_up(channel: &Channel, born: Born, job: Job<'_>) -> Result<Option<OwnedFd>, Failure> {
     let program = job.program;
+    let first = matches!(job.place, Place::New { .. });
     leave_parent(channel, &job)?;
     job.cgroup.join(born).map_err(|(path, err)| Failure::io("join the control group", Some(&path), &err))?;
     program.set_oom_score()?;
@@ -95,6 +96,9 @@ fn set_up(channel: &Channel, born: Born, job: Job<'_>) -> Result<Option<OwnedFd>
     program.change_directory()?;
     let master = connect(job.io, terminal, program.uid())?;
     program.confine()?;
+    if first {
+        die_with_parent();
+    }
     Ok(master)
 }
 
@@ -135,6 +139,13 @@ fn close_all_but(keep: &[RawFd]) -> std::io::Result<()> {
         from = fd + 1;
     }
     sys::process::close_range(from, RawFd::MAX)
+}
+
+/// A container whose monitor is killed must not run on unseen. This comes after the change of the
+/// user, which would take it back; a set-user-id program or a filter that forbids the call makes it
+/// void, and then the next command finds the control group.
+fn die_with_parent() {
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
 fn move_to_new_root(program: &Program, io: &Stdio, parts: Parts<'_>) -> Result<Option<Terminal>, Failure> {
