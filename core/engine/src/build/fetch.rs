@@ -76,13 +76,13 @@ impl Unpack for Unpacker {
         archive: &mut File,
         root: BorrowedFd<'_>,
         dest: &Path,
-        _: Option<Ids>,
+        owner: Option<Ids>,
     ) -> Result<bool, Box<dyn std::error::Error + Send + Sync>> {
         if !layer::holds_tar(archive)? {
             return Ok(false);
         }
         archive.seek(SeekFrom::Start(0))?;
-        layer::unpack(archive, root, dest, &Limits::default())?;
+        layer::unpack(archive, root, dest, owner.map(|ids| (ids.uid, ids.gid)), &Limits::default())?;
         Ok(true)
     }
 }

@@ -7,6 +7,7 @@ use wharf_model::build::ConfigChange;
 use wharf_model::image::{Empty, ImageConfig};
 
 use super::words::Scope;
+use crate::container::DEFAULT_PATH;
 use crate::volume::clean;
 
 /// Given by the caller or by the platform; in scope without an ARG for RUN only.
@@ -85,7 +86,11 @@ pub(super) struct State {
 
 impl State {
     /// On a base image, or on the state of an earlier stage, whose arguments are not inherited.
-    pub(super) fn new(config: ImageConfig, arguments: Arguments) -> Self {
+    /// PATH is always set, so that `ENV PATH=$PATH:/x` means something on any base.
+    pub(super) fn new(mut config: ImageConfig, arguments: Arguments) -> Self {
+        if config.config.env("PATH").is_none() {
+            config.config.env.push(DEFAULT_PATH.to_owned());
+        }
         Self { config, args: BTreeMap::new(), own_cmd: false, arguments }
     }
 
@@ -166,8 +171,10 @@ impl State {
     }
 
     fn change_directory(&mut self, path: &str) {
-        let joined = if path.starts_with('/') { path.to_owned() } else { format!("{}/{path}", self.working_dir()) };
-        self.config.config.working_dir = clean(&joined);
+        self.config.config.working_dir = match path {
+            absolute if absolute.starts_with('/') => absolute.to_owned(),
+            relative => clean(&format!("{}/{relative}", self.working_dir())),
+        };
     }
 
     fn set_entrypoint(&mut self, argv: &[String]) {
@@ -217,7 +224,16 @@ mod tests {
         assert_eq!((state.get("A"), state.get("VERSION")), (Some("given".into()), Some("1".into())));
         state.apply(&ConfigChange::SetEnv("A".into(), "env".into()));
         assert_eq!(state.get("A"), Some("env".into()));
-        assert_eq!(state.exec_env(), ["A=env", "VERSION=1"]);
+        assert_eq!(state.exec_env(), [DEFAULT_PATH, "A=env", "VERSION=1"]);
+    }
+
+    #[test]
+    fn a_path_is_kept_and_a_missing_one_set() {
+        assert_eq!(state(&[]).config.config.env, [DEFAULT_PATH]);
+        let mut config = ImageConfig::empty(&Platform::host());
+        config.config.env = vec!["A=1".into(), "PATH=/x".into()];
+        let state = State::new(config, Arguments::default());
+        assert_eq!(state.config.config.env, ["A=1", "PATH=/x"]);
     }
 
     #[test]
@@ -234,7 +250,7 @@ mod tests {
     #[test]
     fn working_dirs_are_joined() {
         let mut state = state(&[]);
-        for (path, expected) in [("a", "/a"), ("b/", "/a/b"), ("../c", "/a/c"), ("/x//y", "/x/y")] {
+        for (path, expected) in [("a", "/a"), ("b/", "/a/b"), ("../c", "/a/c"), ("/x//y/", "/x//y/"), ("z/", "/x/y/z")] {
             state.apply(&ConfigChange::WorkingDir(path.into()));
             assert_eq!(state.working_dir(), expected);
         }

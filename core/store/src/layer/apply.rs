@@ -99,7 +99,7 @@ pub(crate) fn apply_known(
     known: Option<Digest>,
 ) -> Result<Applied, ApplyError> {
     let mut applier = Applier {
-        putter: Putter::new(into, b"", limits),
+        putter: Putter::new(into, limits),
         format,
         own: HashSet::new(),
         gone: Vec::new(),
@@ -392,7 +392,7 @@ mod tests {
                 header.set_device_minor(3).unwrap();
             })
             .entry(EntryType::Fifo, "fifo", "", b"", |_| {})
-            .hard("again", "suid")
+            .entry(EntryType::Link, "again", "suid", b"", |header| header.set_mode(0o4755))
             .pax(&[
                 ("uid", b"3000000000"),
                 ("mtime", b"12.25"),

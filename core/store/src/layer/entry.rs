@@ -160,10 +160,11 @@ fn timestamp(text: &[u8]) -> Option<(i64, u32)> {
     }
 }
 
-/// Whether 512 bytes can be the first header of a tar.
+/// Whether 512 bytes can be the first header of a tar. A name may be empty where nothing else could
+/// be meant.
 pub(crate) fn looks_like_header(block: &[u8]) -> bool {
     let Ok(block) = <&[u8; 512]>::try_from(block) else { return false };
-    block[0] != 0 && checksum_fits(block)
+    (block[0] != 0 || &block[257..262] == b"ustar") && checksum_fits(block)
 }
 
 /// Some old writers summed signed bytes.
@@ -309,6 +310,15 @@ mod tests {
         for path in ["a/b/c/d", "abcde", "aaaa/bbbb/cccc", "a\0b"] {
             assert!(normalised(path.as_bytes(), &limits).is_err(), "for {path:?}");
         }
+    }
+
+    #[test]
+    fn a_header_may_have_no_name() {
+        let mut header = Header::new_ustar();
+        header.set_size(0);
+        header.set_cksum();
+        assert!(looks_like_header(header.as_bytes()));
+        assert!(!looks_like_header(&[0; 512]));
     }
 
     #[test]

@@ -15,7 +15,7 @@ use rustix::io::Errno;
 
 use super::apply::ApplyError;
 use super::entry::{Entry, Kind, Sparse, normalised, shown};
-use super::place::{self, Place, joined, kind_of, open_below, split};
+use super::place::{self, Place, kind_of, open_below, split};
 use super::{Limits, attributes};
 
 const BUFFER: usize = 256 * 1024;
@@ -23,8 +23,6 @@ const BUFFER: usize = 256 * 1024;
 /// Puts entries below one root.
 pub(crate) struct Putter<'a> {
     pub(crate) place: Place<'a>,
-    /// Where paths of the archive begin, for the targets of hard links.
-    base: &'a [u8],
     limits: &'a Limits,
     times: HashMap<Vec<u8>, (i64, u32)>,
     buffer: Vec<u8>,
@@ -33,9 +31,9 @@ pub(crate) struct Putter<'a> {
 }
 
 impl<'a> Putter<'a> {
-    pub(crate) fn new(root: BorrowedFd<'a>, base: &'a [u8], limits: &'a Limits) -> Self {
+    pub(crate) fn new(root: BorrowedFd<'a>, limits: &'a Limits) -> Self {
         let (times, buffer) = (HashMap::new(), vec![0; BUFFER]);
-        Self { place: Place::new(root), base, limits, times, buffer, size: 0 }
+        Self { place: Place::new(root), limits, times, buffer, size: 0 }
     }
 
     /// Makes `path`, which is normalised. `data` is the entry's.
@@ -56,7 +54,10 @@ impl<'a> Putter<'a> {
         }
         match entry.kind {
             Kind::File => self.put_file(entry, dir, name, data).map_err(failed)?,
-            Kind::HardLink => return self.put_link(entry, path, dir, name),
+            Kind::HardLink => {
+                self.put_link(entry, path, dir, name)?;
+                return describe_link(entry, owner, dir, name).map_err(failed);
+            }
             Kind::Symlink => put_symlink(entry, dir, name).map_err(|errno| failed(errno.into()))?,
             Kind::Directory => {
                 make_directory(dir, name).map_err(|errno| failed(errno.into()))?;
@@ -169,7 +170,7 @@ impl<'a> Putter<'a> {
             }
             errno => ApplyError::Entry { path: shown(path), source: errno.into() },
         };
-        let target = joined(self.base, &normalised(&entry.target, self.limits).map_err(refused)?);
+        let target = normalised(&entry.target, self.limits).map_err(refused)?;
         if target == path {
             return Err(refused("it is a hard link to itself"));
         }
@@ -225,6 +226,22 @@ fn describe(entry: &Entry, (uid, gid): (Uid, Gid), dir: BorrowedFd<'_>, name: &[
         set_time(dir, name, entry.mtime)?;
     }
     Ok(())
+}
+
+/// A further name of a file describes the file anew: the last header wins, as in docker and
+/// containerd. Where it says nothing new nothing is done, as a change of owner would drop the
+/// capabilities that only the first header may tell. A link to a symbolic link has an owner only.
+fn describe_link(entry: &Entry, owner: (Uid, Gid), dir: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let same_owner = (stat.st_uid, stat.st_gid) == (owner.0.as_raw(), owner.1.as_raw());
+    let is_link = FileType::from_raw_mode(stat.st_mode) == FileType::Symlink;
+    if same_owner && (is_link || stat.st_mode & 0o7777 == entry.mode) {
+        return Ok(());
+    }
+    if !is_link {
+        return describe(entry, owner, dir, name);
+    }
+    Ok(rustix::fs::chownat(dir, name, Some(owner.0), Some(owner.1), AtFlags::SYMLINK_NOFOLLOW)?)
 }
 
 /// Sets the time of the last change, of a symbolic link itself.

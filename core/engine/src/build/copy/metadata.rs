@@ -27,14 +27,6 @@ pub(super) struct Metadata<'a> {
 }
 
 impl Metadata<'_> {
-    /// The permission bits that `--chmod` gives everything, if it gives bits.
-    pub(super) fn bits(&self) -> Option<Mode> {
-        match self.change {
-            Some(Change::Bits(bits)) => Some(Mode::from(*bits)),
-            _ => None,
-        }
-    }
-
     /// For an open file or directory.
     pub(super) fn apply(
         &self,

@@ -7,7 +7,8 @@
 //!   for it; existing directories below get the source's mode and owner.
 //! * A file goes into a destination that is a directory or ends in `/`, and else becomes it.
 //! * Links in the destination are followed; a link in the place of a file is replaced.
-//! * Missing parents are made 0755, with the owner of `--chown`.
+//! * Missing parents and a missing destination are made 0755, with the owner of `--chown`; `--chmod` is
+//!   for what is copied.
 //! * From a context, files belong to 0:0 and have the build's epoch as their time. From a root
 //!   file system they keep both, and their hard links.
 //! * A wildcard that matches nothing copies nothing. Several files need a directory to go to.
@@ -241,10 +242,6 @@ impl Copier<'_> {
             return Err(CopyError::NotADirectory(dest.path.display().to_string()));
         }
         let dir = self.directories.make(&dest.path)?;
-        if let (None, Some(bits)) = (&dest.stat, self.metadata.bits()) {
-            let changed = rustix::fs::fchmod(&dir, bits);
-            changed.map_err(|error| CopyError::write(&dest.path, error))?;
-        }
         let mut tree = Tree::new(self.target.root, &self.metadata, &selected.path, dest.path, dir);
         selection.walk(self.source, selected).run(&mut tree)
     }

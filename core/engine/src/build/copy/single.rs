@@ -50,12 +50,16 @@ pub fn write(
     directories.finish()
 }
 
-/// Makes a directory with its missing parents. One that exists is left as it is.
+/// Makes a directory with its missing parents. One that exists is left as it is. As in BuildKit, a
+/// name that nobody has (yet) counts as root: WORKDIR may come before the RUN that adds its USER.
 ///
 /// # Errors
-/// When something else is there, the owner is unknown, or the kernel refuses.
+/// When something else is there, or the kernel refuses.
 pub fn mkdir(path: &str, owner: Option<&Owner>, mode: u32, target: &Target<'_>) -> Result<(), CopyError> {
-    let ids = ids(owner, target)?;
+    let ids = match ids(owner, target) {
+        Err(OwnerError::NoUser(_) | OwnerError::NoGroup(_)) => Ids::default(),
+        ids => ids?,
+    };
     let wanted = absolute(path, target.working_dir);
     let resolved =
         resolve(target.root, &wanted, Last::Follow).map_err(|error| CopyError::write(&wanted, error))?;
