@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod render;
 mod report;
+mod template;
 mod terminal;
 mod units;
 

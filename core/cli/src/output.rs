@@ -23,6 +23,13 @@ pub(crate) fn lines<T: AsRef<str>>(lines: impl IntoIterator<Item = T>) -> io::Re
     out.flush()
 }
 
+/// Writes a whole text to standard output.
+pub(crate) fn text(text: &str) -> io::Result<()> {
+    let mut out = data();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
 /// Whether standard error is a terminal that shows colours.
 pub(crate) fn colours() -> bool {
     io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none()

@@ -1,11 +1,8 @@
-//! Tables, sizes, times and templates.
+//! Tables, sizes and times.
 
 use std::io::{self, Write};
 
 use jiff::Timestamp;
-use serde_json::Value;
-
-use crate::report::Report;
 
 /// Columns as wide as their widest cell, three blanks apart, never wrapped.
 pub(crate) fn table(out: &mut dyn Write, head: &[&str], rows: &[Vec<String>]) -> io::Result<()> {
@@ -80,78 +77,6 @@ pub(crate) fn since(time: Timestamp) -> i64 {
     Timestamp::now().as_second() - time.as_second()
 }
 
-/// A Go template over docker's JSON; `json` alone prints all of it.
-pub(crate) fn template(format: &str, value: &Value) -> Result<String, Report> {
-    if format == "json" {
-        return Ok(value.to_string());
-    }
-    let failed = |cause: String| Report::message(64, format!("template parsing error: {cause}"));
-    let mut template = gtmpl::Template::default();
-    template.add_func("json", json_function);
-    template.add_func("join", join_function);
-    template.add_func("upper", upper_function);
-    template.add_func("lower", lower_function);
-    template.parse(format).map_err(|error| failed(error.to_string()))?;
-    template.render(&gtmpl::Context::from(go(value))).map_err(|error| failed(error.to_string()))
-}
-
-/// JSON in the template engine's own values.
-fn go(value: &Value) -> gtmpl::Value {
-    match value {
-        Value::Null => gtmpl::Value::NoValue,
-        Value::Bool(truth) => gtmpl::Value::Bool(*truth),
-        Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => gtmpl::Value::from(whole),
-            (None, Some(real)) => gtmpl::Value::from(real),
-            (None, None) => gtmpl::Value::NoValue,
-        },
-        Value::String(text) => gtmpl::Value::String(text.clone()),
-        Value::Array(items) => gtmpl::Value::Array(items.iter().map(go).collect()),
-        Value::Object(map) => {
-            gtmpl::Value::Object(map.iter().map(|(key, item)| (key.clone(), go(item))).collect())
-        }
-    }
-}
-
-fn plain(value: &gtmpl::Value) -> Value {
-    match value {
-        gtmpl::Value::Bool(truth) => Value::Bool(*truth),
-        gtmpl::Value::String(text) => Value::String(text.clone()),
-        gtmpl::Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
-        gtmpl::Value::Object(map) | gtmpl::Value::Map(map) => {
-            let sorted: std::collections::BTreeMap<&String, Value> =
-                map.iter().map(|(key, item)| (key, plain(item))).collect();
-            Value::Object(sorted.into_iter().map(|(key, item)| (key.clone(), item)).collect())
-        }
-        gtmpl::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => whole.into(),
-            (None, Some(real)) => real.into(),
-            (None, None) => Value::Null,
-        },
-        _ => Value::Null,
-    }
-}
-
-fn json_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(plain).unwrap_or_default().to_string()))
-}
-
-fn join_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    let (Some(gtmpl::Value::Array(items)), Some(gtmpl::Value::String(between))) = (args.first(), args.get(1)) else {
-        return Err(gtmpl::FuncError::ExactlyXArgs("join".into(), 2));
-    };
-    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
-    Ok(gtmpl::Value::String(texts.join(between)))
-}
-
-fn upper_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(|text| text.to_string().to_uppercase()).unwrap_or_default()))
-}
-
-fn lower_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(|text| text.to_string().to_lowercase()).unwrap_or_default()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,24 +109,5 @@ mod tests {
         ] {
             assert_eq!(duration(seconds), text);
         }
-    }
-
-    #[test]
-    fn templates_are_gos() {
-        let value = serde_json::json!({"State": {"Status": "running", "Pid": 7}, "Names": ["a", "b"], "M": {"k": {"v": 1}}});
-        for (format, text) in [
-            ("{{.State.Status}}", "running"),
-            ("{{ .State.Pid }}", "7"),
-            ("{{json .State}}", r#"{"Pid":7,"Status":"running"}"#),
-            ("{{range .Names}}<{{.}}>{{end}}", "<a><b>"),
-            ("{{join .Names \",\"}}", "a,b"),
-            ("{{range $k, $x := .M}}{{$k}}={{$x.v}}{{end}}", "k=1"),
-            ("{{upper .State.Status}}", "RUNNING"),
-            ("{{index .Names 1}}", "b"),
-            ("{{len .Names}}", "2"),
-        ] {
-            assert_eq!(template(format, &value).unwrap(), text, "for {format}");
-        }
-        assert!(template("{{.State", &value).is_err());
     }
 }

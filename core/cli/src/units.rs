@@ -28,10 +28,18 @@ pub(crate) fn cpus(text: &str) -> Result<i64, String> {
     }
 }
 
+const LIMITS: [&str; 16] = [
+    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+    "rtprio", "rttime", "sigpending", "stack",
+];
+
 /// `nofile=1024:4096`; -1 is no limit.
 pub(crate) fn ulimit(text: &str) -> Result<(String, u64, u64), String> {
     let wrong = || format!("`{text}` is not a limit: expected NAME=SOFT[:HARD]");
     let (name, values) = text.split_once('=').ok_or_else(wrong)?;
+    if !LIMITS.contains(&name) {
+        return Err(format!("`{name}` is not a resource limit: expected one of {}", LIMITS.join(", ")));
+    }
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
     let number = |text: &str| if text == "-1" { Ok(u64::MAX) } else { text.parse::<u64>().map_err(|_| wrong()) };
     let (soft, hard) = (number(soft)?, number(hard)?);
@@ -69,6 +77,7 @@ mod tests {
     fn limits_and_processors() {
         assert_eq!(ulimit("nofile=1:2"), Ok(("nofile".into(), 1, 2)));
         assert!(ulimit("nofile").is_err() && ulimit("nofile=2:1").is_err());
+        assert!(ulimit("foo=1").unwrap_err().contains("nofile"));
         assert_eq!(cpus("1.5"), Ok(1_500_000_000));
         assert!(cpus("0").is_err() && cpus("x").is_err());
     }

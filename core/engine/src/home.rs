@@ -47,7 +47,9 @@ impl LayerHome for Home<'_> {
         let fresh = self.pending.take().ok_or("no layer was placed")?;
         let layer = snapshot::layer(&chain_id.hex(), fresh.parents.clone());
         self.snapshots.remove(&layer)?;
-        Ok(self.snapshots.commit(&fresh, &layer)?)
+        self.snapshots.commit(&fresh, &layer)?;
+        // What a driver keeps beside the changes, such as overlay's work directory.
+        Ok(self.snapshots.remove(&fresh)?)
     }
 
     fn discard(&mut self) {

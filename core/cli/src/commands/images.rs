@@ -8,6 +8,18 @@ use crate::globals::Globals;
 use crate::output;
 use crate::render;
 use crate::report::Report;
+use crate::template;
+
+/// What `--format` may name, and the heads of those columns.
+const FIELDS: [(&str, &str); 7] = [
+    ("Repository", "REPOSITORY"),
+    ("Tag", "TAG"),
+    ("ID", "IMAGE ID"),
+    ("CreatedSince", "CREATED"),
+    ("CreatedAt", "CREATED AT"),
+    ("Size", "SIZE"),
+    ("Digest", "DIGEST"),
+];
 
 /// List images
 #[derive(Debug, clap::Args)]
@@ -38,9 +50,8 @@ impl Images {
             ids.dedup();
             output::lines(ids)?;
         } else if let Some(format) = &self.format {
-            let lines: Result<Vec<String>, Report> =
-                list.iter().map(|image| render::template(format, &self.fields(image))).collect();
-            output::lines(lines?)?;
+            let values: Vec<Value> = list.iter().map(|image| self.fields(image)).collect();
+            output::text(&template::list(format, &FIELDS, &values)?)?;
         } else {
             let rows: Vec<Vec<String>> = list.iter().map(|image| self.row(image)).collect();
             let mut out = output::data();

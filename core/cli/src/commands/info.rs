@@ -2,8 +2,8 @@ use serde_json::{Value, json};
 
 use crate::globals::Globals;
 use crate::output;
-use crate::render;
 use crate::report::Report;
+use crate::template;
 
 /// Print what this engine has and where
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ impl Info {
             "ServerVersion": env!("CARGO_PKG_VERSION"),
         });
         match &self.format {
-            Some(format) => output::lines([render::template(format, &value)?])?,
+            Some(format) => output::lines([template::one(format, &value)?])?,
             None => output::lines(lines(&value))?,
         }
         Ok(0)

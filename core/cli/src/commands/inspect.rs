@@ -5,8 +5,8 @@ use wharf_engine::image::ResolveError;
 
 use crate::globals::Globals;
 use crate::output;
-use crate::render;
 use crate::report::Report;
+use crate::template;
 
 /// Print everything about containers, images and volumes
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ impl Inspect {
         match &self.format {
             Some(format) => {
                 let lines: Result<Vec<String>, Report> =
-                    found.iter().map(|value| render::template(format, value)).collect();
+                    found.iter().map(|value| template::one(format, value)).collect();
                 output::lines(lines?)?;
             }
             None => output::lines([pretty(&Value::Array(found))])?,

@@ -1,15 +1,33 @@
 use std::io::Write;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
-use wharf_engine::container::{Container, ContainerSummary, Status};
-use wharf_engine::network::Joined;
+use wharf_engine::container::{Container, ContainerSummary, Mount, Status};
+use wharf_engine::network::{Joined, Port};
 
 use crate::globals::Globals;
 use crate::output;
 use crate::render;
 use crate::report::Report;
+use crate::template;
 
 const HEAD: [&str; 7] = ["CONTAINER ID", "IMAGE", "COMMAND", "CREATED", "STATUS", "PORTS", "NAMES"];
+
+/// What `--format` may name, and the heads of those columns.
+const FIELDS: [(&str, &str); 12] = [
+    ("ID", "CONTAINER ID"),
+    ("Image", "IMAGE"),
+    ("Command", "COMMAND"),
+    ("CreatedAt", "CREATED AT"),
+    ("RunningFor", "CREATED"),
+    ("State", "STATE"),
+    ("Status", "STATUS"),
+    ("Ports", "PORTS"),
+    ("Names", "NAMES"),
+    ("Labels", "LABELS"),
+    ("Mounts", "MOUNTS"),
+    ("Networks", "NETWORKS"),
+];
 
 /// List running containers
 #[derive(Debug, clap::Args)]
@@ -43,9 +61,8 @@ impl Ps {
         if self.quiet {
             output::lines(list.iter().map(|item| self.id(&item.container)))?;
         } else if let Some(format) = &self.format {
-            let lines: Result<Vec<String>, Report> =
-                list.iter().map(|item| render::template(format, &self.fields(item))).collect();
-            output::lines(lines?)?;
+            let values: Vec<Value> = list.iter().map(|item| self.fields(item)).collect();
+            output::text(&template::list(format, &FIELDS, &values)?)?;
         } else {
             let rows: Vec<Vec<String>> = list.iter().map(|item| self.row(item)).collect();
             let mut out = output::data();
@@ -82,6 +99,8 @@ impl Ps {
     fn fields(&self, item: &ContainerSummary) -> Value {
         let labels: Vec<String> =
             item.container.config.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let source = |mount: &Mount| if mount.name.is_empty() { mount.source.clone() } else { mount.name.clone() };
+        let mounts: Vec<String> = item.container.mounts.iter().map(source).collect();
         json!({
             "ID": self.id(&item.container),
             "Image": item.image,
@@ -93,6 +112,7 @@ impl Ps {
             "Ports": ports(item),
             "Names": item.container.name,
             "Labels": labels.join(","),
+            "Mounts": mounts.join(","),
             "Networks": item.container.network,
         })
     }
@@ -120,17 +140,55 @@ fn ports(item: &ContainerSummary) -> String {
         return String::new();
     }
     let published = item.container.joined.iter().flat_map(|joined: &Joined| &joined.ports);
-    let mut texts: Vec<String> = published
-        .clone()
-        .map(|port| {
-            let address = match port.host_address {
-                std::net::IpAddr::V6(address) => format!("[{address}]"),
-                std::net::IpAddr::V4(address) => address.to_string(),
-            };
-            format!("{address}:{}->{}/{}", port.host_port, port.container_port, port.protocol)
-        })
-        .collect();
+    let mut texts = ranges(published.clone());
     let open: Vec<String> = published.map(|port| format!("{}/{}", port.container_port, port.protocol)).collect();
     texts.extend(item.container.config.exposed_ports.keys().filter(|port| !open.contains(port)).cloned());
     texts.join(", ")
+}
+
+/// Neighbours that count up on both sides are shown as one range.
+fn ranges<'a>(ports: impl Iterator<Item = &'a Port>) -> Vec<String> {
+    let mut ports: Vec<&Port> = ports.collect();
+    ports.sort_by_key(|port| (port.protocol, port.host_address, port.container_port, port.host_port));
+    let follows = |before: &&Port, after: &&Port| {
+        (before.protocol, before.host_address) == (after.protocol, after.host_address)
+            && before.container_port.checked_add(1) == Some(after.container_port)
+            && before.host_port.checked_add(1) == Some(after.host_port)
+    };
+    ports.chunk_by(follows).filter_map(|run| Some(range(run.first()?, run.last()?))).collect()
+}
+
+fn range(first: &Port, last: &Port) -> String {
+    let numbers = |from: u16, to: u16| if from == to { from.to_string() } else { format!("{from}-{to}") };
+    let address = match first.host_address {
+        IpAddr::V6(address) => format!("[{address}]"),
+        IpAddr::V4(address) => address.to_string(),
+    };
+    let host = numbers(first.host_port, last.host_port);
+    format!("{address}:{host}->{}/{}", numbers(first.container_port, last.container_port), first.protocol)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wharf_engine::network::Protocol;
+
+    #[test]
+    fn neighbouring_ports_are_one_range() {
+        let port = |host_port, container_port, protocol| Port {
+            host_address: IpAddr::from([0, 0, 0, 0]),
+            host_port,
+            container_port,
+            protocol,
+        };
+        let (tcp, udp) = (Protocol::Tcp, Protocol::Udp);
+        for (ports, text) in [
+            (vec![port(8000, 80, tcp)], "0.0.0.0:8000->80/tcp"),
+            (vec![port(62, 2, tcp), port(61, 1, tcp), port(63, 3, tcp)], "0.0.0.0:61-63->1-3/tcp"),
+            (vec![port(1, 1, tcp), port(2, 2, udp)], "0.0.0.0:1->1/tcp, 0.0.0.0:2->2/udp"),
+            (vec![port(1, 1, tcp), port(3, 2, tcp)], "0.0.0.0:1->1/tcp, 0.0.0.0:3->2/tcp"),
+        ] {
+            assert_eq!(ranges(ports.iter()).join(", "), text);
+        }
+    }
 }

@@ -2,8 +2,8 @@ use serde_json::json;
 
 use crate::globals::Globals;
 use crate::output;
-use crate::render;
 use crate::report::Report;
+use crate::template;
 
 /// Print versions
 #[derive(Debug, clap::Args)]
@@ -21,7 +21,7 @@ impl Version {
             "Server": { "Version": version, "Os": std::env::consts::OS, "Arch": std::env::consts::ARCH },
         });
         match &self.format {
-            Some(format) => output::lines([render::template(format, &value)?])?,
+            Some(format) => output::lines([template::one(format, &value)?])?,
             None => output::lines([
                 format!("wharf version {version}"),
                 format!("plugin contract: {}", wharf_engine::CONTRACT),

@@ -7,6 +7,7 @@ use crate::globals::Globals;
 use crate::output;
 use crate::render;
 use crate::report::Report;
+use crate::template;
 
 /// Work with volumes
 #[derive(Debug, clap::Subcommand)]
@@ -78,7 +79,7 @@ impl Volume {
 fn print(found: &[Value], format: Option<&str>) -> Result<(), Report> {
     match format {
         Some(format) => {
-            let lines: Result<Vec<String>, Report> = found.iter().map(|value| render::template(format, value)).collect();
+            let lines: Result<Vec<String>, Report> = found.iter().map(|value| template::one(format, value)).collect();
             Ok(output::lines(lines?)?)
         }
         None => Ok(output::lines([super::inspect::pretty(&Value::Array(found.to_vec()))])?),

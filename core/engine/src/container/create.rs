@@ -14,6 +14,9 @@ use crate::snapshot::{self, SnapshotError};
 use crate::volume::{MountRequest, VolumeError};
 use crate::Engine;
 
+/// Docker's floor.
+const LEAST_MEMORY: i64 = 6 << 20;
+
 /// What a person asked for.
 #[derive(Debug, Clone, Default)]
 pub struct CreateOptions {
@@ -125,6 +128,9 @@ pub enum CreateError {
     /// The network can not publish ports.
     #[error("network `{0}` can not publish ports")]
     NoPorts(String),
+    /// With less no program can be started.
+    #[error("the memory limit of {0} bytes is too small: the minimum is 6 MiB")]
+    Memory(i64),
     /// A stop signal that is none.
     #[error("invalid stop signal `{0}`")]
     Signal(String),
@@ -184,6 +190,9 @@ impl Engine {
         let config = merge::run_config(&image.config.config, options);
         if let Some(signal) = &config.stop_signal {
             super::stop::signal_number(signal).ok_or_else(|| CreateError::Signal(signal.clone()))?;
+        }
+        if let Some(memory) = options.limits.memory.filter(|bytes| (1..LEAST_MEMORY).contains(bytes)) {
+            return Err(CreateError::Memory(memory));
         }
         let prepare = |source| CreateError::Prepare { path: "/dev/urandom".into(), source };
         let id = name::fresh_id().map_err(prepare)?;

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use wharf_runtime::monitor::Status;
 use wharf_store::RecordError;
 
+use super::ended::{self, CRASHED};
 use super::{Container, lookup};
 use crate::Engine;
 
@@ -45,8 +46,13 @@ impl Engine {
 
     /// A container whose monitor died could not be taken down at its end.
     fn mend(&self, container: &Container, status: &Status) {
-        let ended = matches!(status, Status::Exited(exit) if exit.finished_at < just_now());
-        if ended && self.has_joined(&self.run_dir(&container.id)) {
+        let Status::Exited(exit) = status else { return };
+        let left = || {
+            container.auto_remove
+                || self.has_joined(&self.run_dir(&container.id))
+                || exit.code == CRASHED && ended::has_processes(&container.id)
+        };
+        if exit.finished_at < just_now() && left() {
             let _ = self.ended(&container.id);
         }
     }

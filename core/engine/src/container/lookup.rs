@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use wharf_runtime::monitor::{self, Status};
+use wharf_runtime::monitor::{self, Exit, Status};
 use wharf_store::{Lookup, Record, RecordError};
 
 use super::Container;
+use super::ended::CRASHED;
 use crate::Engine;
 
 /// Why there is no such container.
@@ -50,8 +51,14 @@ impl Engine {
     }
 
     /// Whether a container runs, and how it ended.
+    ///
+    /// One that was started and has no run directory any more ended with the machine.
     pub fn status(&self, container: &Container) -> Status {
-        monitor::state(&self.run_dir(&container.id), &self.data_dir(&container.id))
+        let run_dir = self.run_dir(&container.id);
+        match monitor::state(&run_dir, &self.data_dir(&container.id)) {
+            Status::Created if container.joined.is_some() && !run_dir.exists() => Status::Exited(lost(container)),
+            status => status,
+        }
     }
 
     /// What outlives a reboot of a container.
@@ -68,4 +75,9 @@ impl Engine {
 /// A record's text as a container.
 pub(super) fn parse(record: &Record) -> serde_json::Result<Container> {
     serde_json::from_str(&record.json)
+}
+
+/// The end that nobody could write down; its time is not known either.
+fn lost(container: &Container) -> Exit {
+    Exit { code: CRASHED, signal: None, oom_killed: false, finished_at: container.created, log_lines_dropped: 0 }
 }

@@ -88,6 +88,8 @@ impl Engine {
         let started = self.set_up(&mut container, attach);
         if started.is_err() {
             self.take_down(&container);
+            container.joined = None;
+            let _ = self.keep(&container); // the error that made it necessary is the one to report
         }
         let connection = started?;
         self.tell_hooks(&container);
@@ -178,7 +180,7 @@ impl Engine {
             data_dir,
             spec,
             root,
-            cgroup: format!("wharf/{}", container.id),
+            cgroup: super::ended::cgroup_name(&container.id),
             open_stdin: container.open_stdin,
             stdin_once: container.stdin_once,
             log: true,

@@ -18,7 +18,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
-use wharf_model::network::{Interface, Namespace, Port};
+use wharf_model::network::{Interface, Namespace};
 use wharf_plugin::PluginError;
 use wharf_runtime::net::{NamespaceError, NetError, PortError as BindError};
 use wharf_store::RecordError;
@@ -26,6 +26,7 @@ use wharf_store::RecordError;
 pub(crate) use files::{Files, write as write_files};
 pub(crate) use join::Join;
 pub use port::{PortError, PortSpec};
+pub use wharf_model::network::{Port, Protocol};
 
 /// What a container got when it was joined to its network.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

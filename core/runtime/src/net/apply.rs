@@ -38,9 +38,6 @@ pub fn apply(plan: &NetworkPlan, container: Option<&Namespace>, network_id: &str
 /// Takes a container off its network: ports, rules, and what its plan added to the host's links
 /// and routes. Its own link goes with its namespace. What is not there any more is no error.
 ///
-/// Call it where nobody waits: the kernel lets the socket be closed only some 20 ms after an element
-/// was deleted by it.
-///
 /// # Errors
 /// When the kernel refuses; the rest is undone all the same.
 pub fn undo_attach(plan: &NetworkPlan, network_id: &str) -> Result<(), NetError> {
@@ -93,7 +90,13 @@ pub(super) fn delete_link(links: &mut Links, name: &str) -> Result<(), NetError>
 }
 
 fn undo_changes(changes: &[Change], short_id: &str) -> Result<(), NetError> {
-    if changes.is_empty() { Ok(()) } else { Firewall::open(short_id)?.undo(changes) }
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut firewall = Firewall::open(short_id)?;
+    let undone = firewall.undo(changes);
+    firewall.close();
+    undone
 }
 
 /// Finds what could never be done before anything is.

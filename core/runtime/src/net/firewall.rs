@@ -224,6 +224,11 @@ impl Firewall {
         Ok(Self { socket, inet: table(Family::Inet), bridge: table(Family::Bridge) })
     }
 
+    /// Lets go of the socket without waiting for what the kernel still has to free.
+    pub(super) fn close(self) {
+        self.socket.close_later();
+    }
+
     /// Whether the network's main table is there.
     pub(super) fn exists(&mut self) -> Result<bool, NetError> {
         nft::has_table(&mut self.socket, &self.inet).map_err(unreadable)

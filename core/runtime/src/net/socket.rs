@@ -5,11 +5,15 @@
 //! time `send` returns, so nothing here ever waits for long. A socket stays in the network
 //! namespace of the thread that opened it, whoever uses it later.
 
-use std::io;
-use std::os::fd::OwnedFd;
+use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::net::netlink::NETFILTER;
-use rustix::net::{AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType,
+};
 
 const HEADER: usize = 16;
 /// The kernel fills at most 32 KiB at once.
@@ -66,6 +70,31 @@ impl Socket {
     pub(super) fn next_sequence(&mut self) -> u32 {
         self.sequence += 1;
         self.sequence
+    }
+
+    /// Has the kernel close the socket in a thread of its own. Closing a netfilter socket waits, after
+    /// a deletion, for a grace period of all processors (some 20 ms), which nobody needs to see.
+    ///
+    /// A pair of Unix sockets that only its own queue refers to is garbage, and so is what else is in
+    /// that queue; since Linux 6.10 the collector is a kernel thread. An older kernel, or one where a
+    /// step fails, closes it here and now.
+    pub(super) fn close_later(self) {
+        let _closed_now = self.discard();
+    }
+
+    fn discard(self) -> rustix::io::Result<()> {
+        let flags = SocketFlags::CLOEXEC;
+        let (sender, garbage) = rustix::net::socketpair(AddressFamily::UNIX, SocketType::DGRAM, flags, None)?;
+        let fds = [self.fd.as_fd(), garbage.as_fd()];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        control.push(SendAncillaryMessage::ScmRights(&fds));
+        rustix::net::sendmsg(&sender, &[IoSlice::new(b"x")], &mut control, SendFlags::empty())?;
+        // The collector starts with the last of these: by then the queue must be the only owner.
+        drop(self.fd);
+        drop(garbage);
+        drop(sender);
+        Ok(())
     }
 
     pub(super) fn send(&self, messages: &[u8]) -> io::Result<()> {
@@ -156,6 +185,24 @@ mod tests {
         assert!(matches!(messages[0].answer(), Answer::Data));
         assert!(matches!(messages[1].answer(), Answer::Failed(err) if err.raw_os_error() == Some(2)));
         assert!(matches!(messages[2].answer(), Answer::Done));
+    }
+
+    #[test]
+    fn privileged_a_socket_that_is_closed_later_is_closed_soon() {
+        let socket = Socket::netfilter().unwrap();
+        socket.send(&message(KIND_DONE, 0, 1, &[])).unwrap(); // it is listed once it has an address
+        let inode = rustix::fs::fstat(&socket.fd).unwrap().st_ino.to_string();
+        let is_open = || {
+            let list = std::fs::read_to_string("/proc/self/net/netlink").unwrap();
+            list.lines().any(|line| line.split_whitespace().last() == Some(&inode))
+        };
+        assert!(is_open());
+        socket.close_later();
+        let until = std::time::Instant::now() + std::time::Duration::from_secs(5);
+        while is_open() && std::time::Instant::now() < until {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        assert!(!is_open());
     }
 
     #[test]

@@ -161,6 +161,24 @@ fn privileged_a_container_sees_its_own_namespaces_only() {
     assert!(!it.shell("ls -l /proc/self/ns/time").contains(host.to_str().unwrap()));
 }
 
+/// Also after the change of the user, which takes such a wish back.
+#[test]
+fn privileged_a_container_dies_with_the_thread_that_watches_it() {
+    for uid in [0, 1234] {
+        let Some(mut it) = Box_::new() else { return };
+        it.process().set_args(Some(vec!["/bin/sleep".to_owned(), "100".to_owned()]));
+        let mut user = it.process().user().clone();
+        user.set_uid(uid);
+        it.process().set_user(user);
+        let watch = || {
+            let (io, _) = streams();
+            spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap().start().unwrap()
+        };
+        let running = std::thread::scope(|scope| scope.spawn(watch).join().unwrap());
+        assert_eq!(wait(&running), 128 + 9, "for uid {uid}");
+    }
+}
+
 #[test]
 fn privileged_privileges_are_docker_s() {
     let Some(mut it) = Box_::new() else { return };
