@@ -109,14 +109,16 @@ fn the_guard_keeps_containers_from_the_engine_s_own_files() {
 struct Small(PathBuf);
 
 impl Small {
-    fn mount(path: PathBuf, size: &str) -> Self {
+    /// 200 MiB, of which so many are free.
+    fn mount(path: PathBuf, free: usize) -> Self {
         std::fs::create_dir(&path).unwrap();
-        host(&["mount", "-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs", path.to_str().unwrap()]);
+        host(&["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", path.to_str().unwrap()]);
+        std::fs::write(path.join("ballast"), vec![0; (200 - free) << 20]).unwrap();
         Self(path)
     }
 
-    fn resize(&self, size: &str) {
-        host(&["mount", "-o", &format!("remount,size={size}"), self.0.to_str().unwrap()]);
+    fn drop_ballast(&self) {
+        std::fs::remove_file(self.0.join("ballast")).unwrap();
     }
 }
 
@@ -131,7 +133,7 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
     let other = Sandbox::new();
     other.run("save -o busybox.tar busybox").success();
     let archive = other.dir().join("busybox.tar");
-    let small = Small::mount(other.dir().join("small"), "24m");
+    let small = Small::mount(other.dir().join("small"), 24);
     let mut box_ = other.beside();
     box_.set_root(other.dir().join("small/root"));
     box_.wharf(["load", "-i", archive.to_str().unwrap()]).success();
@@ -154,10 +156,9 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
     box_.refuses(1, &["import", "big.tar", "x"], &["No space left on device"]);
 
     box_.run("run --rm --network none busybox echo still works").success().prints("still works\n");
-    small.resize("200m");
+    small.drop_ballast();
     box_.run("build --network none -t x big").success();
     box_.run("rmi x busybox").success();
-    small.resize("24m");
     drop(box_);
     drop(small);
 }
@@ -167,7 +168,7 @@ fn a_container_on_a_full_disk_still_ends_with_its_exit_code() {
     let other = Sandbox::new();
     other.run("save -o busybox.tar busybox").success();
     let archive = other.dir().join("busybox.tar");
-    let small = Small::mount(other.dir().join("small"), "24m");
+    let small = Small::mount(other.dir().join("small"), 24);
     let mut box_ = other.beside();
     box_.set_root(other.dir().join("small/root"));
     box_.wharf(["load", "-i", archive.to_str().unwrap()]).success();

@@ -81,7 +81,7 @@ fn the_same_input_gives_the_same_image_everywhere() {
 fn explain_tells_for_each_line_what_was_read_done_granted_and_cached() {
     let box_ = Sandbox::new();
     box_.write("note", "1");
-    box_.write("Dockerfile", "FROM busybox\nCOPY note /note\nRUN echo $X\n");
+    box_.write("Dockerfile", "FROM busybox\nCOPY note /note\nWORKDIR sub\nRUN echo $X\n");
     let first = box_.run("build --explain -t e .").success();
     for text in [
         "Dockerfile:1: FROM busybox",

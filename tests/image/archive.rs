@@ -85,6 +85,23 @@ fn importing_twice_gives_the_same_image() {
 }
 
 #[test]
+fn what_came_in_goes_away_whole() {
+    let box_ = Sandbox::new();
+    box_.build("d", "FROM busybox\nRUN echo x > /file\n");
+    box_.run("save -o d.tar d").success();
+    let other = box_.beside();
+    let load = |name: &str| other.wharf(["load", "-i", box_.dir().join(name).to_str().unwrap()]).success();
+    load("d.tar");
+    other.run("rmi d").success();
+    let before = other.traces();
+    load("d.tar");
+    other.run("rmi d").success();
+    other.wharf(["import", box_.write("empty.tar", [0; 10_240]).to_str().unwrap(), "empty"]).success();
+    other.run("rmi empty").success();
+    other.left_nothing_since(&before);
+}
+
+#[test]
 fn a_damaged_archive_is_refused_and_leaves_nothing() {
     let box_ = Sandbox::new();
     box_.build("d", "FROM busybox\nRUN echo words of this test > /file\n");
