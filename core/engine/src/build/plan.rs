@@ -295,7 +295,7 @@ impl<'a> Planner<'a> {
             Base::Image(image) => image.config.clone(),
             Base::Stage(stage) => self.stages[stage].last_state().config,
         };
-        State::new(config, self.arguments.clone())
+        State::new(config, self.arguments.clone()).with_path()
     }
 
     fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk, depth: usize) -> Result<(), At> {

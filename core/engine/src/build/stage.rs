@@ -86,12 +86,16 @@ pub(super) struct State {
 
 impl State {
     /// On a base image, or on the state of an earlier stage, whose arguments are not inherited.
-    /// PATH is always set, so that `ENV PATH=$PATH:/x` means something on any base.
-    pub(super) fn new(mut config: ImageConfig, arguments: Arguments) -> Self {
-        if config.config.env("PATH").is_none() {
-            config.config.env.push(DEFAULT_PATH.to_owned());
-        }
+    pub(super) fn new(config: ImageConfig, arguments: Arguments) -> Self {
         Self { config, args: BTreeMap::new(), own_cmd: false, arguments }
+    }
+
+    /// The same with a PATH, so that `ENV PATH=$PATH:/x` means something on any base.
+    pub(super) fn with_path(mut self) -> Self {
+        if self.config.config.env("PATH").is_none() {
+            self.config.config.env.push(DEFAULT_PATH.to_owned());
+        }
+        self
     }
 
     /// `/` when there is no WORKDIR.
@@ -224,15 +228,15 @@ mod tests {
         assert_eq!((state.get("A"), state.get("VERSION")), (Some("given".into()), Some("1".into())));
         state.apply(&ConfigChange::SetEnv("A".into(), "env".into()));
         assert_eq!(state.get("A"), Some("env".into()));
-        assert_eq!(state.exec_env(), [DEFAULT_PATH, "A=env", "VERSION=1"]);
+        assert_eq!(state.exec_env(), ["A=env", "VERSION=1"]);
     }
 
     #[test]
     fn a_path_is_kept_and_a_missing_one_set() {
-        assert_eq!(state(&[]).config.config.env, [DEFAULT_PATH]);
+        assert_eq!(state(&[]).with_path().config.config.env, [DEFAULT_PATH]);
         let mut config = ImageConfig::empty(&Platform::host());
         config.config.env = vec!["A=1".into(), "PATH=/x".into()];
-        let state = State::new(config, Arguments::default());
+        let state = State::new(config, Arguments::default()).with_path();
         assert_eq!(state.config.config.env, ["A=1", "PATH=/x"]);
     }
 
