@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use wharf_engine::{Engine, Level, Options, PluginEvent};
+use wharf_engine::{Engine, Level, OpenError, Options, PluginEvent};
 
 use crate::embedded;
 use crate::output;
@@ -28,7 +28,7 @@ pub(crate) struct Globals {
 impl Globals {
     /// Opens the engine.
     pub(crate) fn engine(&self) -> Result<Engine, Report> {
-        Engine::open(self.options(), listen).map_err(Report::engine)
+        Engine::open(self.options(), listen).map_err(unopened)
     }
 
     /// Opens the engine for a project's directory, whose `wharf.toml` may narrow what plugins may
@@ -38,7 +38,7 @@ impl Globals {
         if project.is_dir() {
             options.config.push((project.join("wharf.toml"), Level::Project));
         }
-        let engine = Engine::open(options, listen).map_err(Report::engine)?;
+        let engine = Engine::open(options, listen).map_err(unopened)?;
         for request in &engine.config().requests {
             output::say(&format!("note: {request}"));
             output::say(&request.grant);
@@ -64,7 +64,8 @@ impl Globals {
             return vec![(path.clone(), Level::Site)];
         }
         let home = std::env::var_os("HOME").map(PathBuf::from);
-        let user = std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.map(|home| home.join(".config")));
+        let user =
+            std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.map(|home| home.join(".config")));
         let mut files = vec![(PathBuf::from("/etc/wharf/wharf.toml"), Level::Site)];
         files.extend(user.map(|dir| (dir.join("wharf/wharf.toml"), Level::User)));
         files
@@ -79,6 +80,15 @@ impl Globals {
         }
         argv.push("container-ended".into());
         argv.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
+    }
+}
+
+fn unopened(error: OpenError) -> Report {
+    let hint = error.next_step();
+    let report = Report::engine(error);
+    match hint {
+        Some(hint) => report.hint(hint),
+        None => report,
     }
 }
 

@@ -66,7 +66,8 @@ impl Progress {
     }
 
     fn warn(&mut self, warning: &wharf_engine::build::Diagnostic) {
-        let place = warning.span.as_ref().map(|span| format!("{}:{}: ", span.file, span.line)).unwrap_or_default();
+        let place =
+            warning.span.as_ref().map(|span| format!("{}:{}: ", span.file, span.line)).unwrap_or_default();
         let help = warning.help.as_ref().map(|help| format!(" ({help})")).unwrap_or_default();
         let word = match warning.severity {
             wharf_engine::build::Severity::Info | wharf_engine::build::Severity::Hint => "note",

@@ -69,7 +69,8 @@ fn go_text(value: &gtmpl::Value) -> String {
             format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" "))
         }
         gtmpl::Value::Object(map) | gtmpl::Value::Map(map) => {
-            let mut pairs: Vec<String> = map.iter().map(|(key, item)| format!("{key}:{}", go_text(item))).collect();
+            let mut pairs: Vec<String> =
+                map.iter().map(|(key, item)| format!("{key}:{}", go_text(item))).collect();
             pairs.sort();
             format!("map[{}]", pairs.join(" "))
         }
@@ -124,7 +125,8 @@ fn json_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError
 }
 
 fn join_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    let (Some(gtmpl::Value::Array(items)), Some(gtmpl::Value::String(between))) = (args.first(), args.get(1)) else {
+    let (Some(gtmpl::Value::Array(items)), Some(gtmpl::Value::String(between))) = (args.first(), args.get(1))
+    else {
         return Err(gtmpl::FuncError::ExactlyXArgs("join".into(), 2));
     };
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
@@ -169,7 +171,8 @@ mod tests {
 
     #[test]
     fn a_table_has_a_head() {
-        let values = [serde_json::json!({"Names": "web", "ID": "1"}), serde_json::json!({"Names": "b", "ID": "22"})];
+        let values =
+            [serde_json::json!({"Names": "web", "ID": "1"}), serde_json::json!({"Names": "b", "ID": "22"})];
         let heads = [("ID", "CONTAINER ID"), ("Names", "NAMES")];
         assert_eq!(
             list("table {{.Names}}\\t{{.ID}}", &heads, &values).unwrap(),

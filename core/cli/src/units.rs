@@ -29,8 +29,22 @@ pub(crate) fn cpus(text: &str) -> Result<i64, String> {
 }
 
 const LIMITS: [&str; 16] = [
-    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
-    "rtprio", "rttime", "sigpending", "stack",
+    "as",
+    "core",
+    "cpu",
+    "data",
+    "fsize",
+    "locks",
+    "memlock",
+    "msgqueue",
+    "nice",
+    "nofile",
+    "nproc",
+    "rss",
+    "rtprio",
+    "rttime",
+    "sigpending",
+    "stack",
 ];
 
 /// `nofile=1024:4096`; -1 is no limit.
@@ -41,14 +55,21 @@ pub(crate) fn ulimit(text: &str) -> Result<(String, u64, u64), String> {
         return Err(format!("`{name}` is not a resource limit: expected one of {}", LIMITS.join(", ")));
     }
     let (soft, hard) = values.split_once(':').unwrap_or((values, values));
-    let number = |text: &str| if text == "-1" { Ok(u64::MAX) } else { text.parse::<u64>().map_err(|_| wrong()) };
+    let number =
+        |text: &str| if text == "-1" { Ok(u64::MAX) } else { text.parse::<u64>().map_err(|_| wrong()) };
     let (soft, hard) = (number(soft)?, number(hard)?);
-    if soft > hard { Err(format!("`{text}`: the soft limit is above the hard one")) } else { Ok((name.into(), soft, hard)) }
+    if soft > hard {
+        Err(format!("`{text}`: the soft limit is above the hard one"))
+    } else {
+        Ok((name.into(), soft, hard))
+    }
 }
 
 /// RFC 3339, seconds since 1970, or a duration before now such as `10m` or `1h30m`.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
-    let wrong = || format!("`{text}` is not a time: expected RFC 3339, seconds since 1970, or a duration such as 10m");
+    let wrong = || {
+        format!("`{text}` is not a time: expected RFC 3339, seconds since 1970, or a duration such as 10m")
+    };
     if let Ok(time) = text.parse::<Timestamp>() {
         return Ok(time);
     }
@@ -65,7 +86,9 @@ mod tests {
 
     #[test]
     fn sizes_are_binary() {
-        for (text, value) in [("512", 512), ("1k", 1024), ("2m", 2 << 20), ("1g", 1 << 30), ("1GiB", 1 << 30), ("-1", -1)] {
+        for (text, value) in
+            [("512", 512), ("1k", 1024), ("2m", 2 << 20), ("1g", 1 << 30), ("1GiB", 1 << 30), ("-1", -1)]
+        {
             assert_eq!(bytes(text), Ok(value), "for {text}");
         }
         for text in ["", "m", "1x", "1.5g", "9999999999t"] {

@@ -36,7 +36,8 @@ impl LayerHome for Home<'_> {
 
     fn place(&mut self, parents: &[Digest]) -> Result<OwnedFd, HomeError> {
         self.discard();
-        let fresh = snapshot::container(&format!("new-{}", &crate::container::fresh_id()?[..16]), hexes(parents));
+        let fresh =
+            snapshot::container(&format!("new-{}", &crate::container::fresh_id()?[..16]), hexes(parents));
         self.snapshots.create(&fresh)?;
         let changes = self.snapshots.changes(&fresh)?;
         self.pending = Some(fresh);

@@ -117,7 +117,10 @@ impl Engine {
             let event = Event { subject: subject(config), changes: changes.clone() };
             for adjustment in answer(hook.as_ref(), hook.adjust(&event), &mut warnings)?.unwrap_or_default() {
                 let Adjustment::AddLabel(name, value) = &adjustment else {
-                    return Err(HookError::Misfit { hook: hook.name().to_owned(), what: "change anything but labels" });
+                    return Err(HookError::Misfit {
+                        hook: hook.name().to_owned(),
+                        what: "change anything but labels",
+                    });
                 };
                 config.config.labels.insert(name.clone(), value.clone());
                 let description = format!("label {name}={value}");

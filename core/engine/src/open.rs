@@ -52,6 +52,16 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Config(error) => error.next_step(),
+            _ => None,
+        }
+    }
+}
+
 /// The composition root: the store, the plugins, and where running containers are kept.
 pub struct Engine {
     pub(crate) store: Store,
@@ -79,7 +89,8 @@ impl Engine {
         let config = read_config(&options)?;
         let store = Store::open(&options.root)?;
         make_run_root(&options.run_root)?;
-        let plugins = Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
+        let plugins =
+            Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
         check_drivers(&plugins, &|| wharf_runtime::facts::host(&options.root))?;
         Ok(Self { store, plugins, options })
     }
@@ -116,8 +127,11 @@ impl Engine {
 }
 
 fn read_config(options: &Options) -> Result<Config, ConfigError> {
-    let defaults =
-        Source { path: "built-in defaults".into(), text: options.defaults.to_owned(), level: Level::Defaults };
+    let defaults = Source {
+        path: "built-in defaults".into(),
+        text: options.defaults.to_owned(),
+        level: Level::Defaults,
+    };
     let mut sources = vec![defaults];
     for (path, level) in &options.config {
         sources.extend(Source::read(path, *level)?);

@@ -88,7 +88,7 @@ impl Engine {
     pub(crate) fn snapshots(&self, name: &str) -> Result<Snapshots<'_>, SnapshotError> {
         let unknown = || SnapshotError::UnknownDriver { name: name.to_owned() };
         let driver = self.plugins.storage(name, &|| self.facts()).ok_or_else(unknown)??;
-        let root = self.options.root.join("storage").join(name);
+        let root = self.options.root.join("storage").join(&driver.info().name);
         Ok(Snapshots { root, driver, store: &self.store })
     }
 
@@ -214,7 +214,9 @@ impl Snapshots<'_> {
                 self.make_directory(&self.path(path), *mode, (*uid, *gid), done)
             }
             StorageAction::Rename { source, dest } => self.rename(&self.path(source), self.path(dest), done),
-            StorageAction::CloneTree { source, dest } => self.clone_tree(&self.path(source), self.path(dest), done),
+            StorageAction::CloneTree { source, dest } => {
+                self.clone_tree(&self.path(source), self.path(dest), done)
+            }
             StorageAction::RemoveTree(_) => Ok(()),
             StorageAction::Extension(op) => {
                 Err(SnapshotError::Extension { driver: self.driver().to_owned(), name: op.name.clone() })
@@ -249,7 +251,8 @@ impl Snapshots<'_> {
 
     fn clone_tree(&self, source: &Path, dest: PathBuf, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
         make_parents(&dest)?;
-        let failed = |source| SnapshotError::Tree { step: format!("copy tree to {}", dest.display()), source };
+        let failed =
+            |source| SnapshotError::Tree { step: format!("copy tree to {}", dest.display()), source };
         tree::clone(source, &dest).map_err(failed)?;
         done.push(Undo::RemoveTree(dest));
         Ok(())

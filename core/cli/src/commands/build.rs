@@ -111,7 +111,8 @@ fn report(failure: BuildFailure) -> Report {
 }
 
 fn explanation(step: &Explained) -> Vec<String> {
-    let mut lines = vec![format!("{}:{}: {}", step.span.file, step.span.line, output::printable(&step.statement))];
+    let mut lines =
+        vec![format!("{}:{}: {}", step.span.file, step.span.line, output::printable(&step.statement))];
     lines.push(format!("    plugin: {} {}", step.plugin, step.plugin_digest));
     lines.extend(step.reads.iter().map(|read| format!("    read:   {}", output::printable(read))));
     lines.extend(step.ops.iter().map(|op| format!("    op:     {}", output::printable(op))));

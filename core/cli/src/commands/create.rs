@@ -252,9 +252,10 @@ impl ContainerArgs {
     fn seccomp_unconfined(&self) -> Result<bool, Report> {
         match self.security_opt.iter().find(|option| *option != "seccomp=unconfined") {
             None => Ok(!self.security_opt.is_empty()),
-            Some(option) => {
-                Err(Report::message(125, format!("invalid --security-opt `{option}`: expected seccomp=unconfined")))
-            }
+            Some(option) => Err(Report::message(
+                125,
+                format!("invalid --security-opt `{option}`: expected seccomp=unconfined"),
+            )),
         }
     }
 
@@ -274,7 +275,10 @@ impl ContainerArgs {
         match &self.cidfile {
             Some(path) if path.exists() => Err(Report::message(
                 125,
-                format!("container ID file found, make sure the other container isn't running or delete {}", path.display()),
+                format!(
+                    "container ID file found, make sure the other container isn't running or delete {}",
+                    path.display()
+                ),
             )),
             _ => Ok(()),
         }
@@ -282,7 +286,8 @@ impl ContainerArgs {
 
     fn write_cidfile(&self, id: &str) -> Result<(), Report> {
         let Some(path) = &self.cidfile else { return Ok(()) };
-        std::fs::write(path, id).map_err(|error| Report::message(125, format!("cannot write {}: {error}", path.display())))
+        std::fs::write(path, id)
+            .map_err(|error| Report::message(125, format!("cannot write {}: {error}", path.display())))
     }
 }
 
@@ -301,8 +306,12 @@ fn read_env_file(path: &Path) -> Result<Vec<String>, Report> {
     let failed = |cause: String| Report::message(125, format!("cannot read {}: {cause}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| failed(error.to_string()))?;
     let lines = text.trim_start_matches('\u{feff}').lines().map(str::trim_start);
-    let lines: Vec<String> = lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
-    match lines.iter().find(|line| line.split('=').next().is_some_and(|key| key.contains(char::is_whitespace))) {
+    let lines: Vec<String> =
+        lines.filter(|line| !line.is_empty() && !line.starts_with('#')).map(str::to_owned).collect();
+    match lines
+        .iter()
+        .find(|line| line.split('=').next().is_some_and(|key| key.contains(char::is_whitespace)))
+    {
         Some(line) => Err(failed(format!("variable `{line}` contains whitespaces"))),
         None => Ok(lines),
     }
@@ -312,7 +321,9 @@ fn read_env_file(path: &Path) -> Result<Vec<String>, Report> {
 fn report(error: CreateError) -> Report {
     match &error {
         CreateError::NoImage { full, .. } => {
-            let hint = format!("build it with `wharf build -t {full} DIR`, or load it with `wharf load` or `wharf import`");
+            let hint = format!(
+                "build it with `wharf build -t {full} DIR`, or load it with `wharf load` or `wharf import`"
+            );
             Report::engine(error).hint(hint)
         }
         CreateError::NameTaken { name, .. } => {

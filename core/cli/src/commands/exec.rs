@@ -52,7 +52,10 @@ impl Exec {
             interactive: self.interactive,
             detached: self.detach,
             privileged: self.privileged,
-            attach: AttachOptions { detach_keys: terminal::detach_keys(&self.detach_keys)?, ..AttachOptions::default() },
+            attach: AttachOptions {
+                detach_keys: terminal::detach_keys(&self.detach_keys)?,
+                ..AttachOptions::default()
+            },
         };
         let engine = globals.engine()?;
         let execution = engine.exec(&self.container, &options);
@@ -66,7 +69,11 @@ impl Exec {
 /// `NAME` alone takes the caller's value, and is dropped when the caller has none.
 pub(super) fn environment(given: &[String]) -> Vec<String> {
     let pair = |text: &String| {
-        if text.contains('=') { Some(text.clone()) } else { std::env::var(text).ok().map(|value| format!("{text}={value}")) }
+        if text.contains('=') {
+            Some(text.clone())
+        } else {
+            std::env::var(text).ok().map(|value| format!("{text}={value}"))
+        }
     };
     given.iter().filter_map(pair).collect()
 }

@@ -99,7 +99,8 @@ impl Ps {
     fn fields(&self, item: &ContainerSummary) -> Value {
         let labels: Vec<String> =
             item.container.config.labels.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let source = |mount: &Mount| if mount.name.is_empty() { mount.source.clone() } else { mount.name.clone() };
+        let source =
+            |mount: &Mount| if mount.name.is_empty() { mount.source.clone() } else { mount.name.clone() };
         let mounts: Vec<String> = item.container.mounts.iter().map(source).collect();
         json!({
             "ID": self.id(&item.container),
@@ -141,7 +142,8 @@ fn ports(item: &ContainerSummary) -> String {
     }
     let published = item.container.joined.iter().flat_map(|joined: &Joined| &joined.ports);
     let mut texts = ranges(published.clone());
-    let open: Vec<String> = published.map(|port| format!("{}/{}", port.container_port, port.protocol)).collect();
+    let open: Vec<String> =
+        published.map(|port| format!("{}/{}", port.container_port, port.protocol)).collect();
     texts.extend(item.container.config.exposed_ports.keys().filter(|port| !open.contains(port)).cloned());
     texts.join(", ")
 }

@@ -47,9 +47,17 @@ impl Run {
     }
 
     /// The container's network and, with `--rm`, the container itself are gone when this returns.
-    fn foreground(&self, engine: &Engine, container: &Container, attach: AttachOptions) -> Result<u8, Report> {
+    fn foreground(
+        &self,
+        engine: &Engine,
+        container: &Container,
+        attach: AttachOptions,
+    ) -> Result<u8, Report> {
         let Some(connection) = start(engine, container, Some(attach))? else {
-            return Err(Report::message(125, format!("container {} ended before it could be attached to", container.name)));
+            return Err(Report::message(
+                125,
+                format!("container {} ended before it could be attached to", container.name),
+            ));
         };
         let mut cleaned = Ok(());
         let local = terminal::local(self.options.interactive);
@@ -64,7 +72,8 @@ impl Run {
     }
 }
 
-/// A container that could not be started is removed with `--rm` and stays created otherwise.
+/// A container whose program could not be executed stays created, as with docker, unless it has
+/// `--rm`. One that the engine could not start at all leaves nothing, not even its name.
 fn start(
     engine: &Engine,
     container: &Container,
@@ -73,7 +82,7 @@ fn start(
     match engine.start(&container.id, attach) {
         Ok(started) => Ok(started.connection),
         Err(error) => {
-            if container.auto_remove {
+            if container.auto_remove || error.exit_code() == 125 {
                 let _ = engine.remove(&container.id, true, true);
             }
             Err(failed(&error))

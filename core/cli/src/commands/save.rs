@@ -24,7 +24,8 @@ impl Save {
         match &self.output {
             Some(path) => self.to_file(&engine, path)?,
             None if io::stdout().is_terminal() => {
-                return Err(Report::message(1, "refusing to write an archive to a terminal").hint("use -o FILE, or a pipe"));
+                return Err(Report::message(1, "refusing to write an archive to a terminal")
+                    .hint("use -o FILE, or a pipe"));
             }
             None => self.write(&engine, io::stdout().lock())?,
         }
@@ -33,7 +34,8 @@ impl Save {
 
     /// The file appears when it is whole.
     fn to_file(&self, engine: &Engine, path: &PathBuf) -> Result<(), Report> {
-        let failed = |error: io::Error| Report::message(1, format!("cannot write {}: {error}", path.display()));
+        let failed =
+            |error: io::Error| Report::message(1, format!("cannot write {}: {error}", path.display()));
         if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
             return self.write(engine, File::create(path).map_err(failed)?);
         }
@@ -41,9 +43,9 @@ impl Save {
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
         let file = File::create(&part).map_err(failed)?;
-        let written = self.write(engine, &file).and_then(|()| {
-            file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed)
-        });
+        let written = self
+            .write(engine, &file)
+            .and_then(|()| file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed));
         written.inspect_err(|_| drop(fs::remove_file(&part)))
     }
 

@@ -43,8 +43,11 @@ impl Start {
         let container = engine.container(name).map_err(Report::failed)?;
         let stdin = self.interactive && container.open_stdin;
         terminal::check(stdin, container.tty)?;
-        let attach =
-            AttachOptions { stdin, detach_keys: terminal::detach_keys(&self.detach_keys)?, ..AttachOptions::default() };
+        let attach = AttachOptions {
+            stdin,
+            detach_keys: terminal::detach_keys(&self.detach_keys)?,
+            ..AttachOptions::default()
+        };
         let started = engine.start(name, Some(attach.clone())).map_err(|error| super::run::failed(&error))?;
         let connection = match started.connection {
             Some(connection) => connection,

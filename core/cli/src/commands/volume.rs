@@ -79,7 +79,8 @@ impl Volume {
 fn print(found: &[Value], format: Option<&str>) -> Result<(), Report> {
     match format {
         Some(format) => {
-            let lines: Result<Vec<String>, Report> = found.iter().map(|value| template::one(format, value)).collect();
+            let lines: Result<Vec<String>, Report> =
+                found.iter().map(|value| template::one(format, value)).collect();
             Ok(output::lines(lines?)?)
         }
         None => Ok(output::lines([super::inspect::pretty(&Value::Array(found.to_vec()))])?),

@@ -133,9 +133,7 @@ impl<'a> Execution<'a, '_> {
 
     fn begin(&self, stage: &Stage) -> Finished {
         match &stage.base {
-            Base::Stage(number) => {
-                Finished { state: stage.state.clone(), ..self.finished[number].clone() }
-            }
+            Base::Stage(number) => Finished { state: stage.state.clone(), ..self.finished[number].clone() },
             Base::Image(image) => Finished {
                 chain: Chain { layers: image.layers.clone() },
                 state: stage.state.clone(),
@@ -153,7 +151,8 @@ impl<'a> Execution<'a, '_> {
 
     /// The caller's, else the base image's, so that the same input gives the same image.
     fn epoch(&self, created: Option<&str>) -> i64 {
-        let of_base = || created.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
+        let of_base =
+            || created.and_then(|time| time.parse::<jiff::Timestamp>().ok()).map(jiff::Timestamp::as_second);
         self.options.epoch.or_else(of_base).unwrap_or(EARLIEST)
     }
 
@@ -204,7 +203,8 @@ impl<'a> Execution<'a, '_> {
         let before = done.chain.clone();
         done.chain = self.run_ops(step, &ops, &mut fetched, done)?;
         let unchanged = before.layers.len() == done.chain.layers.len();
-        let kept = serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
+        let kept =
+            serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
         let chain_id = done.chain.layers.last().map(|layer| layer.chain_id);
         self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
         self.remember(&place, &parts)?;
@@ -447,9 +447,10 @@ impl<'a> Execution<'a, '_> {
             Action::Mkdir { path, owner, mode, .. } => Ok(copy::mkdir(path, owner.as_ref(), *mode, &target)?),
             Action::Remove { path, missing_ok, .. } => Ok(copy::remove(path, *missing_ok, &target)?),
             Action::Symlink { target: to, path, .. } => Ok(copy::symlink(to, path, &target)?),
-            Action::Extension(op) => {
-                Err(BuildError::Unsupported(format!("the experimental operation `{}` is not known here", op.name)))
-            }
+            Action::Extension(op) => Err(BuildError::Unsupported(format!(
+                "the experimental operation `{}` is not known here",
+                op.name
+            ))),
             Action::Exec(_) | Action::Image { .. } | Action::Http { .. } => Ok(()),
         }
     }
@@ -492,7 +493,9 @@ impl<'a> Execution<'a, '_> {
 
     pub(super) fn source<'s>(&'s self, opened: &'s Opened) -> Source<'s> {
         match &opened.root {
-            Some(root) if !opened.local => Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs, digests: None },
+            Some(root) if !opened.local => {
+                Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs, digests: None }
+            }
             _ => self.context.source(),
         }
     }

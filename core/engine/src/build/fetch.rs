@@ -48,7 +48,8 @@ impl Engine {
         let failed = |source| BuildError::File { path: scratch.clone(), source };
         fs::create_dir_all(&scratch).map_err(failed)?;
         let directory = tempfile::TempDir::new_in(&scratch).map_err(failed)?;
-        let mut blob = self.store.blobs().open(&fetched.digest).map_err(|error| BuildError::Layer(error.into()))?;
+        let mut blob =
+            self.store.blobs().open(&fetched.digest).map_err(|error| BuildError::Layer(error.into()))?;
         let path = directory.path().join(filename);
         place(&mut blob, &path, fetched.last_modified.unwrap_or(0)).map_err(failed)?;
         Ok(Fetched { digest: fetched.digest, modified: fetched.last_modified, directory })

@@ -18,7 +18,8 @@ impl Missing {
         targets: impl Iterator<Item = &'t str>,
     ) -> Result<Self, BuildError> {
         let root = tree.open(true)?;
-        let mut paths: Vec<String> = targets.flat_map(prefixes).filter(|path| !is_there(root.as_fd(), path)).collect();
+        let mut paths: Vec<String> =
+            targets.flat_map(prefixes).filter(|path| !is_there(root.as_fd(), path)).collect();
         paths.sort_by_key(|path| std::cmp::Reverse(path.matches('/').count()));
         paths.dedup();
         Ok(Self(paths))

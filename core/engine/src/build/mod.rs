@@ -12,18 +12,18 @@
 //! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
 //! steps that succeeded, in the cache, and nothing else.
 
+mod change;
+mod commit;
 pub mod context;
 pub mod copy;
 pub mod dockerfile;
-mod change;
-mod commit;
 mod execute;
 mod explain;
 mod fetch;
 pub mod ignore;
+mod key;
 mod missing;
 mod mounts;
-mod key;
 pub mod owner;
 pub mod pattern;
 mod plan;
@@ -37,6 +37,6 @@ mod tree;
 pub mod words;
 
 pub use explain::Explained;
-pub use wharf_model::{Diagnostic, Severity};
 pub use progress::{BuildEvent, Outcome};
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
+pub use wharf_model::{Diagnostic, Severity};

@@ -55,7 +55,9 @@ impl Execution<'_, '_> {
                 }
                 Request::Cache { .. } => self.mount_cache(step, request, &mut mounted)?,
                 Request::Secret { id, required, .. } if *required => {
-                    return Err(BuildError::Unsupported(format!("secret {id}: not found: no secrets were given")));
+                    return Err(BuildError::Unsupported(format!(
+                        "secret {id}: not found: no secrets were given"
+                    )));
                 }
                 Request::Ssh { id, required, .. } if *required => {
                     return Err(BuildError::Unsupported(format!("ssh {id}: not found: no agent was given")));
@@ -87,14 +89,16 @@ impl Execution<'_, '_> {
             parents: false,
             link: false,
         };
-        let target = Target { root: into.as_fd(), accounts: into.as_fd(), working_dir: "/", epoch: i64::MAX >> 32 };
+        let target =
+            Target { root: into.as_fd(), accounts: into.as_fd(), working_dir: "/", epoch: i64::MAX >> 32 };
         copy::copy(&request, &self.source(&opened), &target, &mut NoUnpack)?;
         let from = name.map_or_else(|| place.to_owned(), |name| place.join(name));
         Ok(from.to_string_lossy().into_owned())
     }
 
     fn mount_cache(&self, step: &Step, request: &Request, mounted: &mut Mounted) -> Result<(), BuildError> {
-        let Request::Cache { id, target, sharing, read_only, source, source_path, mode, uid, gid } = request else {
+        let Request::Cache { id, target, sharing, read_only, source, source_path, mode, uid, gid } = request
+        else {
             return Ok(());
         };
         let name = Digest::of(id).hex();
@@ -117,7 +121,12 @@ impl Execution<'_, '_> {
         Ok(())
     }
 
-    fn fresh_cache(&self, step: &Step, (input, path): (&Input, &str), place: &Path) -> Result<(), BuildError> {
+    fn fresh_cache(
+        &self,
+        step: &Step,
+        (input, path): (&Input, &str),
+        place: &Path,
+    ) -> Result<(), BuildError> {
         match input {
             Input::Scratch => fs::DirBuilder::new()
                 .recursive(true)
@@ -146,7 +155,11 @@ impl Execution<'_, '_> {
 
 /// Relative to the WORKDIR.
 fn absolute(step: &Step, target: &str) -> String {
-    if target.starts_with('/') { clean(target) } else { clean(&format!("{}/{target}", step.state.working_dir())) }
+    if target.starts_with('/') {
+        clean(target)
+    } else {
+        clean(&format!("{}/{target}", step.state.working_dir()))
+    }
 }
 
 fn script(text: &str, room: &Path) -> Result<Mount, BuildError> {

@@ -155,7 +155,8 @@ impl<'a> Planner<'a> {
     /// Cuts the Dockerfile into stages, and declares the arguments before the first one.
     fn split(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
         let statements = &dockerfile.statements[..];
-        let starts: Vec<usize> = (0..statements.len()).filter(|index| self.starts_stage(&statements[*index])).collect();
+        let starts: Vec<usize> =
+            (0..statements.len()).filter(|index| self.starts_stage(&statements[*index])).collect();
         let first = starts.first().copied().unwrap_or(statements.len());
         for statement in &statements[..first] {
             self.declare_globals(statement).map_err(|at| at.on(&statement.span))?;
@@ -183,7 +184,8 @@ impl<'a> Planner<'a> {
         if !spec.before_from {
             return Err(BuildError::NoStage.into());
         }
-        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
+        let state =
+            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
         let answer = self.ask(statement, &spec, &arguments, &state, None)?;
         if let Outcome::Plan(plan) = answer.outcome {
@@ -200,7 +202,8 @@ impl<'a> Planner<'a> {
 
     fn stage_start(&mut self, statement: &Statement) -> Result<(StageStart, Beginning), At> {
         let spec = self.spec(statement)?;
-        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
+        let state =
+            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
         let answer = self.ask(statement, &spec, &arguments, &state, None)?;
         match answer.outcome {
@@ -353,7 +356,9 @@ impl<'a> Planner<'a> {
         for op in &plan.ops {
             match &op.action {
                 Action::Copy(copy) => names.extend(name_of(&copy.source)),
-                Action::Exec(exec) => names.extend(exec.mounts.iter().flat_map(mount_source).flat_map(name_of)),
+                Action::Exec(exec) => {
+                    names.extend(exec.mounts.iter().flat_map(mount_source).flat_map(name_of))
+                }
                 Action::Image { reference, .. } => names.extend([reference.clone()]),
                 _ => {}
             }
@@ -443,7 +448,9 @@ fn name_of(input: &Input) -> Option<String> {
 
 fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> {
     match mount {
-        wharf_model::build::Mount::Bind { source, .. } | wharf_model::build::Mount::Cache { source, .. } => Some(source),
+        wharf_model::build::Mount::Bind { source, .. } | wharf_model::build::Mount::Cache { source, .. } => {
+            Some(source)
+        }
         _ => None,
     }
 }
@@ -453,7 +460,9 @@ impl Engine {
     pub(super) fn base_image(&self, name: &str) -> Result<Image, BuildError> {
         self.store.resolve(name).map_err(|error| match error {
             ResolveError::Unknown { .. } => {
-                let full = name.parse().map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
+                let full = name
+                    .parse()
+                    .map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
                 BuildError::NoImage { full }
             }
             other => BuildError::Image(other),
@@ -485,7 +494,8 @@ pub(super) fn change_config(
     planner.plan_statements(&statements, &mut walk, 0)?;
     match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
         Some(step) => {
-            Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword)).into())
+            Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword))
+                .into())
         }
         None => Ok(walk.state),
     }

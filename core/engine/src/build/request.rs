@@ -219,7 +219,9 @@ impl BuildFailure {
     pub fn hint(&self) -> Option<String> {
         match &self.error {
             BuildError::Dockerfile(error) => error.hint(),
-            BuildError::Refused(diagnostics) => diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone()),
+            BuildError::Refused(diagnostics) => {
+                diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone())
+            }
             BuildError::Plugin(error) => error.next_step(),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
             BuildError::NoImage { full } => Some(format!(

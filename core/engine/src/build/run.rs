@@ -9,9 +9,9 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use wharf_model::build::{Command, Exec, Mount, NetAccess, Security};
+use wharf_runtime::caps;
 use wharf_runtime::monitor::{self, Launch};
 use wharf_runtime::user;
-use wharf_runtime::caps;
 
 use super::execute::Execution;
 use super::key::Parts;
@@ -147,7 +147,8 @@ struct Room {
 impl Room {
     fn make(execution: &Execution<'_, '_>, id: &str) -> Result<Self, BuildError> {
         let engine = execution.engine;
-        let room = Self { id: id.to_owned(), run: engine.run_dir(id), data: engine.root().join("tmp").join(id) };
+        let room =
+            Self { id: id.to_owned(), run: engine.run_dir(id), data: engine.root().join("tmp").join(id) };
         fs::create_dir_all(&room.data).map_err(|source| room.failed(source))?;
         Ok(room)
     }

@@ -122,7 +122,9 @@ impl State {
     /// Given proxies, which are in RUN's environment and in no key.
     pub(super) fn proxies(&self) -> Vec<String> {
         let given = PROXIES.iter().filter(|name| !self.args.contains_key(**name));
-        given.filter_map(|name| self.arguments.given.get(*name).map(|value| format!("{name}={value}"))).collect()
+        given
+            .filter_map(|name| self.arguments.given.get(*name).map(|value| format!("{name}={value}")))
+            .collect()
     }
 
     /// Changes the config as an instruction asked.
@@ -254,7 +256,9 @@ mod tests {
     #[test]
     fn working_dirs_are_joined() {
         let mut state = state(&[]);
-        for (path, expected) in [("a", "/a"), ("b/", "/a/b"), ("../c", "/a/c"), ("/x//y/", "/x//y/"), ("z/", "/x/y/z")] {
+        for (path, expected) in
+            [("a", "/a"), ("b/", "/a/b"), ("../c", "/a/c"), ("/x//y/", "/x//y/"), ("z/", "/x/y/z")]
+        {
             state.apply(&ConfigChange::WorkingDir(path.into()));
             assert_eq!(state.working_dir(), expected);
         }

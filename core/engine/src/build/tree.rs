@@ -62,9 +62,14 @@ pub(super) struct Work<'a> {
 }
 
 impl<'a> Work<'a> {
-    pub(super) fn on(engine: &'a Engine, snapshots: &'a Snapshots<'a>, base: &Chain) -> Result<Self, BuildError> {
+    pub(super) fn on(
+        engine: &'a Engine,
+        snapshots: &'a Snapshots<'a>,
+        base: &Chain,
+    ) -> Result<Self, BuildError> {
         let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
-        let object = snapshot::container(&format!("build-{}", &fresh_id().map_err(random)?[..16]), base.parents());
+        let object =
+            snapshot::container(&format!("build-{}", &fresh_id().map_err(random)?[..16]), base.parents());
         snapshots.create(&object)?;
         Ok(Self { snapshots, engine, object, base: base.clone(), finished: false })
     }
@@ -199,7 +204,9 @@ impl View<'_> {
     fn local(&self, root: &Root) -> Result<&Context, Failure> {
         match root {
             Root::Local => Ok(self.context),
-            Root::Named(name) => Err(failure(FailureKind::NotFound, format!("no build context named `{name}`"))),
+            Root::Named(name) => {
+                Err(failure(FailureKind::NotFound, format!("no build context named `{name}`")))
+            }
         }
     }
 }
@@ -243,8 +250,10 @@ impl BuildContext for View<'_> {
     }
 
     fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
-        let image =
-            self.engine.base_image(reference).map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
+        let image = self
+            .engine
+            .base_image(reference)
+            .map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
         let config = &image.config.config;
         let pair = |pair: &String| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));

@@ -8,11 +8,11 @@ use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
+use crate::Engine;
 use crate::hook::HookError;
 use crate::network::PortSpec;
 use crate::snapshot::{self, SnapshotError};
 use crate::volume::{MountRequest, VolumeError};
-use crate::Engine;
 
 /// Docker's floor.
 const LEAST_MEMORY: i64 = 6 << 20;
@@ -201,7 +201,8 @@ impl Engine {
             None => name::make_up().map_err(prepare)?,
         };
         let layers = image.layers.iter().rev().map(|layer| layer.chain_id.hex()).collect();
-        let storage = image.layers.last().map_or_else(|| self.config().storage.clone(), |top| top.driver.clone());
+        let storage =
+            image.layers.last().map_or_else(|| self.config().storage.clone(), |top| top.driver.clone());
         Ok(Container {
             hostname: options.hostname.clone().unwrap_or_else(|| id[..12].to_owned()),
             argv: merge::argv(&config)?,
@@ -291,9 +292,10 @@ fn ports(options: &CreateOptions, config: &wharf_model::image::RunConfig) -> Vec
     if options.publish_all {
         let exposed = config.exposed_ports.keys().filter_map(|port| PortSpec::parse(port).ok()).flatten();
         let fresh = |port: &PortSpec| {
-            !options.publish.iter().any(|given| {
-                (given.container_port, given.protocol) == (port.container_port, port.protocol)
-            })
+            !options
+                .publish
+                .iter()
+                .any(|given| (given.container_port, given.protocol) == (port.container_port, port.protocol))
         };
         ports.extend(exposed.filter(fresh));
     }

@@ -6,7 +6,9 @@ use oci_spec::OciSpecError;
 use oci_spec::runtime::{Process, ProcessBuilder};
 use rustix::fs::{Mode, OFlags};
 use wharf_runtime::caps;
-use wharf_runtime::monitor::{self, AttachOptions, ConnectError, Connection, ExecFailure, ExecRequest, Execution, Status};
+use wharf_runtime::monitor::{
+    self, AttachOptions, ConnectError, Connection, ExecFailure, ExecRequest, Execution, Status,
+};
 use wharf_runtime::user::{self, Identity, UserError};
 
 use super::{Container, LookupError, spec, start};
@@ -117,8 +119,16 @@ fn open_root(pid: i32) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())
 }
 
-fn process(container: &Container, identity: &Identity, options: &ExecOptions) -> Result<Process, OciSpecError> {
-    let names = if options.privileged { spec::capability_names(&caps::all()) } else { container.capabilities.clone() };
+fn process(
+    container: &Container,
+    identity: &Identity,
+    options: &ExecOptions,
+) -> Result<Process, OciSpecError> {
+    let names = if options.privileged {
+        spec::capability_names(&caps::all())
+    } else {
+        container.capabilities.clone()
+    };
     let directory = options.working_dir.as_ref().unwrap_or(&container.config.working_dir);
     ProcessBuilder::default()
         .terminal(options.tty)

@@ -79,8 +79,12 @@ fn host_config(container: &Container) -> Value {
     let limits = &container.limits;
     let binding = |port: &PortSpec| {
         let number = if port.host_port == 0 { String::new() } else { port.host_port.to_string() };
-        let address = if port.host_address.is_unspecified() { String::new() } else { port.host_address.to_string() };
-        (format!("{}/{}", port.container_port, port.protocol), json!({ "HostIp": address, "HostPort": number }))
+        let address =
+            if port.host_address.is_unspecified() { String::new() } else { port.host_address.to_string() };
+        (
+            format!("{}/{}", port.container_port, port.protocol),
+            json!({ "HostIp": address, "HostPort": number }),
+        )
     };
     json!({
         "Binds": container.binds,

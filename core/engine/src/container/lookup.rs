@@ -56,7 +56,9 @@ impl Engine {
     pub fn status(&self, container: &Container) -> Status {
         let run_dir = self.run_dir(&container.id);
         match monitor::state(&run_dir, &self.data_dir(&container.id)) {
-            Status::Created if container.joined.is_some() && !run_dir.exists() => Status::Exited(lost(container)),
+            Status::Created if container.joined.is_some() && !run_dir.exists() => {
+                Status::Exited(lost(container))
+            }
             status => status,
         }
     }
@@ -79,5 +81,11 @@ pub(super) fn parse(record: &Record) -> serde_json::Result<Container> {
 
 /// The end that nobody could write down; its time is not known either.
 fn lost(container: &Container) -> Exit {
-    Exit { code: CRASHED, signal: None, oom_killed: false, finished_at: container.created, log_lines_dropped: 0 }
+    Exit {
+        code: CRASHED,
+        signal: None,
+        oom_killed: false,
+        finished_at: container.created,
+        log_lines_dropped: 0,
+    }
 }

@@ -124,7 +124,8 @@ mod tests {
     #[test]
     fn capabilities_are_added_and_dropped() {
         let set = |add: &str, drop: &str| {
-            let options = CreateOptions { cap_add: words(add), cap_drop: words(drop), ..CreateOptions::default() };
+            let options =
+                CreateOptions { cap_add: words(add), cap_drop: words(drop), ..CreateOptions::default() };
             capabilities(&options)
         };
         assert_eq!(set("", "").unwrap().len(), caps::DEFAULT.len());

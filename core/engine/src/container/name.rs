@@ -51,15 +51,15 @@ fn fill_random(bytes: &mut [u8]) -> io::Result<()> {
 }
 
 const LIKE: [&str; 32] = [
-    "amber", "bold", "brisk", "calm", "clear", "coastal", "deep", "eager", "early", "fair", "fresh", "gentle",
-    "golden", "grand", "green", "hardy", "keen", "lively", "lucid", "merry", "misty", "nimble", "noble", "quiet",
-    "rapid", "salty", "silver", "steady", "sunny", "swift", "tidal", "windy",
+    "amber", "bold", "brisk", "calm", "clear", "coastal", "deep", "eager", "early", "fair", "fresh",
+    "gentle", "golden", "grand", "green", "hardy", "keen", "lively", "lucid", "merry", "misty", "nimble",
+    "noble", "quiet", "rapid", "salty", "silver", "steady", "sunny", "swift", "tidal", "windy",
 ];
 
 const THING: [&str; 32] = [
-    "anchor", "bay", "beacon", "boat", "bow", "buoy", "cabin", "canal", "cargo", "compass", "crane", "crew", "current",
-    "deck", "dock", "ferry", "gull", "harbour", "hull", "island", "jetty", "keel", "lagoon", "mast", "pier", "pilot",
-    "quay", "reef", "rudder", "sail", "tide", "wave",
+    "anchor", "bay", "beacon", "boat", "bow", "buoy", "cabin", "canal", "cargo", "compass", "crane", "crew",
+    "current", "deck", "dock", "ferry", "gull", "harbour", "hull", "island", "jetty", "keel", "lagoon",
+    "mast", "pier", "pilot", "quay", "reef", "rudder", "sail", "tide", "wave",
 ];
 
 #[cfg(test)]

@@ -82,12 +82,14 @@ fn process(input: &Input<'_>) -> Result<oci::Process, OciSpecError> {
     Ok(process)
 }
 
-/// A user in the spec's words.
+/// A user in the spec's words. The primary group is among the additional ones, so that a file that
+/// denies it is denied (CVE-2022-36109).
 pub(super) fn user(identity: &Identity) -> Result<oci::User, OciSpecError> {
+    let others = identity.additional.iter().copied().filter(|gid| *gid != identity.gid);
     oci::UserBuilder::default()
         .uid(identity.uid)
         .gid(identity.gid)
-        .additional_gids(identity.additional.clone())
+        .additional_gids(std::iter::once(identity.gid).chain(others).collect::<Vec<_>>())
         .build()
 }
 
@@ -112,7 +114,8 @@ fn rlimits(limits: &Limits) -> Result<Vec<oci::PosixRlimit>, OciSpecError> {
     let has_files = limits.ulimits.iter().any(|(name, _, _)| name == "nofile");
     let all = given.chain((!has_files).then_some(files));
     let rlimit = |(name, soft, hard): (String, u64, u64)| {
-        let kind: oci::PosixRlimitType = serde_json::from_value(format!("RLIMIT_{}", name.to_uppercase()).into())?;
+        let kind: oci::PosixRlimitType =
+            serde_json::from_value(format!("RLIMIT_{}", name.to_uppercase()).into())?;
         oci::PosixRlimitBuilder::default().typ(kind).soft(soft).hard(hard).build()
     };
     all.map(rlimit).collect()
@@ -129,7 +132,9 @@ fn mounts(input: &Input<'_>) -> Result<Vec<oci::Mount>, OciSpecError> {
             mounts.push(bind(&input.files.join(name), &target, &["rbind", "rprivate"])?);
         }
     }
-    mounts.retain(|default| !input.mounts.iter().any(|mount| Path::new(&mount.target) == default.destination()));
+    mounts.retain(|default| {
+        !input.mounts.iter().any(|mount| Path::new(&mount.target) == default.destination())
+    });
     for mount in input.mounts {
         mounts.push(user_mount(mount)?);
     }
@@ -193,7 +198,9 @@ fn linux(input: &Input<'_>) -> Result<oci::Linux, OciSpecError> {
         linux.set_readonly_paths(Some(defaults::readonly_paths()));
     }
     let filter = (!input.seccomp_unconfined).then(|| {
-        seccomp::default_profile(&parsed(input.capabilities).into_iter().collect::<std::collections::HashSet<_>>())
+        seccomp::default_profile(
+            &parsed(input.capabilities).into_iter().collect::<std::collections::HashSet<_>>(),
+        )
     });
     linux.set_seccomp(filter);
     Ok(linux)

@@ -60,7 +60,12 @@ impl Engine {
     ///
     /// # Errors
     /// When there is none, or the kernel refuses.
-    pub fn stop(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<Container, StopError> {
+    pub fn stop(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<Container, StopError> {
         let container = self.container(name)?;
         if let Status::Running { .. } = self.status(&container) {
             let text = signal.or(container.config.stop_signal.as_deref()).unwrap_or("SIGTERM");
@@ -71,7 +76,12 @@ impl Engine {
         Ok(container)
     }
 
-    fn stop_running(&self, container: &Container, signal: i32, timeout: Option<i64>) -> Result<(), StopError> {
+    fn stop_running(
+        &self,
+        container: &Container,
+        signal: i32,
+        timeout: Option<i64>,
+    ) -> Result<(), StopError> {
         let seconds = timeout.or(container.stop_timeout).unwrap_or(GRACE);
         if seconds != 0 {
             self.send(container, signal)?;
@@ -113,7 +123,12 @@ impl Engine {
     ///
     /// # Errors
     /// As for stop and start.
-    pub fn restart(&self, name: &str, signal: Option<&str>, timeout: Option<i64>) -> Result<Container, StopError> {
+    pub fn restart(
+        &self,
+        name: &str,
+        signal: Option<&str>,
+        timeout: Option<i64>,
+    ) -> Result<Container, StopError> {
         let container = self.stop(name, signal, timeout)?;
         let started = self.start(&container.id, None).map_err(|error| StopError::Start(Box::new(error)))?;
         Ok(started.container)

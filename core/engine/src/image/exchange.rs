@@ -74,8 +74,14 @@ impl Engine {
         Ok(loaded.inspect_err(|_| self.throw_away())?)
     }
 
-    /// Blobs that no image got to refer to; the first error is the one to report.
+    /// Layers and blobs that no image got to refer to. Those of a build that goes on look alike, so
+    /// nothing is removed beside one; the first error is the one to report.
     fn throw_away(&self) {
+        if let Ok(Some(_alone)) = self.store.try_lock("gc", false) {
+            for layer in self.store.unused_layers().unwrap_or_default() {
+                let _ = self.remove_layer(&layer);
+            }
+        }
         let _ = self.store.sweep();
     }
 

@@ -163,6 +163,10 @@ impl Engine {
     fn users(&self, image: &Image) -> Result<Vec<(Container, bool)>, RemoveImageError> {
         let mut users = self.containers(true)?;
         users.retain(|item| item.container.image_id == image.id);
-        Ok(users.into_iter().map(|item| (item.is_running(), item.container)).map(|(runs, it)| (it, runs)).collect())
+        Ok(users
+            .into_iter()
+            .map(|item| (item.is_running(), item.container))
+            .map(|(runs, it)| (it, runs))
+            .collect())
     }
 }

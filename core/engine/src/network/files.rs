@@ -80,10 +80,8 @@ fn host_resolv_conf() -> String {
 /// reach; public ones when none is left.
 fn resolv_conf(dns: &[IpAddr], joined: &Joined, host: &str) -> String {
     let own = joined.namespace == Namespace::Own;
-    let given: Vec<String> = if dns.is_empty() { &joined.dns_servers[..] } else { dns }
-        .iter()
-        .map(ToString::to_string)
-        .collect();
+    let given: Vec<String> =
+        if dns.is_empty() { &joined.dns_servers[..] } else { dns }.iter().map(ToString::to_string).collect();
     let mut text = String::new();
     let mut servers = given.clone();
     for line in host.lines() {

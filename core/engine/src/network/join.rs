@@ -128,7 +128,8 @@ impl Engine {
         let Some(subnet) = network.subnet else { return Ok(None) };
         let reserved: Vec<IpAddr> = network.gateway.into_iter().collect();
         let failed = |source| NetworkError::Lease { network: network.name.clone(), source };
-        let address = self.store.networks().lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
+        let address =
+            self.store.networks().lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
         Ok(Some(Cidr { address, prefix: subnet.prefix }))
     }
 }

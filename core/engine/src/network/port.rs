@@ -120,7 +120,10 @@ mod tests {
             let shown: Vec<String> = ports
                 .iter()
                 .map(|port| {
-                    format!("{}:{}->{}/{}", port.host_address, port.host_port, port.container_port, port.protocol)
+                    format!(
+                        "{}:{}->{}/{}",
+                        port.host_address, port.host_port, port.container_port, port.protocol
+                    )
                 })
                 .collect();
             assert_eq!(shown, expected, "for {text}");

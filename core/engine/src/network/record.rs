@@ -42,15 +42,17 @@ impl Engine {
     fn driver_of(&self, name: &str) -> Option<String> {
         let config = self.config();
         let section = config.networks.iter().find(|network| network.name == name);
-        let plugin = || config.plugins.iter().find(|plugin| {
-            plugin.name == name && plugin.world == wharf_plugin::World::Network
-        });
+        let plugin = || {
+            config
+                .plugins
+                .iter()
+                .find(|plugin| plugin.name == name && plugin.world == wharf_plugin::World::Network)
+        };
         section.map(|network| network.driver.clone()).or_else(|| plugin().map(|plugin| plugin.name.clone()))
     }
 
     fn network_driver(&self, network: &str, driver: &str) -> Result<Arc<dyn Driver>, NetworkError> {
-        let missing =
-            || NetworkError::NoDriver { network: network.to_owned(), driver: driver.to_owned() };
+        let missing = || NetworkError::NoDriver { network: network.to_owned(), driver: driver.to_owned() };
         Ok(self.plugins.network(driver, &|| self.facts()).ok_or_else(missing)??)
     }
 
@@ -58,8 +60,10 @@ impl Engine {
         let Some(json) = self.store.networks().get(name).map_err(|source| record_error(name, source))? else {
             return Ok(None);
         };
-        let damaged =
-            |error: serde_json::Error| NetworkError::Record { network: name.to_owned(), source: error.into() };
+        let damaged = |error: serde_json::Error| NetworkError::Record {
+            network: name.to_owned(),
+            source: error.into(),
+        };
         serde_json::from_str(&json).map(Some).map_err(damaged)
     }
 

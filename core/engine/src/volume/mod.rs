@@ -170,7 +170,10 @@ impl Engine {
         let path = self.volume_path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
         made.map_err(|source| VolumeError::Directory { path, source })?;
-        self.store.volumes().create(name, "local", anonymous, labels).map_err(|source| record_error(name, source))
+        self.store
+            .volumes()
+            .create(name, "local", anonymous, labels)
+            .map_err(|source| record_error(name, source))
     }
 
     fn volume_path(&self, name: &str) -> PathBuf {

@@ -38,7 +38,8 @@ impl Engine {
         let mut by_target: BTreeMap<String, MountRequest> = BTreeMap::new();
         for target in container.config.volumes.keys() {
             let target = clean(target);
-            let fresh = MountRequest::Volume { name: None, target: target.clone(), read_only: false, no_copy: false };
+            let fresh =
+                MountRequest::Volume { name: None, target: target.clone(), read_only: false, no_copy: false };
             if target != "/" {
                 by_target.insert(target, fresh);
             }

@@ -162,7 +162,9 @@ fn refuse_windows_path(text: &str) -> Result<(), String> {
     let bytes = text.as_bytes();
     let drive = bytes.len() > 2 && bytes[0].is_ascii_alphabetic() && bytes[1] == b':';
     if drive && (bytes[2] == b'\\' || (bytes[2] == b'/' && text[2..].contains(':'))) {
-        return Err("this is a Windows path, and containers need Linux paths such as /srv/log:/data".to_owned());
+        return Err(
+            "this is a Windows path, and containers need Linux paths such as /srv/log:/data".to_owned()
+        );
     }
     Ok(())
 }
