@@ -175,11 +175,14 @@ fn archives_of_others_are_read() {
 
 /// With storage of its own that goes with the test.
 fn podman(box_: &Sandbox, args: &[&str]) -> String {
-    let own = ["root", "runroot"]
-        .map(|name| format!("--{name}={}", box_.dir().join("podman").join(name).display()));
+    let name = box_.dir().parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
+    // podman takes at most 50 characters here, wherever this repository is.
+    let run_root = format!("/run/podman-{name}");
+    let own = [format!("--root={}", box_.dir().join("podman").display()), format!("--runroot={run_root}")];
     let mut command = Command::new("podman");
     command.args(own).args(["--storage-driver=vfs", "--events-backend=none"]).args(args);
     let output = command.env("TMPDIR", box_.dir()).output().unwrap();
+    std::fs::remove_dir_all(run_root).ok();
     assert!(output.status.success(), "podman {args:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
