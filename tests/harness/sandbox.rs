@@ -60,7 +60,7 @@ impl Sandbox {
 
     /// Without images.
     pub(crate) fn empty() -> Self {
-        Self::make(Some(Turn::wait(&workshop())))
+        Self::make(Some(Turn::wait()))
     }
 
     /// A second one, without images, for the same test.

@@ -1,10 +1,12 @@
 //! One test after the other: they look at mounts, links and rules, which all share.
 //!
 //! A lock on a file holds between processes as well as threads, so it does not matter which test
-//! runner is used.
+//! runner is used. There is one for the machine: another checkout's tests wait as well.
 
 use std::fs::File;
-use std::path::Path;
+
+/// The file.
+const TURN: &str = "/run/wharf-tests.turn";
 
 /// This test's turn; the next one begins when it is dropped.
 #[derive(Debug)]
@@ -14,8 +16,8 @@ pub(super) struct Turn {
 
 impl Turn {
     /// Waits for it.
-    pub(super) fn wait(directory: &Path) -> Self {
-        let file = File::create(directory.join("turn")).unwrap();
+    pub(super) fn wait() -> Self {
+        let file = File::create(TURN).unwrap();
         file.lock().unwrap();
         Self { _locked: file }
     }
