@@ -12,6 +12,7 @@
 mod bad_input;
 mod build;
 mod deploy;
+mod events;
 mod harness;
 mod http_server;
 mod image;

@@ -229,7 +229,7 @@ impl Sandbox {
     pub(super) fn clone_from(&self, template: &Path) {
         let (from, to) = (template.to_str().unwrap(), self.root.to_str().unwrap());
         host(&["cp", "--archive", "--link", from, to]);
-        let changing = ["wharf.db", "wharf.db-wal", "wharf.db-shm", "locks"];
+        let changing = ["wharf.db", "wharf.db-wal", "wharf.db-shm", "locks", "events"];
         for name in changing.iter().filter(|name| template.join(name).exists()) {
             host(&["rm", "-r", &format!("{to}/{name}")]);
             host(&["cp", "--archive", &format!("{from}/{name}"), to]);

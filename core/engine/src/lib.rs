@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod container;
+pub mod event;
 mod home;
 mod hook;
 pub mod image;

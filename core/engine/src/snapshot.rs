@@ -26,6 +26,7 @@ use wharf_runtime::tree;
 use wharf_store::Store;
 
 use crate::Engine;
+use crate::event::{self, Asker, Entry, Kind};
 
 /// Why a tree could not be made, mounted or removed.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +130,7 @@ impl Snapshots<'_> {
     /// Makes an object.
     pub(crate) fn create(&self, object: &Object) -> Result<(), SnapshotError> {
         let plan = self.driver.plan_create(&object.id, object, &self.state())?;
-        self.carry_out(&plan)
+        self.carry_out(object, &plan)
     }
 
     /// The directory a layer is unpacked into, or where a container's changes are.
@@ -140,7 +141,7 @@ impl Snapshots<'_> {
     /// How an object is mounted.
     pub(crate) fn attach(&self, object: &Object, read_only: bool) -> Result<Vec<RootMount>, SnapshotError> {
         let plan = self.driver.plan_attach(&object.id, object, read_only, &self.state())?;
-        self.carry_out(&plan)?;
+        self.carry_out(object, &plan)?;
         let mounts: Vec<RootMount> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
         if mounts.is_empty() {
             return Err(SnapshotError::NoMount { driver: self.driver().to_owned(), id: object.id.clone() });
@@ -151,19 +152,19 @@ impl Snapshots<'_> {
     /// What is to be done after an object's mounts are gone.
     pub(crate) fn detach(&self, object: &Object) -> Result<(), SnapshotError> {
         let plan = self.driver.plan_detach(&object.id, object, &self.state())?;
-        self.carry_out(&plan)
+        self.carry_out(object, &plan)
     }
 
     /// Turns what a container changed into a layer.
     pub(crate) fn commit(&self, container: &Object, layer: &Object) -> Result<(), SnapshotError> {
         let plan = self.driver.plan_commit(&layer.id, container, layer, &self.state())?;
-        self.carry_out(&plan)
+        self.carry_out(layer, &plan)
     }
 
     /// Removes an object; one that is not there is fine.
     pub(crate) fn remove(&self, object: &Object) -> Result<(), SnapshotError> {
         let plan = self.driver.plan_remove(&object.id, object, &self.state())?;
-        self.carry_out(&plan)
+        self.carry_out(object, &plan)
     }
 
     fn state(&self) -> DriverState<'_> {
@@ -196,7 +197,18 @@ impl Snapshots<'_> {
         }
     }
 
-    fn carry_out(&self, plan: &StoragePlan) -> Result<(), SnapshotError> {
+    fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
+        let driver = Asker::new(self.driver.name(), self.driver.digest());
+        let steps = plan.steps.iter().map(|step| event::operation(&step.action, &object.id, &driver));
+        let mounts = plan.mounts.iter().map(|mount| event::mount(mount, &object.id, &driver));
+        event::note(self.store, steps.chain(mounts));
+        self.carry_out_noted(plan).inspect_err(|error| {
+            let failed = Entry::new(Kind::Operation, "failed", &object.id).by(&driver);
+            event::note(self.store, [failed.with("error", error.to_string())]);
+        })
+    }
+
+    fn carry_out_noted(&self, plan: &StoragePlan) -> Result<(), SnapshotError> {
         let mut done = Vec::new();
         for step in &plan.steps {
             if let Err(error) = self.step(&step.action, &mut done) {

@@ -7,6 +7,7 @@
 //! blobs/incoming/<random>    being written; garbage when nobody holds the `gc` lock
 //! storage/<driver>/...       layers as directories, kept by the engine through its drivers
 //! containers/<id>/           kept by the engine
+//! events/                    the journal
 //! tmp/                       scratch, on the same file system as `storage`
 //! locks/<name>               `flock`ed; removed by a sweep when nobody has it
 //! ```
@@ -32,6 +33,7 @@ mod db;
 pub mod fetch;
 mod gc;
 mod image;
+pub mod journal;
 pub mod layer;
 mod lock;
 mod name;
@@ -46,6 +48,7 @@ pub use blob::{BlobError, BlobWriter, Blobs};
 pub use db::RecordError;
 pub use gc::Swept;
 pub use image::{CommitError, Image};
+pub use journal::Journal;
 pub use layer::{HomeError, Layer, LayerHome};
 pub use lock::LockGuard;
 pub use name::{ResolveError, TagError};

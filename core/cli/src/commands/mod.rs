@@ -8,6 +8,7 @@ mod attach;
 mod build;
 mod container_ended;
 mod create;
+mod events;
 mod exec;
 mod history;
 mod images;
@@ -41,6 +42,7 @@ pub(crate) enum Command {
     #[command(hide = true)]
     ContainerEnded(container_ended::ContainerEnded),
     Create(Box<create::Create>),
+    Events(events::Events),
     Exec(exec::Exec),
     History(history::History),
     Images(images::Images),
@@ -73,6 +75,7 @@ impl Command {
             Self::Build(verb) => verb.run(globals),
             Self::ContainerEnded(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
+            Self::Events(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
             Self::Images(verb) => verb.run(globals),

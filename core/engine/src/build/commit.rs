@@ -6,6 +6,7 @@ use super::execute::{Finished, timestamp};
 use super::progress::BuildEvent;
 use super::request::{At, BuildOptions};
 use crate::Engine;
+use crate::event::Entry;
 
 impl Engine {
     /// Nothing in the config depends on when or where it was built.
@@ -26,6 +27,9 @@ impl Engine {
         for warning in self.ask_commit_hooks(&shown, &mut config)? {
             report(BuildEvent::Warning(&warning));
         }
-        Ok(self.store.commit(&config, names)?)
+        let id = self.store.commit(&config, names)?;
+        let tagged = shown.into_iter().map(|name| Entry::image("tag", &id, Some(name)));
+        self.note([Entry::image("build", &id, None)].into_iter().chain(tagged));
+        Ok(id)
     }
 }

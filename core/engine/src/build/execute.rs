@@ -26,6 +26,7 @@ use super::source::{Origin, Source};
 use super::stage::State;
 use super::tree::{Chain, Work};
 use crate::Engine;
+use crate::event::{self, Asker};
 use crate::snapshot::Snapshots;
 
 /// 1980-01-01T00:00:00Z: what can be written in a zip file, and long before any image.
@@ -351,6 +352,7 @@ impl<'a> Execution<'a, '_> {
         done: &Finished,
     ) -> Result<Chain, BuildError> {
         let mut trees = Trees::default();
+        self.note(step, ops);
         for (index, op) in ops.iter().enumerate() {
             let value = match (&op.action, fetched.remove(&index)) {
                 (_, Some(file)) => Value::File(file),
@@ -367,6 +369,13 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// The tree that an op changes: the one that the op it stands on left, or a new one.
+    /// Downloads are noted here as well, though they were begun for the step's key.
+    fn note(&self, step: &Step, ops: &[Op]) {
+        let plugin = Asker::new(&step.plugin, step.plugin_digest);
+        let place = format!("{}:{}", step.span.file, step.span.line);
+        self.engine.note(ops.iter().map(|op| event::operation(&op.action, &place, &plugin)));
+    }
+
     fn tree_for(
         &self,
         step: &Step,

@@ -9,6 +9,7 @@ use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
 use crate::Engine;
+use crate::event::Entry;
 use crate::hook::HookError;
 use crate::network::PortSpec;
 use crate::snapshot::{self, SnapshotError};
@@ -170,8 +171,9 @@ impl Engine {
         let warnings = self.ask_hooks(&mut container)?;
         self.reserve_name(&mut container, options.name.is_none())?;
         let made = self.make_root(&container, volumes);
-        if made.is_err() {
-            self.discard(&container);
+        match &made {
+            Ok(()) => self.note([Entry::of(&container, "create")]),
+            Err(_) => self.discard(&container),
         }
         made.map(|()| Created { container, warnings })
     }

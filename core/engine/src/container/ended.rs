@@ -38,6 +38,7 @@ impl Engine {
     ///
     /// The control group goes first: when the monitor died, processes may have outlived it.
     pub(super) fn take_down(&self, container: &Container) {
+        self.note_end(container);
         if let Ok(group) = Cgroup::open(&cgroup_name(&container.id)) {
             // What survives even this is found again by the next command.
             let _ = group.kill().and_then(|()| group.remove());

@@ -13,6 +13,7 @@ use wharf_runtime::user::{self, Identity, UserError};
 
 use super::{Container, LookupError, spec, start};
 use crate::Engine;
+use crate::event::Entry;
 
 /// What is to be run, and how.
 #[derive(Debug, Clone, Default)]
@@ -81,7 +82,9 @@ impl Engine {
     /// # Errors
     /// When it does not run.
     pub fn attach(&self, container: &Container, options: AttachOptions) -> Result<Connection, ConnectError> {
-        monitor::attach(&self.run_dir(&container.id), options)
+        let connection = monitor::attach(&self.run_dir(&container.id), options)?;
+        self.note([Entry::of(container, "attach")]);
+        Ok(connection)
     }
 
     /// Runs a further process in a running container.
@@ -100,6 +103,8 @@ impl Engine {
             detach: options.detached,
             attach: options.attach.clone(),
         };
+        let command = options.argv.join(" ");
+        self.note(["exec_create", "exec_start"].map(|it| Entry::of(&container, format!("{it}: {command}"))));
         monitor::exec(&self.run_dir(&container.id), &request).map_err(|failure| match failure {
             ExecFailure::NotRunning => ExecutionError::NotRunning(container.id),
             failure => ExecutionError::Monitor(failure),

@@ -9,6 +9,7 @@ use wharf_store::RecordError;
 
 use super::{Container, LookupError, StopError};
 use crate::Engine;
+use crate::event::Entry;
 use crate::snapshot::{self, SnapshotError};
 
 /// Why a container was not removed.
@@ -61,12 +62,16 @@ impl Engine {
         self.take_down(&container);
         let removed = self.forget(&container, volumes);
         drop(guard);
-        removed.map(|()| container)
+        removed?;
+        self.note([Entry::of(&container, "destroy")]);
+        Ok(container)
     }
 
     /// `--rm`: always with the anonymous volumes.
     pub(super) fn remove_ended(&self, container: &Container) -> Result<(), RemoveError> {
-        self.forget(container, true)
+        self.forget(container, true)?;
+        self.note([Entry::of(container, "destroy")]);
+        Ok(())
     }
 
     /// Removes everything of a container that does not run.

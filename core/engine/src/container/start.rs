@@ -12,6 +12,7 @@ use wharf_store::{LockGuard, RecordError};
 
 use super::{Container, LookupError, spec};
 use crate::Engine;
+use crate::event::Entry;
 use crate::network::{self, Files, Handles, Joined, NetworkError};
 use crate::snapshot::{self, SnapshotError};
 
@@ -85,13 +86,16 @@ impl Engine {
             return Ok(Started { container, connection: None, already: true });
         }
         self.take_down(&container);
+        let attach_wanted = attach.is_some();
         let started = self.set_up(&mut container, attach);
         if started.is_err() {
             self.take_down(&container);
             container.joined = None;
             let _ = self.keep(&container); // the error that made it necessary is the one to report
         }
+        let attached = attach_wanted.then(|| Entry::of(&container, "attach"));
         let connection = started?;
+        self.note_start(&container, attached);
         self.tell_hooks(&container);
         Ok(Started { container, connection, already: false })
     }

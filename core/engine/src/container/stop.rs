@@ -7,6 +7,7 @@ use wharf_runtime::monitor::{self, Exit, SignalError, Status, WaitError};
 
 use super::{Container, LookupError, StartError};
 use crate::Engine;
+use crate::event::Entry;
 
 /// Docker's patience.
 const GRACE: i64 = 10;
@@ -71,8 +72,11 @@ impl Engine {
             let text = signal.or(container.config.stop_signal.as_deref()).unwrap_or("SIGTERM");
             let number = signal_number(text).ok_or_else(|| StopError::Signal(text.to_owned()))?;
             self.stop_running(&container, number, timeout)?;
+            let _ = self.ended(&container.id);
+            self.note([Entry::of(&container, "stop")]);
+        } else {
+            let _ = self.ended(&container.id);
         }
-        let _ = self.ended(&container.id);
         Ok(container)
     }
 
@@ -131,6 +135,7 @@ impl Engine {
     ) -> Result<Container, StopError> {
         let container = self.stop(name, signal, timeout)?;
         let started = self.start(&container.id, None).map_err(|error| StopError::Start(Box::new(error)))?;
+        self.note([Entry::of(&started.container, "restart")]);
         Ok(started.container)
     }
 
@@ -157,7 +162,11 @@ impl Engine {
     /// A container that has ended in the meantime needs no signal.
     fn send(&self, container: &Container, signal: i32) -> Result<(), StopError> {
         match monitor::signal(&self.run_dir(&container.id), signal) {
-            Ok(()) | Err(SignalError::NotRunning) => Ok(()),
+            Ok(()) => {
+                self.note([Entry::of(container, "kill").with("signal", signal.to_string())]);
+                Ok(())
+            }
+            Err(SignalError::NotRunning) => Ok(()),
             Err(source) => Err(StopError::Send { name: container.name.clone(), source }),
         }
     }

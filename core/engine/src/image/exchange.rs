@@ -8,6 +8,7 @@ use wharf_store::archive::{self, Import, LoadError, SaveError, Saved};
 use wharf_store::{RecordError, ResolveError};
 
 use crate::Engine;
+use crate::event::Entry;
 use crate::home::Home;
 use crate::snapshot::SnapshotError;
 
@@ -55,13 +56,17 @@ impl Engine {
     /// # Errors
     /// When the tar can not be read or unpacked; nothing is left then.
     pub fn import(&self, tar: impl Read, options: ImportOptions) -> Result<Digest, ExchangeError> {
-        let names = options.name.map(|name| name.parse::<Reference>()).transpose()?.into_iter().collect();
+        let names: Vec<Reference> =
+            options.name.map(|name| name.parse::<Reference>()).transpose()?.into_iter().collect();
+        let shown = names.first().map(Reference::familiar);
         let mut config = ImageConfig::empty(&Platform::host());
         config.config = options.config;
         let import = Import { config, names, message: options.message, epoch: options.epoch };
         let snapshots = self.default_snapshots()?;
         let imported = archive::import(&self.store, tar, &mut Home::new(&snapshots), &import);
-        Ok(imported.inspect_err(|_| self.throw_away())?)
+        let id = imported.inspect_err(|_| self.throw_away())?;
+        self.note([Entry::image("import", &id, shown)]);
+        Ok(id)
     }
 
     /// Reads a docker archive or an OCI layout in a tar.
@@ -71,7 +76,10 @@ impl Engine {
     pub fn load(&self, input: impl Read) -> Result<Vec<Loaded>, ExchangeError> {
         let snapshots = self.default_snapshots()?;
         let loaded = archive::load(&self.store, input, &mut Home::new(&snapshots));
-        Ok(loaded.inspect_err(|_| self.throw_away())?)
+        let loaded = loaded.inspect_err(|_| self.throw_away())?;
+        let shown = |image: &Loaded| image.names.first().map(Reference::familiar);
+        self.note(loaded.iter().map(|image| Entry::image("load", &image.id, shown(image))));
+        Ok(loaded)
     }
 
     /// Layers and blobs that no image got to refer to. Those of a build that goes on look alike, so

@@ -4,6 +4,7 @@ use wharf_model::{Digest, Reference, ReferenceError};
 use wharf_store::{Image, RecordError, ResolveError, TagError};
 
 use crate::Engine;
+use crate::event::Entry;
 
 /// One row of `images`: an image has as many as it has names, and one when it has none.
 #[derive(Debug, Clone)]
@@ -65,6 +66,7 @@ impl Engine {
             return Err(TagImageError::Digest(name.to_owned()));
         }
         self.store.tag(&image.id, &reference)?;
+        self.note([Entry::image("tag", &image.id, Some(reference.familiar()))]);
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ use wharf_store::{Image, Layer, RecordError, ResolveError, TagError};
 
 use crate::Engine;
 use crate::container::Container;
+use crate::event::Entry;
 use crate::snapshot::{self, SnapshotError};
 
 /// What `rmi` did, in order.
@@ -84,7 +85,7 @@ impl Engine {
         let by_name = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
         let users = self.users(&image)?;
         match by_name {
-            Some(reference) if image.names.len() > 1 => Ok(vec![self.untag(&reference)?]),
+            Some(reference) if image.names.len() > 1 => Ok(vec![self.untag(&image, &reference)?]),
             Some(_) => self.remove_last_name(name, &image, &users, force),
             None => self.remove_by_id(&image, &users, force),
         }
@@ -105,7 +106,7 @@ impl Engine {
                 container: container.short_id().to_owned(),
                 image: image.id.short(),
             }),
-            Some(_) => image.names.iter().map(|reference| self.untag(reference)).collect(),
+            Some(_) => image.names.iter().map(|reference| self.untag(image, reference)).collect(),
         }
     }
 
@@ -130,17 +131,19 @@ impl Engine {
         self.delete(image)
     }
 
-    fn untag(&self, reference: &Reference) -> Result<Removed, RemoveImageError> {
+    fn untag(&self, image: &Image, reference: &Reference) -> Result<Removed, RemoveImageError> {
         self.store.untag(reference)?;
+        self.note([Entry::image("untag", &image.id, Some(reference.familiar()))]);
         Ok(Removed::Untagged(reference.clone()))
     }
 
     fn delete(&self, image: &Image) -> Result<Vec<Removed>, RemoveImageError> {
         let mut removed = Vec::new();
         for reference in &image.names {
-            removed.push(self.untag(reference)?);
+            removed.push(self.untag(image, reference)?);
         }
         let layers = self.store.delete_image(&image.id)?;
+        self.note([Entry::image("delete", &image.id, None)]);
         removed.push(Removed::Deleted(image.id));
         for layer in &layers {
             self.remove_layer(layer)?;

@@ -117,6 +117,7 @@ mod tests {
 
     fn joined(namespace: Namespace) -> Joined {
         Joined {
+            driver: String::new(),
             network: "bridge".into(),
             network_id: String::new(),
             namespace,

@@ -10,6 +10,7 @@ use wharf_runtime::net::{self, Namespace};
 
 use super::{Handles, Joined, NetworkError, PortSpec, record_error};
 use crate::Engine;
+use crate::event::{self, Asker, Entry, Kind};
 use crate::snapshot::DriverState;
 
 /// What is to be undone when a container ends; `network.json` in its run directory.
@@ -68,7 +69,13 @@ impl Engine {
         };
         if !plan.steps.is_empty() {
             let base = driver.plan_network(&network.id, network, &facts, &state)?;
-            self.carry_out(run_dir, attachment, &base, &plan, namespace.as_ref())?;
+            let asker = Asker::new(driver.name(), driver.digest());
+            self.carry_out(run_dir, attachment, (&base, &plan), namespace.as_ref(), &asker).inspect_err(
+                |error| {
+                    let failed = Entry::new(Kind::Operation, "failed", &attachment.container).by(&asker);
+                    self.note([failed.with("error", error.to_string())]);
+                },
+            )?;
         }
         self.remember(driver.name(), network, &plan)?;
         Ok((joined(attachment, plan), namespace))
@@ -79,20 +86,26 @@ impl Engine {
         &self,
         run_dir: &Path,
         attachment: &Attachment,
-        base: &NetworkPlan,
-        plan: &NetworkPlan,
+        (base, plan): (&NetworkPlan, &NetworkPlan),
         namespace: Option<&Namespace>,
+        driver: &Asker,
     ) -> Result<(), NetworkError> {
         let network = &attachment.network;
         let kernel = |source| NetworkError::Kernel { network: network.name.clone(), source };
         let lock = self.store.lock(&format!("network-{}", network.id), false);
         let guard = lock.map_err(|source| record_error(&network.name, source))?;
         let fresh = !net::exists(base, &network.id).map_err(kernel)?;
+        let steps = |plan: &NetworkPlan, id: &str| {
+            let steps = plan.steps.iter();
+            steps.map(|step| event::operation(&step.action, id, driver)).collect::<Vec<_>>()
+        };
         if fresh {
+            self.note(steps(base, &network.id));
             net::apply(base, None, &network.id).map_err(kernel)?;
         }
         drop(guard);
         self.write_journal(run_dir, attachment, plan)?;
+        self.note(steps(plan, &attachment.container));
         net::apply(plan, namespace, &network.id).map_err(kernel).inspect_err(|_| {
             if fresh {
                 let _ = net::remove_network(&network.id);
@@ -147,6 +160,7 @@ fn wanted(ports: &[PortSpec]) -> Vec<Port> {
 fn joined(attachment: &Attachment, plan: NetworkPlan) -> Joined {
     Joined {
         network: attachment.network.name.clone(),
+        driver: attachment.network.driver.clone(),
         network_id: attachment.network.id.clone(),
         namespace: plan.namespace,
         interfaces: plan.interfaces,

@@ -7,6 +7,7 @@ use wharf_runtime::net;
 
 use super::join::Journal;
 use crate::Engine;
+use crate::event::{Asker, Entry, Kind};
 use crate::snapshot::DriverState;
 
 /// Where the plan is that is to be undone.
@@ -22,6 +23,9 @@ impl Engine {
         let path = journal_path(run_dir);
         let journal = fs::read(&path).ok().and_then(|text| serde_json::from_slice::<Journal>(&text).ok());
         if let Some(journal) = journal {
+            let driver = Asker { name: journal.attachment.network.driver.clone(), digest: None };
+            let undone = Entry::new(Kind::Operation, "undo", id).by(&driver);
+            self.note([undone.with("network", &journal.attachment.network.name)]);
             if net::undo_attach(&journal.plan, &journal.attachment.network.id).is_err() {
                 return;
             }

@@ -33,6 +33,9 @@ pub use wharf_model::network::{Port, Protocol};
 pub struct Joined {
     /// The network's name.
     pub network: String,
+    /// The plugin that drives it.
+    #[serde(default)]
+    pub driver: String,
     /// The network's id.
     pub network_id: String,
     /// Whose network namespace it lives in.

@@ -10,6 +10,7 @@ use wharf_runtime::net;
 use super::{NetworkError, record_error};
 use crate::Engine;
 use crate::container::{Container, CreateError};
+use crate::event::Entry;
 
 impl Engine {
     /// Whether a container could be joined to the network it names.
@@ -74,6 +75,7 @@ impl Engine {
             .map_err(|error| NetworkError::Record { network: name.to_owned(), source: error.into() })?;
         let inserted = self.store.networks().insert(&network.id, name, &json);
         if inserted.map_err(|source| record_error(name, source))? {
+            self.note([Entry::network("create", &network.name, &network.id, &network.driver)]);
             return Ok(network);
         }
         self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))

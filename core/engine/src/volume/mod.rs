@@ -21,6 +21,7 @@ use wharf_runtime::tree::{self, TreeError};
 use wharf_store::RecordError;
 
 use crate::Engine;
+use crate::event::{Entry, Kind};
 use crate::snapshot::SnapshotError;
 
 pub use plan::Pending;
@@ -157,7 +158,9 @@ impl Engine {
         }
         let directory = self.options.root.join("volumes").join(name);
         tree::remove(&directory).map_err(|source| VolumeError::Remove { name: name.to_owned(), source })?;
-        self.store.volumes().remove(name).map_err(|source| record_error(name, source))
+        self.store.volumes().remove(name).map_err(|source| record_error(name, source))?;
+        self.note([Entry::new(Kind::Volume, "destroy", name).with("driver", "local")]);
+        Ok(())
     }
 
     /// True when it was made just now.
@@ -170,10 +173,12 @@ impl Engine {
         let path = self.volume_path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
         made.map_err(|source| VolumeError::Directory { path, source })?;
-        self.store
-            .volumes()
-            .create(name, "local", anonymous, labels)
-            .map_err(|source| record_error(name, source))
+        let created = self.store.volumes().create(name, "local", anonymous, labels);
+        let fresh = created.map_err(|source| record_error(name, source))?;
+        if fresh {
+            self.note([Entry::new(Kind::Volume, "create", name).with("driver", "local")]);
+        }
+        Ok(fresh)
     }
 
     fn volume_path(&self, name: &str) -> PathBuf {
