@@ -4,5 +4,6 @@ mod cache;
 mod context;
 mod files;
 mod instructions;
+mod interrupt;
 mod options;
 mod stages;

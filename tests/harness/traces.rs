@@ -99,7 +99,9 @@ fn cgroups() -> Vec<String> {
     let hierarchies = names_in(top).into_iter().map(|name| top.join(name));
     let ours = std::iter::once(top.to_owned()).chain(hierarchies).map(|parent| parent.join("wharf"));
     let below = ours.flat_map(|parent| names_in(&parent).into_iter().map(move |name| parent.join(name)));
-    let ids = below.filter(|path| path.file_name().is_some_and(|name| name.len() == 64));
+    let ids = below.filter(|path| {
+        path.file_name().is_some_and(|name| name.len() == 64 || name.to_string_lossy().starts_with("build-"))
+    });
     ids.map(|path| path.to_string_lossy().into_owned()).collect()
 }
 

@@ -47,12 +47,10 @@ impl Globals {
     }
 
     fn options(&self) -> Options {
-        let root = absolute(&self.root);
-        let run_root = absolute(&self.run_root);
         Options {
-            on_exit: self.on_exit(&root, &run_root),
-            root,
-            run_root,
+            on_exit: self.itself("container-ended"),
+            root: absolute(&self.root),
+            run_root: absolute(&self.run_root),
             defaults: embedded::DEFAULTS,
             config: self.config_files(),
             embedded: embedded::PLUGINS,
@@ -71,14 +69,15 @@ impl Globals {
         files
     }
 
-    /// What the monitor runs when a container has ended.
-    fn on_exit(&self, root: &Path, run_root: &Path) -> Vec<String> {
+    /// This program with these options and another command.
+    pub(crate) fn itself(&self, command: &str) -> Vec<String> {
+        let (root, run_root) = (absolute(&self.root), absolute(&self.run_root));
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf"));
-        let mut argv = vec![program, "--root".into(), root.into(), "--run-root".into(), run_root.into()];
+        let mut argv = vec![program, "--root".into(), root, "--run-root".into(), run_root];
         if let Some(config) = &self.config {
             argv.extend(["--config".into(), absolute(config)]);
         }
-        argv.push("container-ended".into());
+        argv.push(command.into());
         argv.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
 }

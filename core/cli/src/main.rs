@@ -6,6 +6,7 @@
 mod commands;
 mod embedded;
 mod globals;
+mod interrupt;
 mod output;
 mod progress;
 mod render;

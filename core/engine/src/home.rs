@@ -1,7 +1,8 @@
 //! Where layers that come from outside are unpacked: a storage driver's layer directories.
 //!
 //! A layer is unpacked under a name of its own, `new-<random>`, and moved to its chain id once
-//! that is known, as the digest is only known when all of it has been read.
+//! that is known, as the digest is only known when all of it has been read. It is claimed until the
+//! store has a record of it.
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
@@ -12,16 +13,19 @@ use wharf_model::storage::{LayerFormat, Object};
 use wharf_store::{HomeError, LayerHome};
 
 use crate::snapshot::{self, Snapshots};
+use crate::unfinished::Unfinished;
 
 /// The layer directories of one driver.
 pub(crate) struct Home<'a> {
     snapshots: &'a Snapshots<'a>,
-    pending: Option<Object>,
+    pending: Option<(Object, Unfinished)>,
+    /// Moved to their place; the store records them afterwards.
+    kept: Vec<(Digest, Unfinished)>,
 }
 
 impl<'a> Home<'a> {
     pub(crate) fn new(snapshots: &'a Snapshots<'a>) -> Self {
-        Self { snapshots, pending: None }
+        Self { snapshots, pending: None, kept: Vec::new() }
     }
 }
 
@@ -38,24 +42,29 @@ impl LayerHome for Home<'_> {
         self.discard();
         let fresh =
             snapshot::container(&format!("new-{}", &crate::container::fresh_id()?[..16]), hexes(parents));
-        self.snapshots.create(&fresh)?;
-        let changes = self.snapshots.changes(&fresh)?;
-        self.pending = Some(fresh);
-        Ok(open(&changes)?)
+        let claim = Unfinished::tree(self.snapshots.store(), self.snapshots.driver(), &fresh)?;
+        let (fresh, _) = self.pending.insert((fresh, claim));
+        self.snapshots.create(fresh)?;
+        Ok(open(&self.snapshots.changes(fresh)?)?)
     }
 
     fn keep(&mut self, chain_id: &Digest) -> Result<(), HomeError> {
-        let fresh = self.pending.take().ok_or("no layer was placed")?;
+        let (fresh, claim) = self.pending.as_mut().ok_or("no layer was placed")?;
         let layer = snapshot::layer(&chain_id.hex(), fresh.parents.clone());
+        claim.becomes(chain_id)?;
         self.snapshots.remove(&layer)?;
-        self.snapshots.commit(&fresh, &layer)?;
+        self.snapshots.commit(fresh, &layer)?;
         // What a driver keeps beside the changes, such as overlay's work directory.
-        Ok(self.snapshots.remove(&fresh)?)
+        self.snapshots.remove(fresh)?;
+        self.kept.extend(self.pending.take().map(|(_, claim)| (*chain_id, claim)));
+        Ok(())
     }
 
     fn discard(&mut self) {
-        if let Some(fresh) = self.pending.take() {
-            let _ = self.snapshots.remove(&fresh);
+        if let Some((fresh, claim)) = self.pending.take()
+            && self.snapshots.remove(&fresh).is_ok()
+        {
+            claim.done();
         }
     }
 
@@ -80,6 +89,11 @@ impl LayerHome for Home<'_> {
 impl Drop for Home<'_> {
     fn drop(&mut self) {
         self.discard();
+        for (chain_id, claim) in self.kept.drain(..) {
+            if matches!(self.snapshots.store().layer(&chain_id), Ok(Some(_))) {
+                claim.done();
+            }
+        }
     }
 }
 

@@ -18,6 +18,7 @@ mod info;
 pub mod network;
 mod open;
 mod snapshot;
+mod unfinished;
 pub mod volume;
 
 pub use info::Info;

@@ -122,6 +122,11 @@ impl Snapshots<'_> {
         &self.driver.info().name
     }
 
+    /// The store that the drivers' states are in.
+    pub(crate) fn store(&self) -> &Store {
+        self.store
+    }
+
     /// How layers hold deletions.
     pub(crate) fn format(&self) -> LayerFormat {
         self.driver.info().layers

@@ -42,6 +42,11 @@ impl Store {
         Ok(swept)
     }
 
+    /// Whether a writer of blobs is at work, or one broke off.
+    pub fn has_incoming(&self) -> bool {
+        fs::read_dir(self.blobs().incoming()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
     fn live_blobs(&self) -> Result<HashSet<Digest>, RecordError> {
         self.database.read(|database| {
             let query = "SELECT id FROM images UNION SELECT manifest FROM images \

@@ -10,6 +10,7 @@
 //! events/                    the journal
 //! tmp/                       scratch, on the same file system as `storage`
 //! locks/<name>               `flock`ed; removed by a sweep when nobody has it
+//! claims/<name>              what is being made, `flock`ed by its maker
 //! ```
 //!
 //! **What is true.** A blob appears under its digest by `rename(2)` after it was synced, so a
@@ -29,6 +30,7 @@
 
 pub mod archive;
 mod blob;
+mod claim;
 mod db;
 pub mod fetch;
 mod gc;
@@ -45,6 +47,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 pub use blob::{BlobError, BlobWriter, Blobs};
+pub use claim::{Claim, Claimed};
 pub use db::RecordError;
 pub use gc::Swept;
 pub use image::{CommitError, Image};

@@ -92,7 +92,7 @@ impl Store {
 }
 
 /// Whether the name still leads to the file that is locked.
-fn is_same(path: &Path, file: &File) -> bool {
+pub(crate) fn is_same(path: &Path, file: &File) -> bool {
     let key = |metadata: Metadata| (metadata.dev(), metadata.ino());
     let own = file.metadata().ok().map(key);
     own.is_some() && own == std::fs::metadata(path).ok().map(key)

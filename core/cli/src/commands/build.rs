@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
 
 use crate::globals::Globals;
+use crate::interrupt::clean_up_when_interrupted;
 use crate::output;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -50,6 +51,7 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        clean_up_when_interrupted(globals);
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
         let mut progress = if self.quiet { Progress::new("quiet") } else { Progress::new(&self.progress) };

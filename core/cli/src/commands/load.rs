@@ -1,6 +1,7 @@
 use wharf_engine::image::Loaded;
 
 use crate::globals::Globals;
+use crate::interrupt::clean_up_when_interrupted;
 use crate::output;
 use crate::report::Report;
 
@@ -17,6 +18,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        clean_up_when_interrupted(globals);
         let engine = globals.engine()?;
         let loaded = engine.load(super::import::open(&self.input)?).map_err(Report::failed)?;
         output::lines(loaded.iter().flat_map(words))?;

@@ -15,6 +15,7 @@ mod images;
 mod import;
 mod info;
 mod inspect;
+mod interrupted;
 mod kill;
 mod load;
 mod logs;
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Import(import::Import),
     Info(info::Info),
     Inspect(inspect::Inspect),
+    #[command(hide = true)]
+    Interrupted(interrupted::Interrupted),
     Kill(kill::Kill),
     Load(load::Load),
     Logs(logs::Logs),
@@ -82,6 +85,7 @@ impl Command {
             Self::Import(verb) => verb.run(globals),
             Self::Info(verb) => verb.run(globals),
             Self::Inspect(verb) => verb.run(globals),
+            Self::Interrupted(verb) => verb.run(globals),
             Self::Kill(verb) => verb.run(globals),
             Self::Load(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),

@@ -4,6 +4,7 @@ use wharf_model::Platform;
 use wharf_model::image::{ImageConfig, RunConfig};
 
 use super::context::Context;
+use super::ignore::Ignore;
 use super::plan::change_config;
 use super::request::{At, BuildFailure};
 use super::stage::{Arguments, State};
@@ -20,14 +21,10 @@ impl Engine {
         }
         let arguments = Arguments::new(&std::collections::BTreeMap::new(), &Platform::host());
         let state = State::new(ImageConfig::empty(&Platform::host()), arguments);
-        let scratch = tempfile::tempdir().map_err(|source| BuildFailure {
-            span: None,
-            excerpt: None,
-            error: super::BuildError::File { path: std::env::temp_dir(), source },
-        })?;
-        let changed = Context::open(scratch.path(), None)
+        let changed = self
+            .empty_directory()
             .map_err(At::from)
-            .and_then(|context| change_config(self, &context, lines, state));
+            .and_then(|nothing| change_config(self, &Context::new(nothing, Ignore::default()), lines, state));
         changed.map(|state| state.config.config).map_err(|At { span, error }| BuildFailure {
             excerpt: None,
             span,

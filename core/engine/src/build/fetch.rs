@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Seek, SeekFrom};
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Timespec, Timestamps, UTIME_OMIT};
 use wharf_model::Digest;
@@ -14,13 +14,41 @@ use wharf_store::layer::{self, Limits};
 use super::copy::Unpack;
 use super::owner::Ids;
 use super::request::BuildError;
+use crate::container::fresh_id;
+use crate::unfinished::Unfinished;
 use crate::{Engine, home};
 
 /// One file from the web, alone in a directory.
 pub(super) struct Fetched {
     digest: Digest,
     modified: Option<i64>,
-    directory: tempfile::TempDir,
+    directory: Scratch,
+}
+
+/// A directory that goes away with its owner, however that one ends.
+struct Scratch {
+    path: PathBuf,
+    claim: Option<Unfinished>,
+}
+
+impl Scratch {
+    fn make(engine: &Engine) -> Result<Self, BuildError> {
+        let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
+        let id = format!("fetch-{}", &fresh_id().map_err(random)?[..16]);
+        let claim = Unfinished::begin(&engine.store, &id)?;
+        let path = engine.root().join("tmp").join(id);
+        let made = fs::create_dir_all(&path);
+        made.map_err(|source| BuildError::File { path: path.clone(), source })?;
+        Ok(Self { path, claim: Some(claim) })
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let (Ok(()), Some(claim)) = (fs::remove_dir_all(&self.path), self.claim.take()) {
+            claim.done();
+        }
+    }
 }
 
 impl Fetched {
@@ -31,7 +59,7 @@ impl Fetched {
 
     /// Its directory.
     pub(super) fn open(&self) -> Result<OwnedFd, BuildError> {
-        let path = self.directory.path();
+        let path = &self.directory.path;
         home::open(path).map_err(|error| BuildError::File { path: path.to_owned(), source: error.into() })
     }
 }
@@ -44,13 +72,11 @@ impl Engine {
         filename: &str,
     ) -> Result<Fetched, BuildError> {
         let fetched = fetch::download(&self.store, url, checksum)?;
-        let scratch = self.root().join("tmp");
-        let failed = |source| BuildError::File { path: scratch.clone(), source };
-        fs::create_dir_all(&scratch).map_err(failed)?;
-        let directory = tempfile::TempDir::new_in(&scratch).map_err(failed)?;
+        let directory = Scratch::make(self)?;
+        let failed = |source| BuildError::File { path: directory.path.clone(), source };
         let mut blob =
             self.store.blobs().open(&fetched.digest).map_err(|error| BuildError::Layer(error.into()))?;
-        let path = directory.path().join(filename);
+        let path = directory.path.join(filename);
         place(&mut blob, &path, fetched.last_modified.unwrap_or(0)).map_err(failed)?;
         Ok(Fetched { digest: fetched.digest, modified: fetched.last_modified, directory })
     }

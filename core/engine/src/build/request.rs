@@ -297,6 +297,7 @@ impl Engine {
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Built, At> {
         let plan = self.plan_build(options, path, text, context)?;
+        self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {
             report(BuildEvent::Warning(warning));

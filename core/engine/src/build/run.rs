@@ -1,11 +1,11 @@
 //! RUN: a program on the stage's tree, confined like a container.
 //!
-//! Its monitor dies with the build, so an interrupted build leaves no process, mount, link or
-//! firewall rule. What the runtime had to make to mount things on is taken away again, so that it
+//! Its monitor dies with the build, so an interrupted build leaves no process and no mount, and the
+//! claim on the tree leads to the rest. What the runtime had to make to mount things on is taken away again, so that it
 //! does not end up in the layer.
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
 use wharf_model::build::{Command, Exec, Mount, NetAccess, Security};
@@ -22,7 +22,7 @@ use super::progress::BuildEvent;
 use super::request::BuildError;
 use super::tree::Work;
 use crate::container::spec::{self, Input};
-use crate::container::{DEFAULT_PATH, Limits};
+use crate::container::{DEFAULT_PATH, Limits, cgroup_name};
 use crate::network::{self, Files, Handles, Join, Joined};
 
 /// What every program of a build is told about where it runs.
@@ -62,7 +62,7 @@ impl Execution<'_, '_> {
         let files = network::write_files(&room.data, &Files::of_build(HOSTNAME), &joined);
         files.map_err(|source| room.failed(source))?;
         let launch = self.describe(step, exec, tree, room, joined.is_own(), &mounted)?;
-        self.launch(&launch, &handles)?;
+        self.launch(&launch, &handles, tree.claim())?;
         missing.clean(tree)
     }
 
@@ -77,11 +77,17 @@ impl Execution<'_, '_> {
         Ok(self.engine.join(&join)?)
     }
 
-    fn launch(&mut self, launch: &Launch, handles: &Handles) -> Result<(), BuildError> {
+    /// The monitor holds the claim on the tree too, as it may outlive this process a little.
+    fn launch(
+        &mut self,
+        launch: &Launch,
+        handles: &Handles,
+        claim: Option<BorrowedFd<'_>>,
+    ) -> Result<(), BuildError> {
         let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
         let command = argv.unwrap_or_default().join(" ");
         let namespace = handles.namespace.as_ref().map(AsFd::as_fd);
-        let started = monitor::start(launch, namespace, &[], None);
+        let started = monitor::start(launch, namespace, claim.as_slice(), None);
         let started = started.map_err(|source| BuildError::Start { command: command.clone(), source })?;
         let Some(connection) = started.connection else { return Ok(()) };
         let report = &mut *self.report;
@@ -127,7 +133,7 @@ impl Execution<'_, '_> {
             data_dir: room.data.clone(),
             spec,
             root: tree.mounts(false)?,
-            cgroup: format!("wharf/{}", room.id),
+            cgroup: cgroup_name(&room.id),
             open_stdin: false,
             stdin_once: false,
             log: false,
@@ -157,7 +163,7 @@ impl Room {
         BuildError::File { path: self.data.clone(), source }
     }
 
-    /// Best effort: what is left is removed with `tmp` the next time.
+    /// Best effort: with the tree's claim, what is left is found the next time.
     fn remove(&self) {
         let _ = fs::remove_dir_all(&self.run);
         let _ = fs::remove_dir_all(&self.data);

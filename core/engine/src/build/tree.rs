@@ -1,7 +1,7 @@
 //! Directory trees while a build goes on: layers one above the other, a tree that is being
 //! changed, and what plugins see of it all while they plan.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
 use wharf_model::storage::{LayerFormat, Object};
@@ -19,6 +19,7 @@ use crate::Engine;
 use crate::container::fresh_id;
 use crate::home;
 use crate::snapshot::{self, Snapshots};
+use crate::unfinished::{Unfinished, turn};
 
 /// An uncompressed layer (OCI image spec, "media types").
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
@@ -52,13 +53,14 @@ impl Chain {
     }
 }
 
-/// A tree that a step changes, on top of a chain. Dropped without [`Work::finish`], it is removed.
+/// A tree that a step changes, on top of a chain. Dropped without [`Work::finish`], it is removed;
+/// when even that can not be, the next build finds the claim on it.
 pub(super) struct Work<'a> {
     snapshots: &'a Snapshots<'a>,
     engine: &'a Engine,
     object: Object,
     pub(super) base: Chain,
-    finished: bool,
+    claim: Option<Unfinished>,
 }
 
 impl<'a> Work<'a> {
@@ -70,13 +72,20 @@ impl<'a> Work<'a> {
         let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
         let object =
             snapshot::container(&format!("build-{}", &fresh_id().map_err(random)?[..16]), base.parents());
-        snapshots.create(&object)?;
-        Ok(Self { snapshots, engine, object, base: base.clone(), finished: false })
+        let claim = Unfinished::tree(&engine.store, snapshots.driver(), &object)?;
+        let work = Self { snapshots, engine, object, base: base.clone(), claim: Some(claim) };
+        snapshots.create(&work.object)?;
+        Ok(work)
     }
 
     /// The tree's name among the driver's.
     pub(super) fn id(&self) -> &str {
         &self.object.id
+    }
+
+    /// Held by whoever works on the tree.
+    pub(super) fn claim(&self) -> Option<BorrowedFd<'_>> {
+        self.claim.as_ref().map(AsFd::as_fd)
     }
 
     /// How it is mounted.
@@ -118,12 +127,14 @@ impl<'a> Work<'a> {
     /// Moved to its place, then recorded. The record counts for this boot only until the commit of
     /// an image syncs the file system, so nothing waits for the disk between two steps.
     fn keep(&mut self, layer: &Layer) -> Result<(), BuildError> {
-        let name = format!("layer-{}", layer.chain_id.hex());
-        let _guard = self.engine.store.lock(&name, false)?;
+        let _turn = self.engine.store.lock(&turn(&layer.chain_id), false)?;
         if self.engine.store.layer(&layer.chain_id)?.is_some() {
             return Ok(());
         }
         let object = snapshot::layer(&layer.chain_id.hex(), self.base.parents());
+        if let Some(claim) = &mut self.claim {
+            claim.becomes(&layer.chain_id)?;
+        }
         self.snapshots.remove(&object)?;
         self.snapshots.commit(&self.object, &object)?;
         self.engine.store.record_layer(layer).map_err(layer_error)
@@ -164,9 +175,9 @@ impl<'a> Work<'a> {
 /// After a commit, what is left is an empty shell.
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        if !self.finished {
-            self.finished = true;
-            let _ = self.snapshots.remove(&self.object);
+        let removed = self.snapshots.remove(&self.object);
+        if let (Ok(()), Some(claim)) = (removed, self.claim.take()) {
+            claim.done();
         }
     }
 }
@@ -184,7 +195,8 @@ impl Engine {
         Ok(mount::detached(&snapshots.attach(&object, true)?)?)
     }
 
-    fn empty_directory(&self) -> Result<OwnedFd, BuildError> {
+    /// A directory with nothing in it.
+    pub(super) fn empty_directory(&self) -> Result<OwnedFd, BuildError> {
         let path = self.root().join("empty");
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = || rustix::fs::open(&path, flags, Mode::empty());

@@ -59,6 +59,6 @@ pub(super) fn has_processes(id: &str) -> bool {
 }
 
 /// A container's control group, below that of the engine.
-pub(super) fn cgroup_name(id: &str) -> String {
+pub(crate) fn cgroup_name(id: &str) -> String {
     format!("wharf/{id}")
 }

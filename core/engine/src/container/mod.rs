@@ -26,6 +26,7 @@ mod start;
 mod stop;
 
 pub use create::{CreateError, CreateOptions, Created};
+pub(crate) use ended::cgroup_name;
 pub use exec::{ExecOptions, ExecutionError};
 pub use list::ContainerSummary;
 pub use logs::{LogEntries, LogsError, LogsOptions};

@@ -62,6 +62,7 @@ impl Engine {
         let mut config = ImageConfig::empty(&Platform::host());
         config.config = options.config;
         let import = Import { config, names, message: options.message, epoch: options.epoch };
+        self.sweep_unfinished();
         let snapshots = self.default_snapshots()?;
         let imported = archive::import(&self.store, tar, &mut Home::new(&snapshots), &import);
         let id = imported.inspect_err(|_| self.throw_away())?;
@@ -74,6 +75,7 @@ impl Engine {
     /// # Errors
     /// When it can not be read, or a digest does not match.
     pub fn load(&self, input: impl Read) -> Result<Vec<Loaded>, ExchangeError> {
+        self.sweep_unfinished();
         let snapshots = self.default_snapshots()?;
         let loaded = archive::load(&self.store, input, &mut Home::new(&snapshots));
         let loaded = loaded.inspect_err(|_| self.throw_away())?;
@@ -84,7 +86,7 @@ impl Engine {
 
     /// Layers and blobs that no image got to refer to. Those of a build that goes on look alike, so
     /// nothing is removed beside one; the first error is the one to report.
-    fn throw_away(&self) {
+    pub(crate) fn throw_away(&self) {
         if let Ok(Some(_alone)) = self.store.try_lock("gc", false) {
             for layer in self.store.unused_layers().unwrap_or_default() {
                 let _ = self.remove_layer(&layer);
