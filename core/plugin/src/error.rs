@@ -235,7 +235,7 @@ impl PluginError {
             ),
             Fault::World { exports, .. } => world_hint(exports),
             Fault::Version { .. } => Some("build the plugin against this version's `wit/`".into()),
-            Fault::Imports { .. } => Some("build it without WASI, or with stubs for it".into()),
+            Fault::Imports { imports } => Some(imports_hint(imports)),
             Fault::Cache { path, .. } => {
                 Some(format!("remove {}; it is made again when needed", path.display()))
             }
@@ -250,6 +250,15 @@ impl PluginError {
             Fault::Sandbox { .. } => None,
         }
     }
+}
+
+/// WASI has answers for most; what speaks to others has none.
+fn imports_hint(imports: &[String]) -> String {
+    if imports.iter().any(|name| name.starts_with("wasi:http/")) {
+        return "build it without HTTP: for JavaScript, `componentize-js --disable http fetch-event`".into();
+    }
+    "build it without them; a plugin gets the imports of its world, and answers to WASI 0.2 that say nothing"
+        .into()
 }
 
 fn world_hint(exports: &[String]) -> Option<String> {

@@ -9,12 +9,21 @@ use crate::config::World;
 use crate::convert;
 use crate::kind::Root;
 use crate::session::Session;
+use crate::wasi::Wasi;
 use crate::wasm::Meter;
 
 /// What a store holds during one call.
 pub(crate) struct Caller {
     pub(crate) session: Session,
     pub(crate) meter: Meter,
+    pub(crate) wasi: Wasi,
+}
+
+impl Caller {
+    /// With a bound on its memory.
+    pub(crate) fn new(session: Session, memory: u64) -> Self {
+        Self { session, meter: Meter::new(memory), wasi: Wasi::new() }
+    }
 }
 
 /// One of the four worlds.

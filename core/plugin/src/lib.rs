@@ -34,6 +34,7 @@ mod testing;
 #[cfg(test)]
 mod tests;
 pub mod trace;
+mod wasi;
 mod wasm;
 
 use std::time::Duration;

@@ -88,7 +88,7 @@ pub(crate) enum Refused {
     Bytes,
 }
 
-type Asked<T> = Result<T, Refused>;
+pub(crate) type Asked<T> = Result<T, Refused>;
 
 /// Makes `context` what instructions ask about while `call` lasts.
 pub(crate) fn with_context<R>(context: &mut dyn BuildContext, call: impl FnOnce() -> R) -> R {
@@ -166,6 +166,11 @@ impl Session {
             self.diagnostics.push(diagnostic);
         }
         Ok(())
+    }
+
+    /// Whether there is a build to ask about.
+    pub(crate) fn has_context() -> bool {
+        CONTEXT.is_set()
     }
 
     /// A question about the build; `size` is how many bytes it takes.
@@ -248,7 +253,7 @@ impl Session {
     }
 
     /// Fuel does not pay for what happens on our side, so it is counted here.
-    fn count(&mut self, bytes: usize) -> Asked<()> {
+    pub(crate) fn count(&mut self, bytes: usize) -> Asked<()> {
         self.questions += 1;
         self.moved = self.moved.saturating_add(bytes);
         if self.questions > QUESTIONS {

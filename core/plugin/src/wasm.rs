@@ -8,7 +8,8 @@
 //! references to one long string does not become a million strings here.
 //!
 //! A linker offers the imports of one world and nothing else: no clock, no randomness, no files,
-//! no sockets. Determinism is a fact of the linker; NaNs are canonical.
+//! no sockets. Languages that need WASI get answers that say nothing ([`wasi`]). Determinism is a
+//! fact of the linker; NaNs are canonical.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +22,7 @@ use crate::Fault;
 use crate::config::Limits;
 use crate::imports::{Caller, Contract};
 use crate::session::{BYTES, Session};
+use crate::wasi;
 
 /// How often the epoch moves on.
 const TICK: Duration = Duration::from_millis(5);
@@ -77,6 +79,7 @@ impl Machine {
         self.check_exports::<W>(component)?;
         let mut linker = Linker::new(&self.engine);
         W::link(&mut linker).map_err(|error| sandbox(&error))?;
+        wasi::link(&self.engine, &mut linker, component).map_err(|error| sandbox(&error))?;
         let pre =
             linker.instantiate_pre(component).map_err(|error| self.missing_imports(component, &error))?;
         W::prepare(pre).map_err(|error| Fault::Answer { what: format!("{error:#}") })
@@ -91,8 +94,7 @@ impl Machine {
         bound: Bound,
         function: impl FnOnce(&W::Instance, &mut Store<Caller>) -> wasmtime::Result<R>,
     ) -> (Session, Result<R, Fault>) {
-        let caller = Caller { session, meter: Meter::new(limits.memory) };
-        let mut store = Store::new(&self.engine, caller);
+        let mut store = Store::new(&self.engine, Caller::new(session, limits.memory));
         store.limiter(|caller| &mut caller.meter);
         store.set_hostcall_fuel(BYTES);
         let clocked = (bound == Bound::Time).then(|| self.start_clock());
@@ -101,9 +103,10 @@ impl Machine {
             .and_then(|()| W::instantiate(pre, &mut store))
             .and_then(|instance| function(&instance, &mut store));
         drop(clocked);
-        let caller = store.into_data();
-        let result = result.map_err(|error| fault(&error, &caller.meter, limits));
-        (caller.session, result)
+        let Caller { mut session, meter, wasi } = store.into_data();
+        wasi.finish(&mut session);
+        let result = result.map_err(|error| fault(&error, &meter, limits));
+        (session, result)
     }
 
     fn bound(&self, store: &mut Store<Caller>, limits: Limits, bound: Bound) -> wasmtime::Result<()> {
@@ -157,7 +160,7 @@ impl Machine {
 
     fn missing_imports(&self, component: &Component, error: &wasmtime::Error) -> Fault {
         let kind = component.component_type();
-        let foreign = |name: &&str| !name.starts_with("wharf:plugin/");
+        let foreign = |name: &&str| !name.starts_with("wharf:plugin/") && !wasi::offers(name);
         let names = kind.imports(&self.engine).map(|(name, _)| name);
         let imports: Vec<String> = names.filter(foreign).map(str::to_owned).collect();
         if imports.is_empty() {
@@ -192,7 +195,7 @@ pub(crate) struct Meter {
 }
 
 impl Meter {
-    fn new(limit: u64) -> Self {
+    pub(crate) fn new(limit: u64) -> Self {
         Self { limit, memory: 0, elements: 0, exceeded: None }
     }
 }

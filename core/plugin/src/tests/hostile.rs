@@ -140,15 +140,16 @@ fn what_can_not_be_loaded_says_why() {
     let other_version = trapping().replace("@0.1.0", "@0.2.0");
     let text = trapping();
     let open = text.trim_end().strip_suffix(')').unwrap();
-    let wasi =
-        format!("{open} (import \"wasi:clocks/wall-clock@0.2.0\" (instance (export \"now\" (func)))))");
+    let http = format!(
+        "{open} (import \"wasi:http/outgoing-handler@0.2.0\" (instance (export \"handle\" (func)))))"
+    );
     for (bytes, words) in [
         (b"hello".to_vec(), "not a component"),
         (Vec::new(), "not a component"),
         (b"\0asm\x01\0\0\0".to_vec(), "a core WebAssembly module"),
         (hook("unreachable"), "the contract `instruction`: it exports wharf:plugin/hook@0.1.0"),
         (wat::parse_str("(component)").unwrap(), "it exports nothing"),
-        (wat::parse_str(wasi).unwrap(), "does not get: wasi:clocks/wall-clock@0.2.0"),
+        (wat::parse_str(http).unwrap(), "does not get: wasi:http/outgoing-handler@0.2.0"),
         (
             wat::parse_str(other_version).unwrap(),
             "built for version 0.2.0 of the contract, and this is version 0.1.0",
