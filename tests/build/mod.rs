@@ -5,5 +5,6 @@ mod context;
 mod files;
 mod instructions;
 mod interrupt;
+mod lint;
 mod options;
 mod stages;

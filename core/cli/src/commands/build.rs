@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
 
 use crate::globals::Globals;
@@ -39,6 +40,9 @@ pub(crate) struct Build {
     /// Say for each line what was read, done and granted, and why it was cached or not
     #[arg(long)]
     explain: bool,
+    /// Build nothing; say what is allowed in the Dockerfile but probably not meant
+    #[arg(long)]
+    check: bool,
     /// How to show progress: auto, plain, tty, quiet
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "plain", "tty", "quiet"])]
     progress: String,
@@ -54,6 +58,9 @@ impl Build {
         clean_up_when_interrupted(globals);
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
+        if self.check {
+            return check(&engine, &options);
+        }
         let mut progress = if self.quiet { Progress::new("quiet") } else { Progress::new(&self.progress) };
         let built = engine.build(&options, &mut |event| progress.show(&event));
         progress.finish(built.is_ok());
@@ -88,6 +95,29 @@ impl Build {
             network: self.network.clone(),
             epoch: super::import::source_date_epoch()?,
         })
+    }
+}
+
+/// Docker's words, and its exit code.
+fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
+    let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
+    let text = std::fs::read(&path).map_err(|error| {
+        Report::message(1, format!("failed to read dockerfile: cannot open {}: {error}", path.display()))
+    })?;
+    let checked = engine.check(options, &path, &text).map_err(report)?;
+    output::lines(super::dockerfile::lines(&checked))?;
+    let count = checked.warnings.len();
+    match (count, checked.failure) {
+        (_, Some(failure)) => Err(report(failure)),
+        (0, None) => {
+            output::lines(["Check complete, no warnings found."])?;
+            Ok(0)
+        }
+        (count, None) => {
+            let things = if count == 1 { "warning has" } else { "warnings have" };
+            output::lines([format!("Check complete, {count} {things} been found!")])?;
+            Ok(1)
+        }
     }
 }
 

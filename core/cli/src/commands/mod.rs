@@ -8,6 +8,7 @@ mod attach;
 mod build;
 mod container_ended;
 mod create;
+mod dockerfile;
 mod events;
 mod exec;
 mod history;
@@ -43,6 +44,8 @@ pub(crate) enum Command {
     #[command(hide = true)]
     ContainerEnded(container_ended::ContainerEnded),
     Create(Box<create::Create>),
+    #[command(subcommand)]
+    Dockerfile(dockerfile::Dockerfile),
     Events(events::Events),
     Exec(exec::Exec),
     History(history::History),
@@ -78,6 +81,7 @@ impl Command {
             Self::Build(verb) => verb.run(globals),
             Self::ContainerEnded(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
+            Self::Dockerfile(verb) => verb.run(globals),
             Self::Events(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),

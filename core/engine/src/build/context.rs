@@ -116,6 +116,11 @@ impl Context {
         Source { root: self.root.as_fd(), ignore, origin: Origin::Context, digests: Some(&self.digests) }
     }
 
+    /// Whether the ignore file leaves `path` out.
+    pub fn leaves_out(&self, path: &str) -> bool {
+        self.ignore.judge_alone(&below_root(path)).0
+    }
+
     /// The entry at `path`, a link at its end not followed; `None` when there is none or it is
     /// ignored.
     ///

@@ -22,6 +22,7 @@ mod explain;
 mod fetch;
 pub mod ignore;
 mod key;
+mod lint;
 mod missing;
 mod mounts;
 pub mod owner;
@@ -37,6 +38,7 @@ mod tree;
 pub mod words;
 
 pub use explain::Explained;
+pub use lint::Checked;
 pub use progress::{BuildEvent, Outcome};
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
 pub use wharf_model::{Diagnostic, Severity};

@@ -7,13 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
-use wharf_model::statement::{Invocation, KeywordSpec};
+use wharf_model::statement::{Body, Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{BuildContext, Trace, Traced};
 use wharf_store::{Image, ResolveError};
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
+use super::lint;
 use super::request::{At, BuildError, BuildOptions};
 use super::stage::{Arguments, PROXIES, State};
 use super::words::Scope;
@@ -93,19 +94,68 @@ impl Engine {
         text: &[u8],
         context: &Context,
     ) -> Result<BuildPlan, At> {
-        let keywords = Keywords::new(self.plugins.keywords()?.into_iter().map(|(spec, _)| spec));
-        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
-        let dockerfile = dockerfile::parse(&file, text, &keywords)?;
-        dockerfile.check(&keywords)?;
-        let arguments = Arguments::new(&options.build_args, &Platform::host());
-        let mut planner = Planner::new(self, context, &keywords, dockerfile.escape, arguments);
-        planner.warnings.clone_from(&dockerfile.warnings);
+        let keywords = self.build_keywords()?;
+        let dockerfile = parse(path, text, &keywords)?;
+        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
         planner.split(&dockerfile)?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
         planner.warn_unused(options);
-        Ok(BuildPlan { stages: planner.stages, order: planner.order, warnings: planner.warnings })
+        let directive = lint::Directive::of(text);
+        let warnings = directive.keep(planner.warnings);
+        if directive.error {
+            no_warnings(&warnings)?;
+        }
+        Ok(BuildPlan { stages: planner.stages, order: planner.order, warnings })
     }
+
+    /// Plans every stage as far as possible, for what there is to say about them.
+    pub(super) fn plan_leniently(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+    ) -> (Vec<Diagnostic>, Option<At>) {
+        let parsed = self.build_keywords().and_then(|keywords| Ok((parse(path, text, &keywords)?, keywords)));
+        let (dockerfile, keywords) = match parsed {
+            Ok(parsed) => parsed,
+            Err(at) => return (Vec::new(), Some(at)),
+        };
+        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        planner.lenient = true;
+        let planned = planner.split(&dockerfile).and_then(|()| planner.plan_all());
+        (planner.warnings, planned.err())
+    }
+
+    /// Reads a Dockerfile with the keywords of the configured plugins; unknown ones are no error.
+    ///
+    /// # Errors
+    /// When a plugin can not be loaded, or the text is malformed.
+    pub fn parse_dockerfile(&self, path: &Path, text: &[u8]) -> Result<Dockerfile, BuildError> {
+        let keywords = self.build_keywords().map_err(|at| at.error)?;
+        let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+        Ok(dockerfile::parse(&file, text, &keywords)?)
+    }
+
+    fn build_keywords(&self) -> Result<Keywords, At> {
+        Ok(Keywords::new(self.plugins.keywords()?.into_iter().map(|(spec, _)| spec)))
+    }
+}
+
+fn parse(path: &Path, text: &[u8], keywords: &Keywords) -> Result<Dockerfile, At> {
+    let file = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
+    let dockerfile = dockerfile::parse(&file, text, keywords)?;
+    dockerfile.check(keywords)?;
+    Ok(dockerfile)
+}
+
+/// For a file whose directive makes warnings errors.
+fn no_warnings(warnings: &[Diagnostic]) -> Result<(), At> {
+    let rules: BTreeSet<&str> = warnings.iter().map(|warning| warning.code.as_str()).collect();
+    let Some(first) = warnings.first() else { return Ok(()) };
+    let error = BuildError::Lint(rules.into_iter().collect::<Vec<_>>().join(", "));
+    Err(At { span: first.span.clone(), error })
 }
 
 struct Planner<'a> {
@@ -120,6 +170,15 @@ struct Planner<'a> {
     warnings: Vec<Diagnostic>,
     /// Build arguments that some ARG took.
     used: BTreeSet<String>,
+    /// The arguments as they are when nobody gives one.
+    defaults: Arguments,
+    names: lint::Names,
+    /// Stages in which a working directory was set.
+    moved: BTreeSet<usize>,
+    /// An image that is not here is taken for an empty one.
+    lenient: bool,
+    /// Stages on such an image: nobody knows their variables.
+    unknown: BTreeSet<usize>,
 }
 
 /// A plugin's answer to one statement, with where it came from.
@@ -149,7 +208,31 @@ impl<'a> Planner<'a> {
             order: Vec::new(),
             warnings: Vec::new(),
             used: BTreeSet::new(),
+            defaults: Arguments::new(&BTreeMap::new(), &Platform::host()),
+            names: lint::Names::default(),
+            moved: BTreeSet::new(),
+            lenient: false,
+            unknown: BTreeSet::new(),
         }
+    }
+
+    /// For a whole file.
+    fn of(
+        engine: &'a Engine,
+        context: &'a Context,
+        keywords: &'a Keywords,
+        dockerfile: &Dockerfile,
+        options: &BuildOptions,
+    ) -> Self {
+        let arguments = Arguments::new(&options.build_args, &Platform::host());
+        let mut planner = Self::new(engine, context, keywords, dockerfile.escape, arguments);
+        planner.warnings.clone_from(&dockerfile.warnings);
+        planner.warnings.extend(lint::of_writing(dockerfile, keywords));
+        planner
+    }
+
+    fn plan_all(&mut self) -> Result<(), At> {
+        (0..self.sections.len()).try_for_each(|number| self.plan_stage(number))
     }
 
     /// Cuts the Dockerfile into stages, and declares the arguments before the first one.
@@ -187,12 +270,13 @@ impl<'a> Planner<'a> {
         let state =
             State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
-        let answer = self.ask(statement, &spec, &arguments, &state, None)?;
+        let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
         if let Outcome::Plan(plan) = answer.outcome {
             for change in &plan.config {
                 if let ConfigChange::DeclareArg(name, default) = change {
                     self.used.insert(name.clone());
                     self.arguments.declare_global(name, default.as_deref());
+                    self.defaults.declare_global(name, default.as_deref());
                 }
             }
             self.warnings.extend(plan.diagnostics);
@@ -205,22 +289,43 @@ impl<'a> Planner<'a> {
         let state =
             State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
-        let answer = self.ask(statement, &spec, &arguments, &state, None)?;
+        self.check_start(statement, &spec)?;
+        let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
         match answer.outcome {
-            Outcome::Stage(start) => Ok((
-                start,
-                Beginning {
-                    span: statement.span.clone(),
-                    statement: statement.original.clone(),
-                    plugin: answer.plugin,
-                    plugin_digest: answer.plugin_digest,
-                    trace: answer.trace,
-                },
-            )),
+            Outcome::Stage(start) => {
+                let twice = start.name.as_deref().and_then(|name| self.names.add(name, &statement.span));
+                self.warnings.extend(twice);
+                Ok((
+                    start,
+                    Beginning {
+                        span: statement.span.clone(),
+                        statement: statement.original.clone(),
+                        plugin: answer.plugin,
+                        plugin_digest: answer.plugin_digest,
+                        trace: answer.trace,
+                    },
+                ))
+            }
             Outcome::Plan(_) | Outcome::Expand(_) => {
                 Err(BuildError::Plan { plugin: answer.plugin, cause: "it begins no stage".to_owned() }.into())
             }
         }
+    }
+
+    /// What there is to say about a stage's first line.
+    fn check_start(&mut self, statement: &Statement, spec: &KeywordSpec) -> Result<(), At> {
+        let reading = dockerfile::read(statement, spec, self.escape, &self.arguments, None)?;
+        let by_default = dockerfile::read(statement, spec, self.escape, &self.defaults, None);
+        let has_variables = !reading.used.is_empty() || !reading.unset.is_empty();
+        let check = lint::FromCheck {
+            statement,
+            unset: &reading.unset,
+            invalid_default: has_variables
+                && !by_default.is_ok_and(|reading| names_an_image(&reading.invocation)),
+        };
+        let warnings = check.warnings();
+        self.warnings.extend(warnings);
+        Ok(())
     }
 
     /// The last stage, or the one of that name or number.
@@ -247,11 +352,12 @@ impl<'a> Planner<'a> {
         let start = self.sections[number].beginning.clone();
         let span = start.span.clone();
         let base = self.base(number).map_err(|at| at.on(&span))?;
+        self.check_platform(number, &base);
         let mut state = self.first_state(&base);
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let mut stage = Stage { name: self.stage_name(number), base, start, steps: Vec::new(), state };
         let state = stage.state.clone();
-        let mut walk = Walk { number, state, steps: Vec::new() };
+        let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number) };
         if !triggers.is_empty() {
             let lines = dockerfile::parse_lines(&triggers, &span, self.escape, self.keywords)?;
             self.plan_statements(&lines, &mut walk, 1)?;
@@ -259,9 +365,25 @@ impl<'a> Planner<'a> {
         let statements = self.sections[number].statements;
         self.plan_statements(statements, &mut walk, 0)?;
         stage.steps = walk.steps;
+        if walk.inside.has_directory {
+            self.moved.insert(number);
+        }
         self.stages.insert(number, stage);
         self.order.push(number);
         Ok(())
+    }
+
+    /// A stage begins with what the stage that it stands on has said.
+    fn inside(&mut self, number: usize) -> lint::Inside {
+        let below = match &self.sections[number].start.base {
+            Input::Named(name) => self.stage_of(name, number),
+            _ => None,
+        };
+        if below.is_some_and(|below| self.unknown.contains(&below)) {
+            self.unknown.insert(number);
+        }
+        let has_directory = below.is_some_and(|below| self.moved.contains(&below));
+        lint::Inside::after(has_directory)
     }
 
     fn stage_name(&self, number: usize) -> String {
@@ -289,7 +411,26 @@ impl<'a> Planner<'a> {
         if numeric && by_number {
             return Err(BuildError::Target(name.to_owned()).into());
         }
-        Ok(Base::Image(Box::new(self.engine.base_image(name)?)))
+        match self.engine.base_image(name) {
+            Err(BuildError::NoImage { .. }) if self.lenient => {
+                self.unknown.insert(before);
+                Ok(Base::Scratch)
+            }
+            image => Ok(Base::Image(Box::new(image?))),
+        }
+    }
+
+    /// A base image for another platform than the one that is wanted.
+    fn check_platform(&mut self, number: usize, base: &Base) {
+        let start = &self.sections[number].start;
+        let (Base::Image(image), Input::Named(name)) = (base, &start.base) else { return };
+        let wanted = start.platform.clone().unwrap_or_else(Platform::host);
+        self.warnings.extend(lint::other_platform(
+            name,
+            &image.config,
+            &wanted,
+            &self.sections[number].beginning.span,
+        ));
     }
 
     fn first_state(&self, base: &Base) -> State {
@@ -311,10 +452,14 @@ impl<'a> Planner<'a> {
     fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk, depth: usize) -> Result<(), At> {
         let spec = self.spec(statement)?;
         let stage = self.sections[walk.number].start.name.clone();
-        let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref())?;
+        let known = !self.unknown.contains(&walk.number);
+        let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref(), known)?;
         match answer.outcome {
             Outcome::Plan(plan) => {
                 self.warn(&plan.diagnostics, &statement.span);
+                let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
+                self.warnings.extend(said);
+                self.warnings.extend(lint::ignored(&spec.keyword, &plan, self.context, &statement.span));
                 let named = self.named_inputs(&plan, walk.number)?;
                 let before = walk.state.clone();
                 for change in &plan.config {
@@ -378,16 +523,12 @@ impl<'a> Planner<'a> {
         scope: &dyn Scope,
         state: &State,
         stage: Option<&str>,
+        known: bool,
     ) -> Result<Answer, At> {
         let reading = dockerfile::read(statement, spec, self.escape, scope, stage)?;
-        for name in &reading.unset {
-            let mut warning = Diagnostic::new(
-                Severity::Warning,
-                "UndefinedVar",
-                format!("usage of undefined variable '${name}'"),
-            );
-            warning.span = Some(statement.span.clone());
-            self.warnings.push(warning);
+        if known && !spec.starts_stage {
+            let said = reading.unset.iter().map(|name| lint::undefined(name, scope, &statement.span));
+            self.warnings.extend(said);
         }
         self.plan_invocation(&reading.invocation, state)
     }
@@ -427,6 +568,7 @@ struct Walk {
     number: usize,
     state: State,
     steps: Vec<Step>,
+    inside: lint::Inside,
 }
 
 impl Stage {
@@ -437,6 +579,12 @@ impl Stage {
         last.plan.config.iter().for_each(|change| state.apply(change));
         state
     }
+}
+
+/// Whether a stage's first line stands for an image, a stage or nothing.
+fn names_an_image(call: &Invocation) -> bool {
+    let Body::Words(words) = &call.body else { return true };
+    words.first().is_some_and(|base| base.parse::<wharf_model::Reference>().is_ok())
 }
 
 fn name_of(input: &Input) -> Option<String> {
@@ -490,7 +638,7 @@ pub(super) fn change_config(
     };
     let start = StageStart { base: Input::Scratch, name: None, platform: None };
     planner.sections.push(Section { start, beginning, statements: &[] });
-    let mut walk = Walk { number: 0, state, steps: Vec::new() };
+    let mut walk = Walk { number: 0, state, steps: Vec::new(), inside: lint::Inside::default() };
     planner.plan_statements(&statements, &mut walk, 0)?;
     match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
         Some(step) => {

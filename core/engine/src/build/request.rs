@@ -102,6 +102,9 @@ pub enum BuildError {
         /// Why not.
         source: ReferenceError,
     },
+    /// Warnings, in a file that says that they are errors.
+    #[error("lint violation found for rules: {0}")]
+    Lint(String),
     /// Nothing begins a stage.
     #[error("no build stage in current context")]
     NoStage,
@@ -215,6 +218,11 @@ fn said(diagnostics: &[Diagnostic]) -> String {
 }
 
 impl BuildFailure {
+    /// About no line in particular.
+    pub(super) fn anywhere(error: BuildError) -> Self {
+        Self { span: None, excerpt: None, error }
+    }
+
     /// What to do next, where something is known.
     pub fn hint(&self) -> Option<String> {
         match &self.error {
@@ -263,6 +271,12 @@ impl At {
         self.span.get_or_insert_with(|| span.clone());
         self
     }
+
+    /// With the lines that it is about.
+    pub(super) fn in_text(self, text: &[u8]) -> BuildFailure {
+        let excerpt = self.span.as_ref().map(|span| dockerfile::excerpt(text, span));
+        BuildFailure { span: self.span, excerpt, error: self.error }
+    }
 }
 
 impl Engine {
@@ -275,16 +289,13 @@ impl Engine {
         options: &BuildOptions,
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Built, BuildFailure> {
-        let plain = |error: BuildError| BuildFailure { span: None, excerpt: None, error };
+        let plain = BuildFailure::anywhere;
         let names = references(&options.tags).map_err(plain)?;
         let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
         let context = Context::open(&options.context, Some(&path)).map_err(|error| plain(error.into()))?;
         let text = read(&path).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
-        built.map_err(|At { span, error }| {
-            let excerpt = span.as_ref().map(|span| dockerfile::excerpt(&text, span));
-            BuildFailure { span, excerpt, error }
-        })
+        built.map_err(|at| at.in_text(&text))
     }
 
     fn build_text(

@@ -188,6 +188,18 @@ pub fn syntax(text: &[u8]) -> Option<String> {
     directive::syntax(&decode(text))
 }
 
+/// The `# name=value` lines at the top of a file; none when they are malformed.
+pub fn directives(text: &[u8]) -> Vec<Directive> {
+    let text = decode(text);
+    let mut directives = Directives::default();
+    for (line, number) in text.lines().zip(1..) {
+        if !matches!(directives.read(line.trim_start(), number, ""), Ok(true)) {
+            break;
+        }
+    }
+    directives.found
+}
+
 fn decode(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
 }
@@ -268,8 +280,8 @@ impl Parser<'_> {
 
     fn warn_of_empty_lines(&mut self, logical: &Logical) {
         if logical.has_empty_lines {
-            let message = format!("empty continuation line found in: {}", logical.text);
-            let mut warning = Diagnostic::new(Severity::Warning, "NoEmptyContinuation", message);
+            let mut warning =
+                Diagnostic::new(Severity::Warning, "NoEmptyContinuation", "Empty continuation line");
             warning.span = Some(self.span(self.lines.number()));
             warning.help = Some("remove the empty line, or write a comment on it".into());
             self.warnings.push(warning);

@@ -1,0 +1,105 @@
+//! `wharf build --check` and `wharf dockerfile`: looking without building.
+
+use crate::harness::Sandbox;
+
+/// A file with one thing wrong for each rule, the rule as a comment behind it.
+const ODD: &str = "\
+ARG TAG
+FROM busybox:$TAG AS Base
+FROM --platform=linux/amd64 busybox as next
+FROM --platform=$TARGETPLATFORM $MISSING AS next
+MAINTAINER nobody
+ENV A b
+ENV API_KEY=x
+WORKDIR here
+CMD echo one
+CMD [\"echo\", \"two\"]
+RUN echo \\
+
+  $NOBODY
+expose 80/TCP
+COPY secret /
+";
+
+#[test]
+fn every_rule_says_its_line() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", ODD);
+    box_.write("dir/.dockerignore", "secret\n");
+    box_.write("dir/secret", "x");
+    // The base of the last stage has no name, which is an error when it is built.
+    let lint = box_.run("dockerfile lint --context dir Dockerfile").fails(1);
+    lint.shows("base name should not be blank");
+    let fixed = ODD.replace("$MISSING", "scratch");
+    box_.write("Dockerfile", fixed);
+    let lint = box_.run("dockerfile lint --context dir Dockerfile").fails(1);
+    for (line, rule) in [
+        (2, "InvalidDefaultArgInFrom"),
+        (2, "StageNameCasing"),
+        (3, "FromPlatformFlagConstDisallowed"),
+        (3, "FromAsCasing"),
+        (4, "RedundantTargetPlatform"),
+        (4, "DuplicateStageName"),
+        (5, "MaintainerDeprecated"),
+        (6, "LegacyKeyValueFormat"),
+        (7, "SecretsUsedInArgOrEnv"),
+        (8, "WorkdirRelativePath"),
+        (9, "JSONArgsRecommended"),
+        (9, "MultipleInstructionsDisallowed"),
+        (13, "NoEmptyContinuation"),
+        (14, "ConsistentInstructionCasing"),
+        (14, "ExposeProtoCasing"),
+        (15, "CopyIgnoredFile"),
+    ] {
+        lint.line_with(&format!("Dockerfile:{line}: {rule}: "));
+    }
+}
+
+#[test]
+fn a_check_builds_nothing_and_counts() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox\nENV A b\nRUN echo $B > /ran\n");
+    let before = box_.run("images -q").success().line().to_owned();
+    let check = box_.run("build --check -t a .").fails(1);
+    check.line_with("Dockerfile:2: LegacyKeyValueFormat: ");
+    check.line_with("Check complete, 1 warning has been found!");
+    assert_eq!(box_.run("images -q").success().line(), before);
+    box_.write("Dockerfile", "FROM busybox\nENV A=b\nWORKDIR /$A$C\n");
+    box_.run("build --check .").fails(1).line_with("UndefinedVar: Usage of undefined variable '$C'");
+    box_.write("Dockerfile", "FROM busybox\nENV A=b\n");
+    box_.run("build --check .").success().prints("Check complete, no warnings found.\n");
+}
+
+#[test]
+fn a_file_says_which_rules_it_wants() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "# check=skip=LegacyKeyValueFormat\nFROM busybox\nENV A b\n");
+    box_.run("build --check .").success();
+    box_.write("Dockerfile", "# check=error=true\nFROM busybox\nENV A b\n");
+    box_.refuses(
+        1,
+        &["build", "-t", "a", "."],
+        &["Dockerfile:3", "lint violation found for rules: LegacyKeyValueFormat"],
+    );
+}
+
+#[test]
+fn tools_read_statements_warnings_and_words_as_json() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox AS a\n# what\nRUN <<E\necho $X\nE\n");
+    let parsed = box_.run("dockerfile parse --json Dockerfile").success().json();
+    let run = &parsed["statements"][1];
+    assert_eq!(
+        (&run["keyword"], &run["start_line"], &run["end_line"]),
+        (&"RUN".into(), &3.into(), &5.into())
+    );
+    assert_eq!(run["heredocs"][0]["content"], "echo $X\n");
+    box_.write("Dockerfile", "FROM busybox\nENV A b\n");
+    let lint = box_.run("dockerfile lint --json Dockerfile").fails(1).json();
+    assert_eq!(lint["warnings"][0]["rule"], "LegacyKeyValueFormat");
+    let words = box_.wharf_with(["dockerfile", "words"], b"{\"word\": \"${A:-b c}\"}\n").success().json();
+    assert_eq!(words["words"], serde_json::json!(["b", "c"]));
+    box_.write("Dockerfile", "FROM busybox\nNOPE\n");
+    let lint = box_.run("dockerfile lint --json Dockerfile").fails(1).json();
+    assert!(lint["error"].as_str().is_some_and(|error| error.contains("NOPE")), "{lint}");
+}
