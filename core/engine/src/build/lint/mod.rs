@@ -55,10 +55,6 @@ impl Engine {
             .map_err(|error| BuildFailure::anywhere(error.into()))?;
         let (mut warnings, failure) = self.plan_leniently(options, path, text, &context);
         warnings.sort_by_key(|warning| warning.span.as_ref().map_or(0, |span| span.line));
-        // What can not be built has one thing wrong that matters more.
-        if failure.is_some() {
-            warnings.clear();
-        }
         let directive = Directive::of(text);
         Ok(Checked {
             warnings: directive.keep(warnings),
