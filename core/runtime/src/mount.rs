@@ -8,7 +8,8 @@
 //!
 //! Layers are handed to overlayfs one by one (`lowerdir+`, Linux 6.7). Older kernels take them in
 //! one string of at most a page: there the layers are opened first and named by their descriptor
-//! numbers, relative to `/proc/self/fd`, so that a page holds hundreds of them.
+//! numbers, relative to `/proc/self/fd`, so that a page holds hundreds of them. Which kernel it is
+//! is asked, not tried: before 6.5 overlayfs takes any option and complains when it is mounted.
 
 use std::ffi::CString;
 use std::io;
@@ -218,21 +219,16 @@ impl<'a> Overlay<'a> {
         if self.lower.len() > MOST_LAYERS {
             return Err(MountError::TooManyLayers { count: self.lower.len(), limit: MOST_LAYERS });
         }
+        if !takes_layers_one_by_one() {
+            return Ok(Opened::OldKernel(self));
+        }
         let context = match rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC) {
             Ok(context) => context,
             Err(rustix::io::Errno::NOSYS) => return Ok(Opened::OldKernel(self)),
             Err(err) => return Err(MountError::Overlay { said: String::new(), source: err.into() }),
         };
-        for (index, layer) in self.lower.iter().enumerate() {
-            match set_directory(context.as_fd(), "lowerdir+", layer) {
-                // An unknown option: this kernel wants the layers in one string.
-                Err(MountError::Option { source, .. })
-                    if index == 0 && source.raw_os_error() == Some(libc::EINVAL) =>
-                {
-                    return Ok(Opened::OldKernel(self));
-                }
-                other => other?,
-            }
+        for layer in self.lower {
+            set_directory(context.as_fd(), "lowerdir+", layer)?;
         }
         for (option, directory) in [("upperdir", self.upper), ("workdir", self.work)] {
             if let Some(directory) = directory {
@@ -308,6 +304,18 @@ impl<'a> Overlay<'a> {
         }
         CString::new(text).map_err(|err| MountError::Overlay { said: String::new(), source: err.into() })
     }
+}
+
+/// Whether the kernel knows `lowerdir+`. One whose release is no number is taken for a new one.
+fn takes_layers_one_by_one() -> bool {
+    let name = rustix::system::uname();
+    release(&name.release().to_string_lossy()).is_none_or(|release| release >= (6, 7))
+}
+
+/// `6.1.0-56-amd64` as 6 and 1.
+fn release(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(|letter: char| !letter.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// Gives the calling thread a mount namespace whose changes nobody else sees.
@@ -534,5 +542,18 @@ mod tests {
         let text = detached(&[odd]).unwrap_err().to_string();
         assert!(text.starts_with("overlayfs refused `nonsense=1`: "), "{text}");
         assert!(matches!(detached(&[]), Err(MountError::Empty)));
+    }
+
+    #[test]
+    fn a_release_is_compared_by_its_first_two_numbers() {
+        for (text, parsed) in [
+            ("6.18.0", Some((6, 18))),
+            ("6.1.0-56-cloud-amd64", Some((6, 1))),
+            ("5.15.167.4-microsoft", Some((5, 15))),
+            ("6.10-rc1", Some((6, 10))),
+            ("unknown", None),
+        ] {
+            assert_eq!(release(text), parsed, "{text}");
+        }
     }
 }
