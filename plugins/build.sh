@@ -12,6 +12,9 @@
 #   prebuilt/SOURCES.sha256    every file they were built from, for `sha256sum -c` at the top of the checkout
 #   prebuilt/PREBUILT.sha256   the components
 #
+# With CARGO_TARGET_DIR set, the first form keeps what it compiled below it (the standard library
+# above all) and the next build is faster; --check always begins anew.
+#
 # The author of another plugin needs none of this: `rustup target add wasm32-unknown-unknown` and
 # `cargo build --release --target wasm32-unknown-unknown`.
 set -eu
@@ -52,9 +55,16 @@ toolchain() {
     PATH="$(linkers):$PATH" wasm-component-ld --version
 }
 
-# Compiles into $1/*.wasm; $1 is empty and the build happens below it.
+# The names of the components, as the packages have them.
+examples() {
+    (cd "$plugins" && awk '/^\[/ { example = /^\[\[example\]\]/ } example && /^name = / { gsub(/"/, "", $3); print $3 }' \
+        instruction/Cargo.toml storage/Cargo.toml network/Cargo.toml hook/Cargo.toml)
+}
+
+# Compiles into $1/*.wasm; the build happens in $2.
 compile() {
     out=$1
+    built=$2
     cargo_home=${CARGO_HOME:-$HOME/.cargo}
     remap="--remap-path-prefix=$cargo_home/registry/src=/registry"
     remap="$remap --remap-path-prefix=/usr/lib/rustlib/src/rust=/rustc"
@@ -62,12 +72,10 @@ compile() {
     (cd "$plugins" && env -u CARGO_ENCODED_RUSTFLAGS -u CARGO_BUILD_RUSTFLAGS \
         PATH="$(linkers):$PATH" RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 RUSTFLAGS="$remap" CARGO_INCREMENTAL=0 \
         /usr/bin/cargo build --release --locked --quiet -Zbuild-std=std,panic_abort --target $target \
-        --target-dir "$out/target" --examples \
+        --target-dir "$built" --examples \
         -p wharf-instructions -p wharf-storage-drivers -p wharf-network-drivers -p wharf-hooks)
-    for component in "$out/target/$target/release/examples/"*.wasm; do
-        name=$(basename "$component" .wasm)
-        case $name in *-[0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f][0-9a-f]*) continue ;; esac
-        cp "$component" "$out/$(echo "$name" | tr _ -).wasm"
+    for name in $(examples); do
+        cp "$built/$target/release/examples/$name.wasm" "$out/$(echo "$name" | tr _ -).wasm"
     done
 }
 
@@ -82,14 +90,14 @@ case ${1-} in
     stale
     install_compiler
     toolchain | diff -u "$prebuilt/TOOLCHAIN" - || echo "another compiler: the bytes may differ" >&2
-    compile "$work"
+    compile "$work" "$work/target"
     (cd "$work" && sha256sum -- *.wasm) | diff -u "$prebuilt/PREBUILT.sha256" -
     (cd "$prebuilt" && sha256sum --check --quiet PREBUILT.sha256)
     echo "every component is what its sources give"
     ;;
 "")
     install_compiler
-    compile "$work"
+    compile "$work" "${CARGO_TARGET_DIR:-$work}/components"
     mkdir -p "$prebuilt"
     rm -f "$prebuilt"/*.wasm
     cp "$work"/*.wasm "$prebuilt"

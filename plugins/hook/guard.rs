@@ -5,16 +5,20 @@
 //! `warn` names host paths that are worth a word when exactly they can be written to from inside;
 //! so is a directory that holds a denied path.
 
-use wharf_sdk::hook::{ContainerMount, Event, Moment, Phase, Subject, Verdict};
-use wharf_sdk::{Diagnostic, Failure, Hook, Settings, Severity, path, setting};
+use wharf_sdk::hook::{ContainerMount, Event, Files, Moment, MountKind, Phase, Subject, Verdict};
+use wharf_sdk::{Diagnostic, Failure, Hook, Request, Settings, Severity, path, setting};
 
 struct Guard;
 
-wharf_sdk::export_hook!(Guard);
+wharf_sdk::export_hook!(Guard, "keeps containers away from the engine's own state");
 
 impl Hook for Guard {
     fn describe() -> Vec<(Moment, Phase)> {
         vec![(Moment::Container, Phase::Judge)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:judge", "refuses containers that see the engine's own state")]
     }
 
     fn validate_settings(settings: &Settings) -> Result<(), Failure> {
@@ -26,10 +30,10 @@ impl Hook for Guard {
         }
     }
 
-    fn judge(event: &Event, settings: &Settings) -> Result<Verdict, Failure> {
+    fn judge(event: &Event, _: Option<&dyn Files>, settings: &Settings) -> Result<Verdict, Failure> {
         let Subject::Container(container) = &event.subject else { return Ok(Verdict::Allow) };
         let (deny, warn) = (setting::texts(settings, "deny"), setting::texts(settings, "warn"));
-        let binds = || container.mounts.iter().filter(|mount| mount.kind == "bind");
+        let binds = || container.mounts.iter().filter(|mount| mount.kind == MountKind::Bind);
         let denied: Vec<Diagnostic> = binds().filter_map(|mount| refusal(mount, deny)).collect();
         if !denied.is_empty() {
             return Ok(Verdict::Deny(denied));
@@ -79,7 +83,7 @@ mod tests {
 
     fn bind(source: &str, read_only: bool) -> Event {
         let mount =
-            ContainerMount { kind: "bind".into(), source: source.into(), target: "/x".into(), read_only };
+            ContainerMount { kind: MountKind::Bind, source: source.into(), target: "/x".into(), read_only };
         let container = ContainerSpec {
             id: String::new(),
             name: String::new(),
@@ -91,9 +95,12 @@ mod tests {
             user: String::new(),
             mounts: vec![mount],
             network: String::new(),
+            ports: vec![],
             capabilities: vec![],
             annotations: vec![],
+            labels: vec![],
             privileged: false,
+            details: "{}".into(),
         };
         Event { subject: Subject::Container(container), changes: vec![] }
     }
@@ -112,7 +119,7 @@ mod tests {
             ("/var/lib/wharf/../wharf/wharf.db", false, "deny"),
             ("/var/lib/wharfs", false, "allow"),
         ] {
-            let verdict = match Guard::judge(&bind(source, read_only), &settings()) {
+            let verdict = match Guard::judge(&bind(source, read_only), None, &settings()) {
                 Ok(Verdict::Allow) => "allow",
                 Ok(Verdict::Warn(_)) => "warn",
                 Ok(Verdict::Deny(_)) => "deny",
@@ -124,7 +131,7 @@ mod tests {
 
     #[test]
     fn without_settings_everything_is_allowed() {
-        assert_eq!(Guard::judge(&bind("/", false), &vec![]), Ok(Verdict::Allow));
+        assert_eq!(Guard::judge(&bind("/", false), None, &vec![]), Ok(Verdict::Allow));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 
 use wharf_instructions::transfer::{self, Transfer};
 use wharf_sdk::instruction::{BodyKind, Context, FlagSpec, Invocation, KeywordSpec, Outcome};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Add;
 
@@ -19,6 +19,15 @@ impl Instruction for Add {
             FlagSpec::switch("unpack", "extract archives; by default those of the build context only"),
         ];
         vec![own.into_iter().chain(transfer::flags()).fold(keyword, KeywordSpec::flag)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:copy", "copies files into the image"),
+            Request::new("ops:write", "writes here-documents into the image"),
+            Request::new("ops:http", "fetches the addresses that are written in the Dockerfile"),
+            Request::new("ops:git", "fetches the repositories that are written in the Dockerfile"),
+        ]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

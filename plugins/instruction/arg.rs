@@ -2,7 +2,7 @@
 
 use wharf_instructions::lint;
 use wharf_sdk::instruction::{Body, BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Arg;
 
@@ -12,6 +12,10 @@ impl Instruction for Arg {
     fn describe() -> Vec<KeywordSpec> {
         let keyword = KeywordSpec::new("ARG", "what --build-arg may set", BodyKind::Assignments);
         vec![keyword.expanding().before_from()]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "declares build arguments")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -3,7 +3,7 @@
 
 use wharf_instructions::{command, lint};
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction};
+use wharf_sdk::{Failure, Instruction, Request};
 
 struct Cmd;
 
@@ -12,6 +12,10 @@ wharf_sdk::export_instruction!(Cmd);
 impl Instruction for Cmd {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("CMD", "what a container runs by default", BodyKind::JsonOrText)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the command")]
     }
 
     fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {

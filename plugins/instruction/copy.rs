@@ -3,7 +3,7 @@
 
 use wharf_instructions::transfer::{self, Transfer};
 use wharf_sdk::instruction::{BodyKind, Context, FlagSpec, Input, Invocation, KeywordSpec, Outcome};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Copy;
 
@@ -18,6 +18,14 @@ impl Instruction for Copy {
             FlagSpec::switch("parents", "keep the directories of each source"),
         ];
         vec![own.into_iter().chain(transfer::flags()).fold(keyword, KeywordSpec::flag)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:copy", "copies files into the image"),
+            Request::new("ops:write", "writes here-documents into the image"),
+            Request::new("ops:image", "copies from other images, `--from`"),
+        ]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -3,7 +3,7 @@
 
 use wharf_instructions::{command, lint};
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction};
+use wharf_sdk::{Failure, Instruction, Request};
 
 struct Entrypoint;
 
@@ -12,6 +12,10 @@ wharf_sdk::export_instruction!(Entrypoint);
 impl Instruction for Entrypoint {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("ENTRYPOINT", "what a container always runs", BodyKind::JsonOrText)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the entrypoint")]
     }
 
     fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {

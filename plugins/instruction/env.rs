@@ -3,7 +3,7 @@
 
 use wharf_instructions::lint;
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Env;
 
@@ -15,6 +15,10 @@ impl Instruction for Env {
             KeywordSpec::new("ENV", "variables of later commands and of containers", BodyKind::Pairs)
                 .expanding(),
         ]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets variables")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use wharf_instructions::lint;
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Diagnostic, Failure, Instruction, refuse};
+use wharf_sdk::{Diagnostic, Failure, Instruction, Request, refuse};
 
 struct Expose;
 
@@ -14,6 +14,10 @@ wharf_sdk::export_instruction!(Expose);
 impl Instruction for Expose {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("EXPOSE", "on which ports the program listens", BodyKind::Words).expanding()]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "adds exposed ports")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

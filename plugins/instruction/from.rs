@@ -5,7 +5,7 @@ use wharf_instructions::lint;
 use wharf_sdk::instruction::{
     BodyKind, Context, FlagSpec, Input, Invocation, KeywordSpec, Outcome, StageStart,
 };
-use wharf_sdk::{Failure, Instruction, Platform, host, refuse};
+use wharf_sdk::{Failure, Instruction, Platform, Request, host, refuse};
 
 struct From;
 
@@ -17,6 +17,10 @@ impl Instruction for From {
         let keyword =
             KeywordSpec::new("FROM", "begin a stage on an image or an earlier stage", BodyKind::Words);
         vec![keyword.expanding().starting_stage().flag(platform)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:stage", "begins a stage")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

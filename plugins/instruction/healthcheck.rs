@@ -4,7 +4,7 @@ use wharf_instructions::duration;
 use wharf_sdk::instruction::{
     BodyKind, ConfigChange, Context, FlagSpec, Healthcheck, Invocation, KeywordSpec, Outcome, Plan,
 };
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct HealthcheckInstruction;
 
@@ -24,6 +24,10 @@ impl Instruction for HealthcheckInstruction {
             FlagSpec::value("retries", "failures in a row until it is unhealthy (3)"),
         ];
         vec![flags.into_iter().fold(keyword, KeywordSpec::flag)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the health check")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

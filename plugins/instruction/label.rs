@@ -3,7 +3,7 @@
 
 use wharf_instructions::lint;
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Label;
 
@@ -12,6 +12,10 @@ wharf_sdk::export_instruction!(Label);
 impl Instruction for Label {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("LABEL", "words about the image", BodyKind::Pairs).expanding()]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "adds labels")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

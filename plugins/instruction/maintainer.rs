@@ -2,7 +2,7 @@
 
 use wharf_instructions::lint;
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction};
+use wharf_sdk::{Failure, Instruction, Request};
 
 struct Maintainer;
 
@@ -11,6 +11,10 @@ wharf_sdk::export_instruction!(Maintainer);
 impl Instruction for Maintainer {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("MAINTAINER", "who made the image (deprecated: use LABEL)", BodyKind::Text)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the image's author")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

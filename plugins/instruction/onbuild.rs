@@ -2,7 +2,7 @@
 //! statement is kept as it is written, here-documents included.
 
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct OnBuild;
 
@@ -12,6 +12,10 @@ impl Instruction for OnBuild {
     fn describe() -> Vec<KeywordSpec> {
         let summary = "what is done right after FROM in a build on top of this image";
         vec![KeywordSpec::new("ONBUILD", summary, BodyKind::Text).with_heredocs()]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "keeps instructions for images built on this one")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -9,7 +9,7 @@ use wharf_sdk::instruction::{
     Body, BodyKind, Command, Context, Exec, FlagSpec, Heredoc, Invocation, KeywordSpec, Mount, NetAccess,
     Outcome, Plan, Security,
 };
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Run;
 
@@ -26,6 +26,19 @@ impl Instruction for Run {
             FlagSpec::value("security", "how it is confined: sandbox or insecure"),
         ];
         vec![flags.into_iter().fold(keyword.with_heredocs(), KeywordSpec::flag)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:exec", "runs the command"),
+            Request::new("ops:exec-insecure", "`--security=insecure`"),
+            Request::new("ops:image", "mounts from other images, `--mount=from=`"),
+            Request::new("ops:mount-bind", "`--mount=type=bind`"),
+            Request::new("ops:mount-cache", "`--mount=type=cache`"),
+            Request::new("ops:mount-secret", "`--mount=type=secret` and `type=ssh`"),
+            Request::new("net:sandbox", "commands may reach the network of the build"),
+            Request::new("net:host", "`--network=host`"),
+        ]
     }
 
     fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {

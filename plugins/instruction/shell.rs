@@ -1,7 +1,7 @@
 //! `SHELL ["program", "argument"]`: what runs the shell form of later commands.
 
 use wharf_sdk::instruction::{Body, BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Shell;
 
@@ -10,6 +10,10 @@ wharf_sdk::export_instruction!(Shell);
 impl Instruction for Shell {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("SHELL", "what runs the shell form of later commands", BodyKind::JsonOrText)]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the shell of later commands")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -1,7 +1,7 @@
 //! `STOPSIGNAL signal`: what asks a container to end.
 
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct StopSignal;
 
@@ -13,6 +13,10 @@ impl Instruction for StopSignal {
             KeywordSpec::new("STOPSIGNAL", "the signal that asks a container to end", BodyKind::Text)
                 .expanding(),
         ]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the signal that stops a container")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

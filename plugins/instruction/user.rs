@@ -2,7 +2,7 @@
 //! something is run, not now: a later RUN may still make it.
 
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction};
+use wharf_sdk::{Failure, Instruction, Request};
 
 struct User;
 
@@ -13,6 +13,10 @@ impl Instruction for User {
         vec![
             KeywordSpec::new("USER", "as whom later commands and containers run", BodyKind::Text).expanding(),
         ]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "sets the user of later commands")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -2,7 +2,7 @@
 //! own file system.
 
 use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-use wharf_sdk::{Failure, Instruction, refuse};
+use wharf_sdk::{Failure, Instruction, Request, refuse};
 
 struct Volume;
 
@@ -14,6 +14,10 @@ impl Instruction for Volume {
             KeywordSpec::new("VOLUME", "directories that get a volume of their own", BodyKind::JsonOrWords)
                 .expanding(),
         ]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:config", "adds volumes")]
     }
 
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {

@@ -5,7 +5,7 @@
 use wharf_sdk::instruction::{
     BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Mkdir, Outcome, Owner, Plan,
 };
-use wharf_sdk::{Failure, Instruction, path};
+use wharf_sdk::{Failure, Instruction, Request, path};
 
 struct Workdir;
 
@@ -16,6 +16,13 @@ impl Instruction for Workdir {
         vec![
             KeywordSpec::new("WORKDIR", "where later commands and containers start", BodyKind::Text)
                 .expanding(),
+        ]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:config", "sets the directory of later commands"),
+            Request::new("ops:write", "makes the directory"),
         ]
     }
 

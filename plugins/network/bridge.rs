@@ -19,15 +19,25 @@ use wharf_sdk::network::{
     Masquerade, Network, PinSource, Place, Plan, Port, Route, Sysctl, Veth,
 };
 use wharf_sdk::state::View;
-use wharf_sdk::{Diagnostic, Failure, FailureKind, NetworkDriver, refuse};
+use wharf_sdk::{Diagnostic, Failure, FailureKind, NetworkDriver, Protocol, Request, refuse};
 
 struct BridgeDriver;
 
-wharf_sdk::export_network!(BridgeDriver);
+wharf_sdk::export_network!(BridgeDriver, "a bridge on the host and a pair of links into each container");
 
 impl NetworkDriver for BridgeDriver {
     fn describe() -> DriverInfo {
         DriverInfo { name: "bridge".into(), needs_subnet: true, can_publish: true }
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:link", "makes the bridge, and a pair of links for each container"),
+            Request::new("ops:address", "gives them addresses and routes"),
+            Request::new("ops:sysctl", "forwards packets"),
+            Request::new("ops:firewall", "masquerades, and keeps networks apart"),
+            Request::new("ops:publish", "publishes ports"),
+        ]
     }
 
     fn plan_network(_: &str, network: &Network, _: &HostFacts, _: &dyn View) -> Result<Plan, Failure> {
@@ -63,7 +73,7 @@ impl NetworkDriver for BridgeDriver {
         let network = &attachment.network;
         let options = Options::read(network)?;
         let (_, gateway) = subnet(network)?;
-        let cidr = attachment.address.as_deref().ok_or_else(|| {
+        let cidr = attachment.addresses.iter().find(|address| is_ipv4(address)).ok_or_else(|| {
             refuse(format!("no address for a container on network {}", network.name)).kind(FailureKind::Other)
         })?;
         let (address, _) = parse_cidr(cidr)?;
@@ -129,10 +139,15 @@ fn publish(plan: Plan, port: &Port, address: Ipv4Addr, bridge: &str) -> Plan {
         host_port: port.host_port,
         container_address: address.to_string(),
         container_port: port.container_port,
-        protocol: port.protocol.clone(),
+        protocol: port.protocol,
         bridge: bridge.into(),
     };
-    let label = format!("publish {} as {}/{}", port.container_port, port.host_port, port.protocol);
+    let protocol = match port.protocol {
+        Protocol::Tcp => "tcp",
+        Protocol::Udp => "udp",
+        Protocol::Sctp => "sctp",
+    };
+    let label = format!("publish {} as {}/{protocol}", port.container_port, port.host_port);
     plan.step(label, Action::Forward(forward))
 }
 
@@ -186,13 +201,15 @@ fn mtu(text: &str) -> Result<u32, Failure> {
 
 /// The network's address with its prefix length, and the gateway in it.
 fn subnet(network: &Network) -> Result<((Ipv4Addr, u8), Ipv4Addr), Failure> {
-    let text = network.subnet.as_deref().ok_or_else(|| {
-        refuse(format!("network {} has no subnet", network.name)).help("write `subnet = \"172.30.0.0/16\"`")
+    let subnet = network.subnets.iter().find(|subnet| is_ipv4(&subnet.cidr)).ok_or_else(|| {
+        let what =
+            format!("network {} has no IPv4 subnet, and the bridge driver knows IPv4 only", network.name);
+        refuse(what).help("write `subnet = \"172.30.0.0/16\"`")
     })?;
-    let (address, prefix) = parse_cidr(text)?;
+    let (address, prefix) = parse_cidr(&subnet.cidr)?;
     let mask = u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0);
     let first = Ipv4Addr::from(address.to_bits() & mask);
-    let gateway = match network.gateway.as_deref() {
+    let gateway = match subnet.gateway.as_deref() {
         Some(gateway) => ipv4(gateway)?,
         None => Ipv4Addr::from(first.to_bits().saturating_add(1)),
     };
@@ -200,6 +217,10 @@ fn subnet(network: &Network) -> Result<((Ipv4Addr, u8), Ipv4Addr), Failure> {
         return Err(refuse(format!("gateway {gateway} is not in {first}/{prefix}")));
     }
     Ok(((first, prefix), gateway))
+}
+
+fn is_ipv4(text: &str) -> bool {
+    !text.contains(':')
 }
 
 fn parse_cidr(text: &str) -> Result<(Ipv4Addr, u8), Failure> {

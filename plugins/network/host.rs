@@ -2,15 +2,19 @@
 
 use wharf_sdk::network::{Attachment, DriverInfo, HostFacts, Namespace, Network, Plan};
 use wharf_sdk::state::View;
-use wharf_sdk::{Diagnostic, Failure, NetworkDriver};
+use wharf_sdk::{Diagnostic, Failure, NetworkDriver, Request};
 
 struct HostDriver;
 
-wharf_sdk::export_network!(HostDriver);
+wharf_sdk::export_network!(HostDriver, "the host's own network");
 
 impl NetworkDriver for HostDriver {
     fn describe() -> DriverInfo {
         DriverInfo { name: "host".into(), needs_subnet: false, can_publish: false }
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![Request::new("ops:host-network", "the container lives in the host's network namespace")]
     }
 
     fn plan_network(_: &str, _: &Network, _: &HostFacts, _: &dyn View) -> Result<Plan, Failure> {

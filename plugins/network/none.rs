@@ -6,7 +6,7 @@ use wharf_sdk::{Failure, NetworkDriver};
 
 struct NoneDriver;
 
-wharf_sdk::export_network!(NoneDriver);
+wharf_sdk::export_network!(NoneDriver, "no network but loopback");
 
 impl NetworkDriver for NoneDriver {
     fn describe() -> DriverInfo {

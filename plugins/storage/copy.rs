@@ -12,19 +12,27 @@ use wharf_sdk::state::View;
 use wharf_sdk::storage::{
     Action, Area, Bind, DriverInfo, LayerFormat, Location, Mount, Move, Object, Plan, Rooted, mkdir,
 };
-use wharf_sdk::{Failure, FailureKind, StorageDriver, refuse};
+use wharf_sdk::{Failure, FailureKind, Request, StorageDriver, refuse};
 
 struct CopyDriver;
 
-wharf_sdk::export_storage!(CopyDriver);
+wharf_sdk::export_storage!(CopyDriver, "whole trees, on every file system");
 
 impl StorageDriver for CopyDriver {
     fn describe() -> DriverInfo {
         DriverInfo { name: "copy".into(), layers: LayerFormat::Tree }
     }
 
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:directory", "makes and copies the trees of layers, containers and volumes"),
+            Request::new("ops:remove-tree", "removes them"),
+            Request::new("ops:mount-directory", "shows them"),
+        ]
+    }
+
     fn locate(object: &Object) -> Location {
-        Location { changes: tree(object) }
+        Location::directory(tree(object))
     }
 
     fn plan_create(_: &str, object: &Object, _: &dyn View) -> Result<Plan, Failure> {

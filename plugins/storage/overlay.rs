@@ -12,14 +12,14 @@
 
 use wharf_sdk::state::View;
 use wharf_sdk::storage::{
-    Action, Area, Bind, DriverInfo, HostFacts, LayerFormat, Location, Mount, Move, Object, Overlay, Plan,
-    Rooted, mkdir,
+    Action, Area, Bind, DriverInfo, HostFacts, LayerFormat, Location, Mount, Move, Object, Overlay,
+    OverlayOptions, Plan, Rooted, mkdir,
 };
-use wharf_sdk::{Failure, FailureKind, Settings, StorageDriver, host, refuse, setting};
+use wharf_sdk::{Failure, FailureKind, Request, Settings, StorageDriver, host, refuse, setting};
 
 struct OverlayDriver;
 
-wharf_sdk::export_storage!(OverlayDriver);
+wharf_sdk::export_storage!(OverlayDriver, "layers as overlayfs stacks them");
 
 /// File systems that cannot hold the upper directory of an overlay.
 const NO_UPPER: [&str; 8] = ["overlay", "nfs", "nfs4", "cifs", "smb3", "vfat", "exfat", "9p"];
@@ -29,8 +29,21 @@ impl StorageDriver for OverlayDriver {
         DriverInfo { name: "overlay".into(), layers: LayerFormat::Overlay }
     }
 
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new(
+                "ops:directory",
+                "makes and moves the directories of layers, containers and volumes",
+            ),
+            Request::new("ops:remove-tree", "removes them"),
+            Request::new("ops:mount-overlay", "stacks layers"),
+            Request::new("ops:mount-directory", "shows an object that is one directory only"),
+        ]
+    }
+
     fn validate_settings(settings: &Settings, facts: &HostFacts) -> Result<(), Failure> {
         setting::only(settings, &["options"])?;
+        options(settings)?;
         let help = "write `storage = \"copy\"` below `[engine]`, which works everywhere and copies";
         let unsupported = |message: String| Err(refuse(message).kind(FailureKind::Unsupported).help(help));
         if !facts.filesystems.iter().any(|name| name == "overlay") {
@@ -43,7 +56,7 @@ impl StorageDriver for OverlayDriver {
     }
 
     fn locate(object: &Object) -> Location {
-        Location { changes: changes(object) }
+        Location::directory(changes(object))
     }
 
     fn plan_create(_: &str, object: &Object, _: &dyn View) -> Result<Plan, Failure> {
@@ -68,7 +81,7 @@ impl StorageDriver for OverlayDriver {
         if object.area == Area::Layer && !read_only {
             return Err(refuse(format!("layer {} can only be read", object.id)).kind(FailureKind::Denied));
         }
-        let options = setting::texts(&host::settings(), "options").to_vec();
+        let options = options(&host::settings())?;
         Ok(Plan::default().mount(mount(object, read_only, options)))
     }
 
@@ -87,7 +100,35 @@ fn changes(object: &Object) -> Rooted {
     })
 }
 
-fn mount(object: &Object, read_only: bool, options: Vec<String>) -> Mount {
+/// The `options` of the settings, as `mount` would take them: `index=off`, `volatile`.
+fn options(settings: &Settings) -> Result<OverlayOptions, Failure> {
+    let mut options = OverlayOptions::default();
+    for text in setting::texts(settings, "options") {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let switch = match value {
+            "on" => Some(true),
+            "off" => Some(false),
+            _ => None,
+        };
+        match (name, switch) {
+            ("index", Some(_)) => options.index = switch,
+            ("metacopy", Some(_)) => options.metacopy = switch,
+            ("redirect_dir", Some(_)) => options.redirect_dir = switch,
+            ("nfs_export", Some(_)) => options.nfs_export = switch,
+            ("xino", Some(_)) => options.xino = switch,
+            ("userxattr", None) if value.is_empty() => options.user_xattr = true,
+            ("volatile", None) if value.is_empty() => options.volatile = true,
+            _ => {
+                let help = "known options: index, metacopy, redirect_dir, nfs_export and xino with =on or =off, \
+                            userxattr, volatile";
+                return Err(refuse(format!("`{text}` is not an option of an overlay")).help(help));
+            }
+        }
+    }
+    Ok(options)
+}
+
+fn mount(object: &Object, read_only: bool, options: OverlayOptions) -> Mount {
     let own = changes(object);
     let parents = object.parents.iter().map(|id| Rooted::new(Area::Layer, format!("{id}/fs")));
     let mut lower: Vec<Rooted> = if object.area == Area::Volume { vec![] } else { parents.collect() };
@@ -111,6 +152,7 @@ fn no_limit(object: &Object) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf_sdk::Value;
     use wharf_sdk::testing::Memory;
 
     fn object(area: Area, parents: &[&str]) -> Object {
@@ -127,19 +169,23 @@ mod tests {
         let container = object(Area::Container, &["b", "a"]);
         let own = Rooted::new(Area::Container, "c/upper");
         let work = Some(Rooted::new(Area::Container, "c/work"));
-        let writable =
-            Overlay { lower: layers(&["b", "a"]), upper: Some(own.clone()), work, options: vec![] };
-        assert_eq!(mount(&container, false, vec![]), Mount::Overlay(writable));
+        let writable = Overlay {
+            lower: layers(&["b", "a"]),
+            upper: Some(own.clone()),
+            work,
+            options: OverlayOptions::default(),
+        };
+        assert_eq!(mount(&container, false, OverlayOptions::default()), Mount::Overlay(writable));
         let lower = [vec![own], layers(&["b", "a"])].concat();
-        let read_only = Overlay { lower, upper: None, work: None, options: vec![] };
-        assert_eq!(mount(&container, true, vec![]), Mount::Overlay(read_only));
+        let read_only = Overlay { lower, upper: None, work: None, options: OverlayOptions::default() };
+        assert_eq!(mount(&container, true, OverlayOptions::default()), Mount::Overlay(read_only));
     }
 
     #[test]
     fn a_single_directory_is_bound() {
         for (area, path) in [(Area::Container, "c/upper"), (Area::Layer, "c/fs"), (Area::Volume, "c/data")] {
             let bind = Bind { source: Rooted::new(area, path), read_only: true };
-            assert_eq!(mount(&object(area, &[]), true, vec![]), Mount::Bind(bind));
+            assert_eq!(mount(&object(area, &[]), true, OverlayOptions::default()), Mount::Bind(bind));
         }
     }
 
@@ -171,6 +217,26 @@ mod tests {
         {
             let answer = OverlayDriver::validate_settings(&vec![], &facts(filesystem, root));
             assert_eq!(answer.is_ok(), fine, "for {filesystem} on {root}");
+        }
+    }
+
+    #[test]
+    fn options_are_read_as_mount_writes_them() {
+        let settings = |texts: &[&str]| {
+            vec![("options".to_owned(), Value::Texts(texts.iter().map(|text| (*text).into()).collect()))]
+        };
+        let read = options(&settings(&["index=off", "metacopy=on", "volatile"])).unwrap();
+        let expected = OverlayOptions {
+            index: Some(false),
+            metacopy: Some(true),
+            volatile: true,
+            ..OverlayOptions::default()
+        };
+        assert_eq!(read, expected);
+        for wrong in
+            ["index", "index=yes", "volatile=on", "lowerdir=/etc", "index=off,lowerdir=/etc", "context"]
+        {
+            assert!(options(&settings(&[wrong])).is_err(), "for {wrong}");
         }
     }
 

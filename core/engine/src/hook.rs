@@ -4,13 +4,16 @@
 
 use wharf_model::build::{Action, Op};
 use wharf_model::hook::{
-    Adjustment, Change, ContainerMount, ContainerSpec, Event, Moment, Phase, Subject, Verdict,
+    Adjustment, Change, ContainerMount, ContainerSpec, Event, Moment, MountKind as Shown, Phase, Subject,
+    Verdict,
 };
+use wharf_model::network::Port;
 use wharf_model::{Diagnostic, Digest, Keyword, Severity};
 use wharf_plugin::{Hook, PluginError};
 
 use crate::Engine;
 use crate::container::{Container, MountKind};
+use crate::network::PortSpec;
 
 /// Why a hook stopped something.
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +56,9 @@ impl Engine {
         let mut changes = Vec::new();
         for hook in self.plugins.hooks(Moment::Container, Phase::Adjust) {
             let event = Event { subject: subject(container), changes: changes.clone() };
-            for adjustment in answer(hook.as_ref(), hook.adjust(&event), &mut warnings)?.unwrap_or_default() {
-                let description = adjust_container(container, &adjustment);
+            let adjustments = answer(hook.as_ref(), hook.adjust(&event, None), &mut warnings)?;
+            for adjustment in adjustments.unwrap_or_default() {
+                let description = adjust_container(container, &adjustment, hook.name())?;
                 changes.push(Change { description, owner: hook.name().to_owned() });
             }
         }
@@ -89,7 +93,8 @@ impl Engine {
         };
         for hook in self.plugins.hooks(Moment::BuildOp, Phase::Adjust) {
             let event = Event { subject: subject(&op), changes: changes.clone() };
-            for adjustment in answer(hook.as_ref(), hook.adjust(&event), &mut warnings)?.unwrap_or_default() {
+            let adjustments = answer(hook.as_ref(), hook.adjust(&event, None), &mut warnings)?;
+            for adjustment in adjustments.unwrap_or_default() {
                 let description = adjust_op(&mut op, &adjustment, hook.name())?;
                 changes.push(Change { description, owner: hook.name().to_owned() });
             }
@@ -115,7 +120,8 @@ impl Engine {
         };
         for hook in self.plugins.hooks(Moment::ImageCommit, Phase::Adjust) {
             let event = Event { subject: subject(config), changes: changes.clone() };
-            for adjustment in answer(hook.as_ref(), hook.adjust(&event), &mut warnings)?.unwrap_or_default() {
+            let adjustments = answer(hook.as_ref(), hook.adjust(&event, None), &mut warnings)?;
+            for adjustment in adjustments.unwrap_or_default() {
                 let Adjustment::AddLabel(name, value) = &adjustment else {
                     return Err(HookError::Misfit {
                         hook: hook.name().to_owned(),
@@ -157,7 +163,7 @@ fn judge(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<(), HookError> {
     for hook in judges {
-        match answer(hook.as_ref(), hook.judge(event), warnings)? {
+        match answer(hook.as_ref(), hook.judge(event, None), warnings)? {
             None | Some(Verdict::Allow) => {}
             Some(Verdict::Warn(said)) => warnings.extend(said),
             Some(Verdict::Deny(diagnostics)) => {
@@ -171,11 +177,10 @@ fn judge(
 fn subject(container: &Container) -> Subject {
     let mounts = container.mounts.iter().map(|mount| ContainerMount {
         kind: match mount.kind {
-            MountKind::Bind => "bind",
-            MountKind::Volume => "volume",
-            MountKind::Tmpfs => "tmpfs",
-        }
-        .to_owned(),
+            MountKind::Bind => Shown::Bind,
+            MountKind::Volume => Shown::Volume,
+            MountKind::Tmpfs => Shown::Tmpfs,
+        },
         source: if mount.kind == MountKind::Volume { mount.name.clone() } else { mount.source.clone() },
         target: mount.target.clone(),
         read_only: mount.read_only,
@@ -184,6 +189,13 @@ fn subject(container: &Container) -> Subject {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         (name.to_owned(), value.to_owned())
     });
+    let port = |spec: &PortSpec| Port {
+        host_address: spec.host_address,
+        host_port: spec.host_port,
+        container_port: spec.container_port,
+        protocol: spec.protocol,
+    };
+    let labels = container.config.labels.iter().map(|(name, value)| (name.clone(), value.clone()));
     Subject::Container(ContainerSpec {
         id: container.id.clone(),
         name: container.name.clone(),
@@ -195,9 +207,12 @@ fn subject(container: &Container) -> Subject {
         user: container.config.user.clone(),
         mounts: mounts.collect(),
         network: container.network.clone(),
+        ports: container.ports.iter().map(port).collect(),
         capabilities: container.capabilities.clone(),
         annotations: container.annotations.clone(),
+        labels: labels.collect(),
         privileged: container.privileged,
+        details: serde_json::to_string(container).unwrap_or_default(),
     })
 }
 
@@ -205,8 +220,12 @@ fn image_id(container: &Container) -> Digest {
     container.image_id
 }
 
-fn adjust_container(container: &mut Container, adjustment: &Adjustment) -> String {
-    match adjustment {
+fn adjust_container(
+    container: &mut Container,
+    adjustment: &Adjustment,
+    hook: &str,
+) -> Result<String, HookError> {
+    Ok(match adjustment {
         Adjustment::SetEnv(name, value) => {
             container.config.set_env(name, value);
             format!("env {name}={value}")
@@ -223,7 +242,15 @@ fn adjust_container(container: &mut Container, adjustment: &Adjustment) -> Strin
             container.capabilities.retain(|held| held != name);
             format!("without {name}")
         }
-    }
+        Adjustment::UnsetEnv(_)
+        | Adjustment::AddHost(..)
+        | Adjustment::ProvideFile(_)
+        | Adjustment::Attach(_) => {
+            let what = "take a variable away, add a host, provide a file or attach something: \
+                        this version does not carry it out";
+            return Err(HookError::Misfit { hook: hook.to_owned(), what });
+        }
+    })
 }
 
 fn adjust_op(op: &mut Op, adjustment: &Adjustment, hook: &str) -> Result<String, HookError> {
@@ -234,8 +261,18 @@ fn adjust_op(op: &mut Op, adjustment: &Adjustment, hook: &str) -> Result<String,
             Ok(format!("env {name}={value}"))
         }
         (_, Adjustment::SetEnv(..)) => Ok(String::new()),
-        (_, Adjustment::AddAnnotation(..) | Adjustment::AddLabel(..) | Adjustment::DropCapability(_)) => {
-            Err(HookError::Misfit { hook: hook.to_owned(), what: "change anything but the environment" })
-        }
+        (
+            _,
+            Adjustment::UnsetEnv(_)
+            | Adjustment::AddAnnotation(..)
+            | Adjustment::AddLabel(..)
+            | Adjustment::DropCapability(_)
+            | Adjustment::AddHost(..)
+            | Adjustment::ProvideFile(_)
+            | Adjustment::Attach(_),
+        ) => Err(HookError::Misfit {
+            hook: hook.to_owned(),
+            what: "change anything but the environment in this version",
+        }),
     }
 }

@@ -66,6 +66,14 @@ pub enum SnapshotError {
         /// Which operation.
         name: String,
     },
+    /// The driver asks for something that comes with a later version.
+    #[error("storage driver `{driver}` asks for {what}, which this version does not carry out")]
+    Unsupported {
+        /// Which driver.
+        driver: String,
+        /// What it asks for.
+        what: &'static str,
+    },
     /// The driver answered an attach with no mount.
     #[error("storage driver `{driver}` did not say how `{id}` is mounted")]
     NoMount {
@@ -140,14 +148,19 @@ impl Snapshots<'_> {
 
     /// The directory a layer is unpacked into, or where a container's changes are.
     pub(crate) fn changes(&self, object: &Object) -> Result<PathBuf, SnapshotError> {
-        Ok(self.path(&self.driver.locate(object)?))
+        let location = self.driver.locate(object)?;
+        match location.image {
+            None => Ok(self.path(&location.changes)),
+            Some(_) => Err(self.unsupported("a file system in a file")),
+        }
     }
 
     /// How an object is mounted.
     pub(crate) fn attach(&self, object: &Object, read_only: bool) -> Result<Vec<RootMount>, SnapshotError> {
         let plan = self.driver.plan_attach(&object.id, object, read_only, &self.state())?;
         self.carry_out(object, &plan)?;
-        let mounts: Vec<RootMount> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
+        let mounts: Result<Vec<RootMount>, _> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
+        let mounts = mounts?;
         if mounts.is_empty() {
             return Err(SnapshotError::NoMount { driver: self.driver().to_owned(), id: object.id.clone() });
         }
@@ -188,18 +201,23 @@ impl Snapshots<'_> {
         })
     }
 
-    fn mount(&self, mount: &StorageMount) -> RootMount {
-        match mount {
+    fn unsupported(&self, what: &'static str) -> SnapshotError {
+        SnapshotError::Unsupported { driver: self.driver().to_owned(), what }
+    }
+
+    fn mount(&self, mount: &StorageMount) -> Result<RootMount, SnapshotError> {
+        Ok(match mount {
             StorageMount::Overlay { lower, upper, work, options } => RootMount::Overlay {
                 lower: lower.iter().map(|path| self.path(path)).collect(),
                 upper: upper.as_ref().map(|path| self.path(path)),
                 work: work.as_ref().map(|path| self.path(path)),
-                options: options.clone(),
+                options: options.words(),
             },
             StorageMount::Bind { source, read_only } => {
                 RootMount::Bind { source: self.path(source), read_only: *read_only }
             }
-        }
+            StorageMount::Image { .. } => return Err(self.unsupported("a mount of a file system in a file")),
+        })
     }
 
     fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
@@ -235,6 +253,11 @@ impl Snapshots<'_> {
                 self.clone_tree(&self.path(source), self.path(dest), done)
             }
             StorageAction::RemoveTree(_) => Ok(()),
+            StorageAction::MakeFile { .. }
+            | StorageAction::Format { .. }
+            | StorageAction::CloneFile { .. } => {
+                Err(self.unsupported("making, formatting or cloning a file"))
+            }
             StorageAction::Extension(op) => {
                 Err(SnapshotError::Extension { driver: self.driver().to_owned(), name: op.name.clone() })
             }

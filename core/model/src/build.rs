@@ -272,6 +272,17 @@ pub enum Action {
         /// What the file is called.
         filename: String,
     },
+    /// The files of a git repository.
+    Git {
+        /// Its address.
+        url: String,
+        /// A branch, a tag or a commit; the default branch without it.
+        reference: Option<String>,
+        /// What the commit's name must begin with: lower-case hex.
+        checksum: Option<String>,
+        /// `.git` stays.
+        keep_git_dir: bool,
+    },
     /// An experiment.
     Extension(ExtensionOp),
 }

@@ -26,6 +26,8 @@ pub enum Right {
     Image,
     /// Fetch from the web.
     Http,
+    /// Fetch a git repository.
+    Git,
     /// Change the image's config.
     Config,
     /// Mount caches.
@@ -36,12 +38,16 @@ pub enum Right {
     MountBind,
     /// Storage: make, move and clone directories below its areas.
     Directory,
+    /// Storage: make, format and clone files below its areas.
+    File,
     /// Storage: remove trees below its areas.
     RemoveTree,
     /// Storage: mount overlays.
     MountOverlay,
     /// Storage: bind its directories.
     MountDirectory,
+    /// Storage: mount file systems in its files.
+    MountImage,
     /// Network: make links.
     Link,
     /// Network: set addresses and routes.
@@ -82,6 +88,8 @@ pub struct Grants {
     pub net: BTreeSet<NetGrant>,
     /// What it may read while planning: `context`, `context:<pattern>`, `image`.
     pub read: BTreeSet<String>,
+    /// Addresses that it may call: scheme, host, port and the beginning of the path.
+    pub remote: BTreeSet<String>,
     /// Names of experimental operations.
     pub extensions: BTreeSet<String>,
 }

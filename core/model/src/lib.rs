@@ -14,9 +14,11 @@ mod digest;
 pub mod grant;
 pub mod hook;
 pub mod image;
+pub mod manifest;
 pub mod network;
 mod platform;
 mod reference;
+pub mod remote;
 pub mod statement;
 pub mod storage;
 

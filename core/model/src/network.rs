@@ -261,6 +261,15 @@ pub struct NetworkPlan {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// Addresses of a network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Subnet {
+    /// All of them.
+    pub cidr: Cidr,
+    /// The host's address in it.
+    pub gateway: Option<IpAddr>,
+}
+
 /// A network as the core keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Network {
@@ -270,10 +279,8 @@ pub struct Network {
     pub name: String,
     /// The plugin that drives it.
     pub driver: String,
-    /// The containers' addresses.
-    pub subnet: Option<Cidr>,
-    /// The host's address in it.
-    pub gateway: Option<IpAddr>,
+    /// The containers' addresses; at most one subnet for each family.
+    pub subnets: Vec<Subnet>,
     /// No way out.
     pub internal: bool,
     /// The driver's own.
@@ -302,8 +309,8 @@ pub struct Attachment {
     pub network: Network,
     /// The link's name in the container.
     pub if_name: String,
-    /// From the core's leases.
-    pub address: Option<Cidr>,
+    /// From the core's leases, one for each subnet.
+    pub addresses: Vec<Cidr>,
     /// Chosen by the user.
     pub mac: Option<String>,
     /// Published ports.

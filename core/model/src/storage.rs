@@ -73,6 +73,84 @@ impl From<Rooted> for RawRooted {
     }
 }
 
+/// Further options of overlayfs. `None` is the kernel's own choice.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct OverlayOptions {
+    /// Hard links stay together when one is copied up.
+    pub index: Option<bool>,
+    /// A change of metadata does not copy the data.
+    pub metacopy: Option<bool>,
+    /// A directory is renamed rather than copied.
+    pub redirect_dir: Option<bool>,
+    /// The mount can be exported over NFS.
+    pub nfs_export: Option<bool>,
+    /// Inode numbers hold the file system's number.
+    pub xino: Option<bool>,
+    /// overlayfs's attributes are those that an unprivileged user may set.
+    pub user_xattr: bool,
+    /// Nothing is synced; what a crash leaves can not be used.
+    pub volatile: bool,
+}
+
+impl OverlayOptions {
+    /// As `mount` takes them: `index=off`, `volatile`.
+    pub fn words(&self) -> Vec<String> {
+        let switches = [
+            ("index", self.index),
+            ("metacopy", self.metacopy),
+            ("redirect_dir", self.redirect_dir),
+            ("nfs_export", self.nfs_export),
+            ("xino", self.xino),
+        ];
+        let word = |(name, on): (&str, bool)| format!("{name}={}", if on { "on" } else { "off" });
+        let chosen = switches.into_iter().filter_map(|(name, on)| on.map(|on| word((name, on))));
+        let plain = [("userxattr", self.user_xattr), ("volatile", self.volatile)];
+        chosen.chain(plain.into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned())).collect()
+    }
+}
+
+/// A file system that the core can make and mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Filesystem {
+    /// ext4.
+    Ext4,
+    /// XFS.
+    Xfs,
+    /// Btrfs.
+    Btrfs,
+}
+
+impl Filesystem {
+    /// As `mount -t` takes it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+            Self::Btrfs => "btrfs",
+        }
+    }
+}
+
+/// A file that holds a file system.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Image {
+    /// The file.
+    pub source: Rooted,
+    /// What is in it.
+    pub filesystem: Filesystem,
+}
+
+/// Where an object is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Location {
+    /// The directory that a layer is unpacked into, and that holds what a container changed. With
+    /// `image`, its path is inside that file system.
+    pub changes: Rooted,
+    /// A file system in a file, which is mounted whenever somebody looks.
+    pub image: Option<Image>,
+}
+
 /// What the core mounts to make an object visible.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum StorageMount {
@@ -84,13 +162,24 @@ pub enum StorageMount {
         upper: Option<Rooted>,
         /// overlayfs's own scratch directory, on the same file system as `upper`.
         work: Option<Rooted>,
-        /// Further options of overlayfs, each checked against the grants.
-        options: Vec<String>,
+        /// Everything else.
+        options: OverlayOptions,
     },
     /// A directory as it is.
     Bind {
         /// Which.
         source: Rooted,
+        /// No writes.
+        read_only: bool,
+    },
+    /// A file system in a file, through a loop device that goes away with the mount.
+    Image {
+        /// The file.
+        source: Rooted,
+        /// What is in it.
+        filesystem: Filesystem,
+        /// Which directory of it is shown: plain names joined by `/`, empty for its root.
+        path: String,
         /// No writes.
         read_only: bool,
     },
@@ -121,6 +210,27 @@ pub enum StorageAction {
     },
     /// Copy a tree with owners, modes, times, links and extended attributes.
     CloneTree {
+        /// From.
+        source: Rooted,
+        /// To.
+        dest: Rooted,
+    },
+    /// Make a sparse file.
+    MakeFile {
+        /// Where; nothing is there yet.
+        path: Rooted,
+        /// In bytes.
+        size: u64,
+    },
+    /// Make a file system in a file that this plan made.
+    Format {
+        /// The file.
+        path: Rooted,
+        /// What it becomes.
+        filesystem: Filesystem,
+    },
+    /// Copy a file, sharing blocks where the file system can and keeping holes.
+    CloneFile {
         /// From.
         source: Rooted,
         /// To.

@@ -4,7 +4,7 @@
 //! <cache>/                                       0700, ours
 //!   <component's sha256>-<engine key>/           0700, ours
 //!     component.cwasm                            0600, what Cranelift made
-//!     describe.json                              0600, {code: its digest, about: what the plugin says of itself}
+//!     describe.json                              0600, {code: its digest, about and manifest: what it says of itself}
 //!     settings-<digest>                          0600, empty: these settings were found valid
 //! ```
 //!
@@ -28,6 +28,7 @@ use serde::{Deserialize, Serialize};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 use wharf_model::hook::{Moment, Phase};
+use wharf_model::manifest::Manifest;
 use wharf_model::network::NetworkInfo;
 use wharf_model::statement::KeywordSpec;
 use wharf_model::storage::StorageInfo;
@@ -53,6 +54,7 @@ pub(crate) enum About {
 pub(crate) struct Description {
     code: Digest,
     pub(crate) about: About,
+    pub(crate) manifest: Manifest,
 }
 
 /// The directory of one component.
@@ -132,8 +134,9 @@ impl Entry {
     }
 
     /// Keeps code and what the plugin said.
-    pub(crate) fn write(&self, code: &[u8], about: &About) -> Result<(), Fault> {
-        let description = Description { code: Digest::of(code), about: about.clone() };
+    pub(crate) fn write(&self, code: &[u8], about: &About, manifest: &Manifest) -> Result<(), Fault> {
+        let description =
+            Description { code: Digest::of(code), about: about.clone(), manifest: manifest.clone() };
         let json = serde_json::to_vec(&description).map_err(|error| unusable(&self.path, &error))?;
         self.place(CODE, code)?;
         self.place(DESCRIPTION, &json)
@@ -230,7 +233,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
         assert!(entry.description().unwrap().is_none());
-        entry.write(b"code", &about()).unwrap();
+        entry.write(b"code", &about(), &Manifest::default()).unwrap();
         let description = entry.description().unwrap().unwrap();
         assert_eq!(description.about, about());
         assert_eq!(entry.code(&description).unwrap().unwrap(), b"code");
@@ -251,7 +254,7 @@ mod tests {
     fn changed_code_is_not_used() {
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
-        entry.write(b"code", &about()).unwrap();
+        entry.write(b"code", &about(), &Manifest::default()).unwrap();
         for bytes in [&b"cod"[..], b"", b"CODE", b"code and more"] {
             std::fs::write(entry.path.join(CODE), bytes).unwrap();
             let description = entry.description().unwrap().unwrap();
@@ -266,7 +269,7 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let cache = temp.path().join("plugins");
         let entry = entry(&cache);
-        entry.write(b"code", &about()).unwrap();
+        entry.write(b"code", &about(), &Manifest::default()).unwrap();
         let description = entry.description().unwrap().unwrap();
 
         let code = entry.path.join(CODE);
@@ -289,7 +292,7 @@ mod tests {
         }
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
-        entry.write(b"code", &about()).unwrap();
+        entry.write(b"code", &about(), &Manifest::default()).unwrap();
         std::os::unix::fs::chown(entry.path.join(DESCRIPTION), Some(12345), None).unwrap();
         assert!(matches!(entry.description(), Err(Fault::Cache { .. })));
     }

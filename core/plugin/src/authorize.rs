@@ -4,6 +4,7 @@
 //! compile until somebody has said here which right it takes. A plan is allowed or refused whole.
 //! Reading another stage, image or context by name takes the right `image`.
 
+use url::Url;
 use wharf_model::ExtensionOp;
 use wharf_model::build::{Action, Exec, Input, Mount, NetAccess, Outcome, Plan, Security};
 use wharf_model::grant::{Grants, NetGrant, Right};
@@ -50,6 +51,9 @@ pub fn storage(plugin: &str, grants: &Grants, plan: &StoragePlan) -> Result<(), 
             StorageAction::Mkdir { .. } | StorageAction::Rename { .. } | StorageAction::CloneTree { .. } => {
                 check.right(Right::Directory)?;
             }
+            StorageAction::MakeFile { .. }
+            | StorageAction::Format { .. }
+            | StorageAction::CloneFile { .. } => check.right(Right::File)?,
             StorageAction::RemoveTree(_) => check.right(Right::RemoveTree)?,
             StorageAction::Extension(op) => check.extension(op)?,
         }
@@ -58,6 +62,7 @@ pub fn storage(plugin: &str, grants: &Grants, plan: &StoragePlan) -> Result<(), 
         match mount {
             StorageMount::Overlay { .. } => check.right(Right::MountOverlay)?,
             StorageMount::Bind { .. } => check.right(Right::MountDirectory)?,
+            StorageMount::Image { .. } => check.right(Right::MountImage)?,
         }
     }
     Ok(())
@@ -95,9 +100,13 @@ pub fn adjustments(plugin: &str, grants: &Grants, adjustments: &[Adjustment]) ->
     for adjustment in adjustments {
         match adjustment {
             Adjustment::SetEnv(..)
+            | Adjustment::UnsetEnv(_)
             | Adjustment::AddAnnotation(..)
             | Adjustment::AddLabel(..)
-            | Adjustment::DropCapability(_) => check.right(Right::Adjust)?,
+            | Adjustment::DropCapability(_)
+            | Adjustment::AddHost(..)
+            | Adjustment::ProvideFile(_)
+            | Adjustment::Attach(_) => check.right(Right::Adjust)?,
         }
     }
     Ok(())
@@ -114,6 +123,21 @@ pub fn phase(plugin: &str, grants: &Grants, phase: Phase) -> Result<(), Denied> 
         Phase::Judge => check.right(Right::Judge),
         Phase::Observe => check.right(Right::Observe),
     }
+}
+
+/// A refused call of something outside of `grants.remote`.
+pub(crate) fn uncovered(plugin: &str, grants: &Grants, mut url: Url) -> Denied {
+    url.set_query(None);
+    let toml = lines(plugin, "remote", grants.remote.iter().cloned(), url.as_str());
+    Denied { plugin: plugin.into(), right: format!("remote:{url}"), toml }
+}
+
+/// A component that imports `remote` without any grant; `wanted` is what its manifest asks for.
+pub(crate) fn unlinked_remote(plugin: &str, wanted: &[&str]) -> Denied {
+    let mut wanted: Vec<String> = wanted.iter().map(|address| (*address).to_owned()).collect();
+    let last = wanted.pop().unwrap_or_else(|| "https://host.example/path/".into());
+    let toml = lines(plugin, "remote", wanted.into_iter(), &last);
+    Denied { plugin: plugin.into(), right: format!("remote:{last}"), toml }
 }
 
 /// A refused look at something outside of `grants.read`.
@@ -154,6 +178,7 @@ impl Check<'_> {
             }
             Action::Image { .. } => self.right(Right::Image),
             Action::Http { .. } => self.right(Right::Http),
+            Action::Git { .. } => self.right(Right::Git),
             Action::Extension(op) => self.extension(op),
         }
     }

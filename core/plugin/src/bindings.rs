@@ -12,6 +12,8 @@
 pub struct Context;
 /// Stands for the `view` resource.
 pub struct View;
+/// Stands for the `files` resource.
+pub struct Files;
 
 pub mod instruction {
     wasmtime::component::bindgen!({
@@ -46,6 +48,7 @@ pub mod network {
             "wharf:plugin/types": super::instruction::wharf::plugin::types,
             "wharf:plugin/host": super::instruction::wharf::plugin::host,
             "wharf:plugin/state": super::storage::wharf::plugin::state,
+            "wharf:plugin/remote": super::storage::wharf::plugin::remote,
         },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     });
@@ -60,16 +63,18 @@ pub mod hook {
             "wharf:plugin/types": super::instruction::wharf::plugin::types,
             "wharf:plugin/host": super::instruction::wharf::plugin::host,
             "wharf:plugin/build-plan": super::instruction::wharf::plugin::build_plan,
+            "wharf:plugin/remote": super::storage::wharf::plugin::remote,
+            "wharf:plugin/image-files.files": super::Files,
         },
         additional_derives: [PartialEq, serde::Serialize, serde::Deserialize],
     });
 }
 
 pub use hook::exports::wharf::plugin::hook as hooks;
-pub use hook::wharf::plugin::hook_types;
+pub use hook::wharf::plugin::{hook_types, image_files};
 pub use instruction::exports::wharf::plugin::instruction as instructions;
 pub use instruction::wharf::plugin::{build_context, build_plan, host, types};
 pub use network::exports::wharf::plugin::network_driver;
 pub use network::wharf::plugin::network_plan;
 pub use storage::exports::wharf::plugin::storage_driver;
-pub use storage::wharf::plugin::{state, storage_plan};
+pub use storage::wharf::plugin::{remote, state, storage_plan};

@@ -5,16 +5,17 @@
 //! paths, names and numbers are in range; an op refers to earlier ones only; nothing is longer
 //! than [`TEXT`] or more than [`ITEMS`].
 
+mod about;
 mod build;
 mod context;
 mod hook;
 mod network;
-
 mod storage;
 
 use std::fmt::Display;
 use std::str::FromStr;
 
+use wharf_model::network::Protocol;
 use wharf_model::{
     Diagnostic, ExtensionOp, Failure, FailureKind, Platform, Severity, Span, StateChange, Value,
 };
@@ -156,6 +157,24 @@ pub(crate) fn failure(said: wit::Failure) -> Failure {
         wit::FailureKind::Other => FailureKind::Other,
     };
     Failure { kind, diagnostics: diagnostics(said.diagnostics) }
+}
+
+pub(crate) fn protocol(raw: wit::Protocol) -> Protocol {
+    match raw {
+        wit::Protocol::Tcp => Protocol::Tcp,
+        wit::Protocol::Udp => Protocol::Udp,
+        wit::Protocol::Sctp => Protocol::Sctp,
+    }
+}
+
+impl From<Protocol> for wit::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Tcp => Self::Tcp,
+            Protocol::Udp => Self::Udp,
+            Protocol::Sctp => Self::Sctp,
+        }
+    }
 }
 
 impl TryFrom<wit::Platform> for Platform {

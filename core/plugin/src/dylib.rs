@@ -8,7 +8,7 @@
 //! struct wharf_plugin {
 //!   uint32_t abi;              /* 1 */
 //!   uint32_t size;             /* sizeof(struct wharf_plugin), at least */
-//!   struct wharf_bytes wit;    /* hook, host, instruction, network, storage, types .wit, concatenated */
+//!   struct wharf_bytes wit;    /* the files of wit/ by name, concatenated */
 //!   struct wharf_bytes world;  /* "instruction-plugin", ... */
 //!   int32_t (*call)(struct wharf_bytes function, struct wharf_bytes input,
 //!                   const struct wharf_host *host, struct wharf_buffer *output);
@@ -23,8 +23,9 @@
 //! };
 //! ```
 //!
-//! `input` is the postcard of a tuple of the WIT parameters without resources, `output` that of
-//! the WIT result. Both `call`s return 0, or 1 (panicked), 2 (no such function), 3 (input not
+//! `input` is the postcard of a tuple of the WIT parameters without resources (a `bool` in place of
+//! an optional one), `output` that of the WIT result. The host's functions are called
+//! `host.log`, `context.arg`, `view.get`, `files.stat`, `remote.call` and so on. Both `call`s return 0, or 1 (panicked), 2 (no such function), 3 (input not
 //! understood), 4 (host: not available now), with a text in `output`. Each side frees what it
 //! made; neither lets a panic cross. The contract's text must be ours, but for comments and
 //! blanks.
@@ -47,6 +48,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::Fault;
+use crate::contract::WIT;
 use crate::imports::Contract;
 use crate::native::{self, Status};
 use crate::session::{BYTES, Session};
@@ -54,15 +56,6 @@ use crate::session::{BYTES, Session};
 scoped_thread_local!(static mut SESSION: Session);
 
 const ABI: u32 = 1;
-pub(crate) const CONTRACT: &str = concat!(
-    include_str!("../../../wit/hook.wit"),
-    include_str!("../../../wit/host.wit"),
-    include_str!("../../../wit/instruction.wit"),
-    include_str!("../../../wit/network.wit"),
-    include_str!("../../../wit/storage.wit"),
-    include_str!("../../../wit/types.wit"),
-);
-
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Bytes {
@@ -121,7 +114,7 @@ impl Library {
         if world != format!("{}-plugin", W::WORLD) {
             return Err(Fault::World { expected: W::WORLD, exports: vec![format!("wharf:plugin/{world}")] });
         }
-        if plain(&text(table.wit).map_err(|reason| Fault::Native { reason })?) != plain(CONTRACT) {
+        if plain(&text(table.wit).map_err(|reason| Fault::Native { reason })?) != plain(WIT) {
             return Err(Fault::Native { reason: "it was built for another text of the contract".into() });
         }
         match (table.call, table.free) {

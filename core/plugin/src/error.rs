@@ -110,6 +110,15 @@ pub enum Fault {
         /// What it exports.
         exports: Vec<String>,
     },
+    /// Its interfaces have the right names but other types.
+    #[error("does not fit the contract: {reason}")]
+    Contract {
+        /// As the machine says it.
+        reason: String,
+    },
+    /// Nothing in the configuration has this name.
+    #[error("is not configured")]
+    Unknown,
     /// It was built for another version of the contract.
     #[error("was built for version {found} of the contract, and this is version {ours}")]
     Version {
@@ -233,8 +242,11 @@ impl PluginError {
                 "build it as a component: a core module is turned into one by `wasm-tools component new`"
                     .into(),
             ),
-            Fault::World { exports, .. } => world_hint(exports),
-            Fault::Version { .. } => Some("build the plugin against this version's `wit/`".into()),
+            Fault::World { expected, exports } => Some(world_hint(*expected, exports)),
+            Fault::Version { .. } | Fault::Contract { .. } => Some(
+                "build the plugin against this version's contract, which `wharf plugin wit` prints".into(),
+            ),
+            Fault::Unknown => Some("`wharf plugin ls` lists what is configured".into()),
             Fault::Imports { imports } => Some(imports_hint(imports)),
             Fault::Cache { path, .. } => {
                 Some(format!("remove {}; it is made again when needed", path.display()))
@@ -261,12 +273,17 @@ fn imports_hint(imports: &[String]) -> String {
         .into()
 }
 
-fn world_hint(exports: &[String]) -> Option<String> {
-    let built = "build it for one of the worlds of `wit/`".to_owned();
-    [World::Instruction, World::Storage, World::Network, World::Hook]
+fn world_hint(expected: World, exports: &[String]) -> String {
+    let found = [World::Instruction, World::Storage, World::Network, World::Hook]
         .into_iter()
-        .find(|world| exports.iter().any(|name| name.contains(&format!("/{}", world.as_str()))))
-        .map_or(Some(built), |world| Some(format!("write `world = \"{world}\"`")))
+        .find(|world| exports.iter().any(|name| name.contains(&format!("/{}", world.as_str()))));
+    match found {
+        Some(world) if world == expected => {
+            "build it for the whole world: it has to export `wharf:plugin/about`, too".into()
+        }
+        Some(world) => format!("write `world = \"{world}\"`"),
+        None => "build it for one of the worlds that `wharf plugin wit` prints".into(),
+    }
 }
 
 impl fmt::Display for PluginError {

@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
+use wasmtime::component::Resource;
 use wharf_model::Digest;
 use wharf_model::hook::{Adjustment, Event, Moment, Phase, Verdict};
+use wharf_model::manifest::Manifest;
 use wharf_model::storage::HostFacts;
 
 use crate::aot::About;
+use crate::bindings::Files;
 use crate::imports::Hook as Contract;
-use crate::kind::Hook;
+use crate::kind::{Hook, ImageFiles};
 use crate::loaded::{Introduce, Loaded};
 use crate::registry::Slot;
+use crate::session::with_files;
 use crate::wasm::Bound;
 use crate::{Fault, PluginError, authorize, convert};
 
@@ -43,6 +47,10 @@ impl Introduce for Contract {
 impl HookPlugin {
     pub(crate) fn new(plugin: Loaded<Contract>, subscriptions: Vec<(Moment, Phase)>) -> Self {
         Self { plugin, subscriptions }
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.plugin.manifest()
     }
 
     /// What it subscribes to.
@@ -80,24 +88,32 @@ impl Hook for LazyHook {
         Ok(self.0.config.phases.clone())
     }
 
-    fn adjust(&self, event: &Event) -> Result<Vec<Adjustment>, PluginError> {
+    fn adjust(
+        &self,
+        event: &Event,
+        image: Option<&mut dyn ImageFiles>,
+    ) -> Result<Vec<Adjustment>, PluginError> {
         let plugin = self.0.hook()?.ready("adjust", Phase::Adjust)?;
-        let (Adjusted(adjustments), reported) =
-            plugin.plan("adjust", (convert::event(event),), |instance, store, (event,)| {
-                instance.wharf_plugin_hook().call_adjust(store, event)
-            })?;
+        let input = (convert::event(event), image.is_some());
+        let (Adjusted(adjustments), reported) = with_files(image, || {
+            plugin.plan("adjust", input, |instance, store, (event, image)| {
+                instance.wharf_plugin_hook().call_adjust(store, event, files(*image))
+            })
+        })?;
         plugin.tell(&reported);
         authorize::adjustments(&plugin.subject.name, &plugin.subject.grants, &adjustments)
             .map_err(|denied| plugin.error(Some("adjust"), Fault::Denied(denied)))?;
         Ok(adjustments)
     }
 
-    fn judge(&self, event: &Event) -> Result<Verdict, PluginError> {
+    fn judge(&self, event: &Event, image: Option<&mut dyn ImageFiles>) -> Result<Verdict, PluginError> {
         let plugin = self.0.hook()?.ready("judge", Phase::Judge)?;
-        let (Judged(verdict), reported) =
-            plugin.plan("judge", (convert::event(event),), |instance, store, (event,)| {
-                instance.wharf_plugin_hook().call_judge(store, event)
-            })?;
+        let input = (convert::event(event), image.is_some());
+        let (Judged(verdict), reported) = with_files(image, || {
+            plugin.plan("judge", input, |instance, store, (event, image)| {
+                instance.wharf_plugin_hook().call_judge(store, event, files(*image))
+            })
+        })?;
         plugin.tell(&reported);
         Ok(verdict)
     }
@@ -111,6 +127,11 @@ impl Hook for LazyHook {
         plugin.tell(&heard.diagnostics);
         Ok(())
     }
+}
+
+/// What is asked of it is answered from the scoped thread-local.
+fn files(there: bool) -> Option<Resource<Files>> {
+    there.then(|| Resource::new_own(0))
 }
 
 struct Adjusted(Vec<Adjustment>);

@@ -3,8 +3,10 @@
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
 
-use crate::bindings::{Context, View, build_context, build_plan, hook_types, host, network_plan, state};
-use crate::bindings::{hook, instruction, network, storage, storage_plan, types};
+use crate::bindings::{Context, Files, View, build_context, build_plan, hook_types, host, image_files};
+use crate::bindings::{
+    hook, instruction, network, network_plan, remote, state, storage, storage_plan, types,
+};
 use crate::config::World;
 use crate::convert;
 use crate::kind::Root;
@@ -32,15 +34,34 @@ pub(crate) trait Contract: 'static {
     type Instance;
     /// In the words of the config.
     const WORLD: World;
-    /// The interface a component exports.
+    /// The interface a component exports beside [`ABOUT`].
     const EXPORT: &'static str;
+    /// Offers everything but `remote`.
     fn link(linker: &mut Linker<Caller>) -> Result<()>;
     fn prepare(pre: InstancePre<Caller>) -> Result<Self::Pre>;
     fn instantiate(pre: &Self::Pre, store: &mut Store<Caller>) -> Result<Self::Instance>;
+    fn introduce(instance: &Self::Instance, store: &mut Store<Caller>) -> Result<types::Manifest>;
+}
+
+/// The interface that every plugin exports.
+pub(crate) const ABOUT: &str = "about";
+
+/// The import that is there when something is granted.
+pub(crate) const REMOTE: &str = "wharf:plugin/remote@0.1.0";
+
+/// Offers `remote`; without a grant, as a function that can not be called, so that a component that
+/// wants it can still say what for.
+pub(crate) fn link_remote(linker: &mut Linker<Caller>, granted: bool) -> Result<()> {
+    if granted {
+        return remote::add_to_linker::<_, HasSelf<_>>(linker, |caller| caller);
+    }
+    linker
+        .instance(REMOTE)?
+        .func_new("call", |_, _, _, _| Err(wasmtime::Error::msg("nothing is granted to `remote`")))
 }
 
 macro_rules! contract {
-    ($name:ident, $module:ident, $instance:ident, $pre:ident, $export:literal) => {
+    ($name:ident, $module:ident, $instance:ident, $pre:ident, $export:literal, [$($import:ident),*]) => {
         /// The world of the same name.
         pub(crate) struct $name;
 
@@ -51,7 +72,8 @@ macro_rules! contract {
             const EXPORT: &'static str = $export;
 
             fn link(linker: &mut Linker<Caller>) -> Result<()> {
-                $module::$instance::add_to_linker::<_, HasSelf<_>>(linker, |caller| caller)
+                $($import::add_to_linker::<_, HasSelf<_>>(linker, |caller| caller)?;)*
+                Ok(())
             }
 
             fn prepare(pre: InstancePre<Caller>) -> Result<Self::Pre> {
@@ -61,14 +83,39 @@ macro_rules! contract {
             fn instantiate(pre: &Self::Pre, store: &mut Store<Caller>) -> Result<Self::Instance> {
                 pre.instantiate(store)
             }
+
+            fn introduce(instance: &Self::Instance, store: &mut Store<Caller>) -> Result<types::Manifest> {
+                instance.wharf_plugin_about().call_introduce(store)
+            }
         }
     };
 }
 
-contract!(Instruction, instruction, InstructionPlugin, InstructionPluginPre, "instruction");
-contract!(Storage, storage, StoragePlugin, StoragePluginPre, "storage-driver");
-contract!(Network, network, NetworkPlugin, NetworkPluginPre, "network-driver");
-contract!(Hook, hook, HookPlugin, HookPluginPre, "hook");
+contract!(
+    Instruction,
+    instruction,
+    InstructionPlugin,
+    InstructionPluginPre,
+    "instruction",
+    [types, host, build_plan, build_context]
+);
+contract!(
+    Storage,
+    storage,
+    StoragePlugin,
+    StoragePluginPre,
+    "storage-driver",
+    [types, host, state, storage_plan]
+);
+contract!(
+    Network,
+    network,
+    NetworkPlugin,
+    NetworkPluginPre,
+    "network-driver",
+    [types, host, state, network_plan]
+);
+contract!(Hook, hook, HookPlugin, HookPluginPre, "hook", [types, host, build_plan, hook_types, image_files]);
 
 impl types::Host for Caller {}
 impl build_plan::Host for Caller {}
@@ -77,6 +124,18 @@ impl state::Host for Caller {}
 impl storage_plan::Host for Caller {}
 impl network_plan::Host for Caller {}
 impl hook_types::Host for Caller {}
+impl image_files::Host for Caller {}
+
+impl remote::Host for Caller {
+    fn call(
+        &mut self,
+        token: String,
+        request: remote::Request,
+    ) -> Result<Result<remote::Response, types::Failure>> {
+        let answer = self.session.remote(&token, request.into())?;
+        Ok(answer.map(Into::into).map_err(Into::into))
+    }
+}
 
 impl host::Host for Caller {
     fn features(&mut self) -> Result<Vec<String>> {
@@ -126,7 +185,7 @@ impl build_context::HostContext for Caller {
         _: Resource<Context>,
         root: build_context::Root,
         path: String,
-    ) -> Result<Result<Option<build_context::Entry>, types::Failure>> {
+    ) -> Result<Result<Option<types::Entry>, types::Failure>> {
         let answer = self.session.stat(&Root::from(root), &path)?;
         Ok(answer.map(|entry| entry.map(Into::into)).map_err(Into::into))
     }
@@ -147,7 +206,7 @@ impl build_context::HostContext for Caller {
         root: build_context::Root,
         patterns: Vec<String>,
         limit: u32,
-    ) -> Result<Result<Vec<build_context::Entry>, types::Failure>> {
+    ) -> Result<Result<Vec<types::Entry>, types::Failure>> {
         let answer = self.session.glob(&Root::from(root), &patterns, limit)?;
         Ok(answer.map(|entries| entries.into_iter().map(Into::into).collect()).map_err(Into::into))
     }
@@ -164,6 +223,40 @@ impl build_context::HostContext for Caller {
     }
 
     fn drop(&mut self, _: Resource<Context>) -> Result<()> {
+        Ok(())
+    }
+}
+
+impl image_files::HostFiles for Caller {
+    fn stat(
+        &mut self,
+        _: Resource<Files>,
+        path: String,
+    ) -> Result<Result<Option<types::Entry>, types::Failure>> {
+        let answer = self.session.image_stat(&path)?;
+        Ok(answer.map(|entry| entry.map(Into::into)).map_err(Into::into))
+    }
+
+    fn read(
+        &mut self,
+        _: Resource<Files>,
+        path: String,
+        limit: u64,
+    ) -> Result<Result<Option<Vec<u8>>, types::Failure>> {
+        Ok(self.session.image_read(&path, limit)?.map_err(Into::into))
+    }
+
+    fn glob(
+        &mut self,
+        _: Resource<Files>,
+        patterns: Vec<String>,
+        limit: u32,
+    ) -> Result<Result<Vec<types::Entry>, types::Failure>> {
+        let answer = self.session.image_glob(&patterns, limit)?;
+        Ok(answer.map(|entries| entries.into_iter().map(Into::into).collect()).map_err(Into::into))
+    }
+
+    fn drop(&mut self, _: Resource<Files>) -> Result<()> {
         Ok(())
     }
 }

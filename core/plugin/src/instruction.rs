@@ -4,17 +4,19 @@ use std::collections::BTreeMap;
 
 use wasmtime::component::Resource;
 use wharf_model::build::Outcome;
+use wharf_model::manifest::Manifest;
 use wharf_model::statement::{Invocation, KeywordSpec};
 use wharf_model::storage::HostFacts;
 use wharf_model::{Digest, Hasher, Keyword};
 
 use crate::aot::About;
 use crate::bindings::{Context, types};
+use crate::contract::VERSION;
 use crate::imports::Instruction as Contract;
 use crate::kind::{BuildContext, Instruction};
 use crate::loaded::{Introduce, Loaded};
 use crate::session::with_context;
-use crate::wasm::{Bound, VERSION};
+use crate::wasm::Bound;
 use crate::{Fault, PluginError, authorize, convert};
 
 /// A plugin with the keywords it has here.
@@ -57,6 +59,10 @@ impl InstructionPlugin {
             own.insert(here.clone(), std::mem::replace(&mut spec.keyword, here));
         }
         Self { plugin, specs, own }
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.plugin.manifest()
     }
 
     /// Checks the settings, unless that was done before.

@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use wharf_model::build::Outcome;
 use wharf_model::hook::{Adjustment, Event, Moment, Phase, Verdict};
 use wharf_model::network::{Attachment, Network as NetworkSpec, NetworkInfo, NetworkPlan};
+use wharf_model::remote::{RemoteRequest, RemoteResponse};
 use wharf_model::statement::{Invocation, KeywordSpec};
-use wharf_model::storage::{HostFacts, Object, Rooted, StorageInfo, StoragePlan};
+use wharf_model::storage::{HostFacts, Location, Object, StorageInfo, StoragePlan};
 use wharf_model::{Digest, Failure, Platform};
 
 use crate::PluginError;
@@ -128,6 +129,40 @@ pub struct ResolvedImage {
     pub labels: Vec<(String, String)>,
 }
 
+/// A look into an image that is about to get its id. Paths are relative to its root, clean, without
+/// `..`; the root itself is the empty path. Symbolic links are not followed.
+pub trait ImageFiles {
+    /// One file; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// When it can not be told.
+    fn stat(&mut self, path: &str) -> Result<Option<Entry>, Failure>;
+    /// The content of a regular file; `None` when there is nothing.
+    ///
+    /// # Errors
+    /// When it is longer than `limit` bytes or not a regular file.
+    fn read(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure>;
+    /// Entries whose path matches one of the patterns, sorted by path.
+    ///
+    /// # Errors
+    /// When there are more than `limit`.
+    fn glob(&mut self, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure>;
+}
+
+/// The way out for plugins that were granted an address.
+///
+/// By the time a request comes here it has been checked: the address is granted, method, headers
+/// and body are in bounds.
+pub trait Remote: Send + Sync {
+    /// Sends a request with `Idempotency-Key: <token>`, follows no redirect, and waits at most
+    /// ten seconds.
+    ///
+    /// # Errors
+    /// [`FailureKind::Transient`](wharf_model::FailureKind::Transient) when the server can not be
+    /// reached, takes too long or answers with more than [`BODY`](wharf_model::remote::BODY) bytes.
+    fn call(&self, token: &str, request: &RemoteRequest) -> Result<RemoteResponse, Failure>;
+}
+
 /// What a driver remembered: reads only, writes are part of its plans.
 pub trait StateView {
     /// The value of `key`.
@@ -148,8 +183,8 @@ pub trait Storage: Send + Sync {
     fn digest(&self) -> Digest;
     /// What it says about itself.
     fn info(&self) -> &StorageInfo;
-    /// The directory with an object's changes, whether or not it exists yet.
-    fn locate(&self, object: &Object) -> Result<Rooted, PluginError>;
+    /// Where an object's changes are, whether or not it exists yet.
+    fn locate(&self, object: &Object) -> Result<Location, PluginError>;
     /// Makes an object.
     fn plan_create(
         &self,
@@ -233,10 +268,14 @@ pub trait Hook: Send + Sync {
     fn required(&self) -> bool;
     /// What it wants to be asked, narrowed by the config.
     fn subscriptions(&self) -> Result<Vec<(Moment, Phase)>, PluginError>;
-    /// First: what to change.
-    fn adjust(&self, event: &Event) -> Result<Vec<Adjustment>, PluginError>;
-    /// Second: whether it may be.
-    fn judge(&self, event: &Event) -> Result<Verdict, PluginError>;
+    /// First: what to change. `image` is there when an image is committed.
+    fn adjust(
+        &self,
+        event: &Event,
+        image: Option<&mut dyn ImageFiles>,
+    ) -> Result<Vec<Adjustment>, PluginError>;
+    /// Second: whether it may be. `image` is there when an image is committed.
+    fn judge(&self, event: &Event, image: Option<&mut dyn ImageFiles>) -> Result<Verdict, PluginError>;
     /// Third: told afterwards.
     fn observe(&self, event: &Event) -> Result<(), PluginError>;
 }

@@ -11,6 +11,7 @@ use std::time::Instant;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use wasmtime::Store;
+use wharf_model::manifest::Manifest;
 use wharf_model::storage::HostFacts;
 use wharf_model::{Diagnostic, Digest};
 
@@ -20,9 +21,9 @@ use crate::config::{PluginConfig, PluginSource, Trust};
 use crate::convert::{self, Nonsense};
 use crate::dylib::Library;
 use crate::imports::{Caller, Contract};
-use crate::session::{Heard, Listener, Session, Subject};
-use crate::wasm::{Bound, Machine};
-use crate::{Embedded, Event, Fault, PluginError};
+use crate::session::{Heard, Listener, Outside, Session, Subject};
+use crate::wasm::{Bound, Linked, Machine};
+use crate::{Embedded, Event, Fault, PluginError, authorize};
 
 /// Bytes of a plugin's file at most.
 const FILE: u64 = 256 << 20;
@@ -32,6 +33,7 @@ pub(crate) struct Host {
     pub(crate) cache: PathBuf,
     pub(crate) embedded: &'static [Embedded],
     pub(crate) listener: Listener,
+    pub(crate) outside: Outside,
     machine: OnceLock<Ready>,
 }
 
@@ -54,17 +56,22 @@ pub(crate) struct Loaded<W: Contract> {
     pub(crate) subject: Arc<Subject>,
     pub(crate) digest: Digest,
     code: Code<W>,
+    manifest: OnceLock<Manifest>,
     validated: OnceLock<()>,
 }
 
+/// What is asked before anything is granted.
+const INTRODUCTION: [&str; 2] = ["introduce", "describe"];
+
 enum Code<W: Contract> {
-    Component { bytes: Cow<'static, [u8]>, entry: Entry, pre: OnceLock<W::Pre> },
+    Component { bytes: Cow<'static, [u8]>, entry: Entry, pre: OnceLock<Linked<W>> },
     Native(Library),
 }
 
 impl Host {
     pub(crate) fn new(cache: &Path, embedded: &'static [Embedded]) -> Self {
-        Self { cache: cache.into(), embedded, listener: Listener::default(), machine: OnceLock::new() }
+        let (listener, outside) = (Listener::default(), Outside::default());
+        Self { cache: cache.into(), embedded, listener, outside, machine: OnceLock::new() }
     }
 
     fn ready(&self) -> Result<&Ready, Fault> {
@@ -133,6 +140,7 @@ impl<W: Introduce> Loaded<W> {
             subject: Arc::clone(subject),
             digest,
             code,
+            manifest: OnceLock::new(),
             validated: OnceLock::new(),
         };
         let about = plugin.introduce()?;
@@ -167,10 +175,13 @@ impl<W: Introduce> Loaded<W> {
         let session = Session::new(&self.subject);
         let (session, result) = match &self.code {
             Code::Component { .. } => {
-                let pre = self.pre().map_err(|fault| self.error(Some(function), fault))?;
+                let linked = self.linked().map_err(|fault| self.error(Some(function), fault))?;
+                if linked.lacks_remote && !INTRODUCTION.contains(&function) {
+                    return Err(self.error(None, Fault::Denied(self.remote_denied())));
+                }
                 let ready = self.host.ready().map_err(|fault| self.error(Some(function), fault))?;
                 let limits = self.subject.limits;
-                ready.machine.call::<W, R>(pre, session, limits, W::BOUND, |instance, store| {
+                ready.machine.call::<W, R>(&linked.pre, session, limits, W::BOUND, |instance, store| {
                     call(instance, store, &input)
                 })
             }
@@ -237,19 +248,46 @@ impl<W: Introduce> Loaded<W> {
         if let Code::Component { entry, .. } = &self.code {
             let known = entry.description().map_err(|fault| self.error(None, fault))?;
             if let Some(description) = known {
+                self.manifest.get_or_init(|| description.manifest);
                 return Ok(description.about);
             }
         }
         let fresh = self.compile().map_err(|fault| self.error(None, fault))?;
+        let manifest = self.ask_manifest()?;
         let about = W::describe(self)?;
         if let (Code::Component { entry, .. }, Some(code)) = (&self.code, fresh) {
-            entry.write(&code, &about).map_err(|fault| self.error(None, fault))?;
+            entry.write(&code, &about, &manifest).map_err(|fault| self.error(None, fault))?;
         }
+        self.manifest.get_or_init(|| manifest);
         Ok(about)
     }
 
+    fn ask_manifest(&self) -> Result<Manifest, PluginError> {
+        let (raw, _): (types::Manifest, _) =
+            self.ask("introduce", (), |instance, store, ()| W::introduce(instance, store))?;
+        raw.try_into().map_err(|error: Nonsense| self.error(Some("introduce"), error.into()))
+    }
+
+    /// What the plugin asks for.
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.manifest.get().cloned().unwrap_or_default()
+    }
+
+    fn remote_denied(&self) -> authorize::Denied {
+        let manifest = self.manifest();
+        let wanted: Vec<&str> = manifest
+            .requests
+            .iter()
+            .filter_map(|request| match request.parts() {
+                ("remote", address) => Some(address),
+                _ => None,
+            })
+            .collect();
+        authorize::unlinked_remote(&self.subject.name, &wanted)
+    }
+
     /// The component, ready to be instantiated.
-    fn pre(&self) -> Result<&W::Pre, Fault> {
+    fn linked(&self) -> Result<&Linked<W>, Fault> {
         let Code::Component { entry, pre, .. } = &self.code else {
             return Err(Fault::Sandbox { reason: "a native library has no component".into() });
         };
@@ -261,13 +299,13 @@ impl<W: Introduce> Loaded<W> {
         let ready = self.host.ready()?;
         match code.map(|code| aot::map(ready.machine.engine(), &code)) {
             Some(Ok(component)) => {
-                let linked = ready.machine.link::<W>(&component)?;
+                let linked = ready.machine.link::<W>(&component, self.subject.may_call())?;
                 Ok(pre.get_or_init(|| linked))
             }
             Some(Err(_)) | None => {
                 let code = self.compile()?;
                 if let (Some(code), Some(description)) = (code, description) {
-                    entry.write(&code, &description.about)?;
+                    entry.write(&code, &description.about, &description.manifest)?;
                 }
                 pre.get().ok_or_else(|| Fault::Sandbox { reason: "the component was not linked".into() })
             }
@@ -284,7 +322,7 @@ impl<W: Introduce> Loaded<W> {
         let code = aot::compile(ready.machine.engine(), bytes)?;
         self.subject.listener.tell(Event::Compiled { plugin, took: start.elapsed() });
         let component = aot::map(ready.machine.engine(), &code)?;
-        let linked = ready.machine.link::<W>(&component)?;
+        let linked = ready.machine.link::<W>(&component, self.subject.may_call())?;
         pre.get_or_init(|| linked);
         Ok(Some(code))
     }

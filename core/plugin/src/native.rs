@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::{build_context, types};
+use crate::bindings::{build_context, remote, types};
 use crate::convert;
 use crate::kind::Root;
 use crate::session::{Refused, Session};
@@ -26,6 +26,8 @@ pub(crate) fn answer(session: &mut Session, function: &str, input: &[u8]) -> (St
         Some(("host", function)) => host(session, function, input),
         Some(("context", function)) => context(session, function, input),
         Some(("view", function)) => view(session, function, input),
+        Some(("files", function)) => image_files(session, function, input),
+        Some(("remote", "call")) => decode(input).and_then(|input| call_server(session, input)),
         Some(_) | None => unknown(function),
     };
     match reply {
@@ -83,7 +85,7 @@ fn files(session: &mut Session, function: &str, input: &[u8]) -> Reply {
         "stat" => {
             let (root, path): (build_context::Root, String) = decode(input)?;
             let answer = session.stat(&Root::from(root), &path).map_err(refused)?;
-            let answer = answer.map(|entry| entry.map(build_context::Entry::from));
+            let answer = answer.map(|entry| entry.map(types::Entry::from));
             reply(&answer.map_err(types::Failure::from))
         }
         "read" => {
@@ -95,11 +97,38 @@ fn files(session: &mut Session, function: &str, input: &[u8]) -> Reply {
             let (root, patterns, limit): (build_context::Root, Vec<String>, u32) = decode(input)?;
             let answer = session.glob(&Root::from(root), &patterns, limit).map_err(refused)?;
             let convert = |entries: Vec<_>| entries.into_iter().map(Into::into).collect();
-            let answer: Result<Vec<build_context::Entry>, _> = answer.map(convert);
+            let answer: Result<Vec<types::Entry>, _> = answer.map(convert);
             reply(&answer.map_err(types::Failure::from))
         }
         _ => unknown(function),
     }
+}
+
+fn image_files(session: &mut Session, function: &str, input: &[u8]) -> Reply {
+    match function {
+        "stat" => {
+            let (path,): (String,) = decode(input)?;
+            let answer = session.image_stat(&path).map_err(refused)?;
+            reply(&answer.map(|entry| entry.map(types::Entry::from)).map_err(types::Failure::from))
+        }
+        "read" => {
+            let (path, limit): (String, u64) = decode(input)?;
+            reply(&session.image_read(&path, limit).map_err(refused)?.map_err(types::Failure::from))
+        }
+        "glob" => {
+            let (patterns, limit): (Vec<String>, u32) = decode(input)?;
+            let answer = session.image_glob(&patterns, limit).map_err(refused)?;
+            let convert = |entries: Vec<_>| entries.into_iter().map(Into::into).collect();
+            let answer: Result<Vec<types::Entry>, _> = answer.map(convert);
+            reply(&answer.map_err(types::Failure::from))
+        }
+        _ => unknown(function),
+    }
+}
+
+fn call_server(session: &mut Session, (token, request): (String, remote::Request)) -> Reply {
+    let answer = session.remote(&token, request.into()).map_err(refused)?;
+    reply(&answer.map(remote::Response::from).map_err(types::Failure::from))
 }
 
 fn view(session: &mut Session, function: &str, input: &[u8]) -> Reply {

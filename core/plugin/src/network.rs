@@ -2,6 +2,7 @@
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
+use wharf_model::manifest::Manifest;
 use wharf_model::network::{Attachment, Network as NetworkSpec, NetworkInfo, NetworkPlan};
 use wharf_model::storage::HostFacts;
 
@@ -44,6 +45,10 @@ impl Introduce for Contract {
 impl NetworkPlugin {
     pub(crate) fn new(plugin: Loaded<Contract>, info: NetworkInfo) -> Self {
         Self { plugin, info }
+    }
+
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.plugin.manifest()
     }
 
     /// Checks the settings, unless that was done before.

@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use wharf_model::Keyword;
 use wharf_model::grant::Grants;
 use wharf_model::hook::{Moment, Phase};
+use wharf_model::manifest::Manifest;
 use wharf_model::statement::KeywordSpec;
 use wharf_model::storage::HostFacts;
 
@@ -18,7 +19,7 @@ use crate::config::{Config, ConfigError, PluginConfig, PluginSource, World};
 use crate::hook::{HookPlugin, LazyHook};
 use crate::imports::{self, Contract};
 use crate::instruction::InstructionPlugin;
-use crate::kind::{Hook, Instruction, Network, Storage};
+use crate::kind::{Hook, Instruction, Network, Remote, Storage};
 use crate::loaded::{Host, Introduce, Loaded};
 use crate::network::NetworkPlugin;
 use crate::session::Subject;
@@ -74,6 +75,29 @@ impl Plugins {
     pub fn on_event(self, listen: impl Fn(Event<'_>) + Send + Sync + 'static) -> Self {
         self.host.listener.set(Box::new(listen));
         self
+    }
+
+    /// What carries out the calls of plugins that were granted an address. Without it such a call
+    /// fails as unsupported.
+    #[must_use]
+    pub fn with_remote(self, remote: Arc<dyn Remote>) -> Self {
+        self.host.outside.set(remote);
+        self
+    }
+
+    /// What a plugin says of itself and asks for.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or it can not be loaded.
+    pub fn manifest(&self, plugin: &str) -> Result<Manifest, PluginError> {
+        let slot = self.slots.iter().find(|slot| slot.config.name == plugin);
+        let slot = slot.ok_or_else(|| PluginError::new(plugin, None, Fault::Unknown))?;
+        Ok(match slot.config.world {
+            World::Instruction => slot.instruction()?.manifest(),
+            World::Storage => slot.storage()?.manifest(),
+            World::Network => slot.network()?.manifest(),
+            World::Hook => slot.hook()?.manifest(),
+        })
     }
 
     /// The configuration.
@@ -205,7 +229,7 @@ impl Slot {
         Self {
             config: config.clone(),
             host: Arc::clone(host),
-            subject: Arc::new(Subject::new(config, host.listener.clone())),
+            subject: Arc::new(Subject::new(config, host.listener.clone(), host.outside.clone())),
             instruction: OnceLock::new(),
             storage: OnceLock::new(),
             network: OnceLock::new(),

@@ -9,15 +9,18 @@ use std::sync::{Arc, OnceLock};
 
 use scoped_tls_hkt::scoped_thread_local;
 use wharf_model::grant::Grants;
+use wharf_model::remote::{RemoteRequest, RemoteResponse};
 use wharf_model::{Diagnostic, Failure, FailureKind, Platform, Settings, Severity};
 
 use crate::Event;
 use crate::authorize::{self, Denied};
 use crate::config::{Limits, PluginConfig};
-use crate::kind::{BuildContext, Entry, ResolvedImage, Root, StateView};
+use crate::kind::{BuildContext, Entry, ImageFiles, Remote, ResolvedImage, Root, StateView};
+use crate::remote;
 
 scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
 scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
+scoped_thread_local!(static mut FILES: for<'a> &'a mut (dyn ImageFiles + 'a));
 
 /// Bytes of one file, or of one answer, at most.
 pub(crate) const BYTES: usize = 16 << 20;
@@ -49,6 +52,17 @@ impl Listener {
     }
 }
 
+/// What carries out calls of servers, when there is something that does.
+#[derive(Clone, Default)]
+pub(crate) struct Outside(Arc<OnceLock<Arc<dyn Remote>>>);
+
+impl Outside {
+    /// The first one stays.
+    pub(crate) fn set(&self, remote: Arc<dyn Remote>) {
+        let _first_stays = self.0.set(remote);
+    }
+}
+
 /// What a call needs to know of its plugin.
 pub(crate) struct Subject {
     pub(crate) name: String,
@@ -57,6 +71,7 @@ pub(crate) struct Subject {
     pub(crate) limits: Limits,
     reads: Vec<glob::Pattern>,
     pub(crate) listener: Listener,
+    outside: Outside,
 }
 
 /// One call.
@@ -100,8 +115,16 @@ pub(crate) fn with_view<R>(state: &dyn StateView, call: impl FnOnce() -> R) -> R
     VIEW.set(state, call)
 }
 
+/// Makes `image` what hooks look into while `call` lasts.
+pub(crate) fn with_files<R>(image: Option<&mut dyn ImageFiles>, call: impl FnOnce() -> R) -> R {
+    match image {
+        Some(image) => FILES.set(image, call),
+        None => call(),
+    }
+}
+
 impl Subject {
-    pub(crate) fn new(plugin: &PluginConfig, listener: Listener) -> Self {
+    pub(crate) fn new(plugin: &PluginConfig, listener: Listener, outside: Outside) -> Self {
         let patterns = plugin.grants.read.iter().filter_map(|read| read.strip_prefix("context:"));
         Self {
             name: plugin.name.clone(),
@@ -110,7 +133,13 @@ impl Subject {
             limits: plugin.limits,
             reads: patterns.filter_map(|pattern| glob::Pattern::new(pattern).ok()).collect(),
             listener,
+            outside,
         }
+    }
+
+    /// Some address is granted.
+    pub(crate) fn may_call(&self) -> bool {
+        !self.grants.remote.is_empty()
     }
 
     fn may_read(&self, path: &str) -> bool {
@@ -246,6 +275,76 @@ impl Session {
         self.context(reference.len(), |context| context.resolve_image(reference, platform))
     }
 
+    pub(crate) fn image_stat(&mut self, path: &str) -> Asked<Result<Option<Entry>, Failure>> {
+        match self.image_paths(&[path])?.as_deref() {
+            Ok([path]) => self.image(|image| image.stat(path)),
+            Ok(_) => Err(Refused::Absent),
+            Err(failure) => Ok(Err(failure.clone())),
+        }
+    }
+
+    pub(crate) fn image_read(&mut self, path: &str, limit: u64) -> Asked<Result<Option<Vec<u8>>, Failure>> {
+        let answer = match self.image_paths(&[path])?.as_deref() {
+            Ok([path]) => self.image(|image| image.read(path, limit.min(BYTES as u64)))?,
+            Ok(_) => return Err(Refused::Absent),
+            Err(failure) => Err(failure.clone()),
+        };
+        if let Ok(Some(bytes)) = &answer {
+            self.count(bytes.len())?;
+        }
+        Ok(answer)
+    }
+
+    pub(crate) fn image_glob(
+        &mut self,
+        patterns: &[String],
+        limit: u32,
+    ) -> Asked<Result<Vec<Entry>, Failure>> {
+        let patterns: Vec<&str> = patterns.iter().map(String::as_str).collect();
+        match self.image_paths(&patterns)? {
+            Ok(patterns) => self.image(|image| image.glob(&patterns, limit.min(ENTRIES))),
+            Err(failure) => Ok(Err(failure)),
+        }
+    }
+
+    /// Clean paths or patterns of an image, when the plugin may look at it.
+    fn image_paths(&mut self, paths: &[&str]) -> Asked<Result<Vec<String>, Failure>> {
+        self.count(paths.iter().map(|path| path.len()).sum())?;
+        if !self.subject.grants.read.contains("image") {
+            return Ok(Err(self.deny("image")));
+        }
+        Ok(paths.iter().map(|path| clean(path)).collect())
+    }
+
+    fn image<R>(&mut self, ask: impl FnOnce(&mut dyn ImageFiles) -> R) -> Asked<R> {
+        if FILES.is_set() { Ok(FILES.with(ask)) } else { Err(Refused::Absent) }
+    }
+
+    /// Calls a server that the grants cover.
+    pub(crate) fn remote(
+        &mut self,
+        token: &str,
+        request: RemoteRequest,
+    ) -> Asked<Result<RemoteResponse, Failure>> {
+        self.count(request.url.len() + request.body.len())?;
+        let (url, request) = match remote::check(token, request) {
+            Ok(checked) => checked,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        if !remote::covered(&self.subject.grants, &url) {
+            let denied = authorize::uncovered(&self.subject.name, &self.subject.grants, url);
+            return Ok(Err(self.refuse(denied)));
+        }
+        let Some(client) = self.subject.outside.0.get().cloned() else {
+            return Ok(Err(remote::no_way_out()));
+        };
+        let answer = client.call(token, &request);
+        if let Ok(response) = &answer {
+            self.count(response.body.len())?;
+        }
+        Ok(answer)
+    }
+
     /// A question about a driver's state; `size` is how many bytes it takes.
     pub(crate) fn state<R>(&mut self, size: usize, ask: impl FnOnce(&dyn StateView) -> R) -> Asked<R> {
         self.count(size)?;
@@ -269,7 +368,10 @@ impl Session {
     }
 
     fn deny(&mut self, wanted: &str) -> Failure {
-        let denied = authorize::unreadable(&self.subject.name, &self.subject.grants, wanted);
+        self.refuse(authorize::unreadable(&self.subject.name, &self.subject.grants, wanted))
+    }
+
+    fn refuse(&mut self, denied: Denied) -> Failure {
         let mut diagnostic = Diagnostic::new(Severity::Error, "wharf/denied", denied.to_string());
         diagnostic.help = Some(format!("to allow it, write:\n{}", denied.toml));
         self.denied.get_or_insert(denied);
@@ -306,7 +408,7 @@ mod tests {
     fn session(reads: &[&str]) -> Session {
         let mut plugin = crate::testing::plugin("p", "instruction");
         plugin.grants.read = reads.iter().map(|read| (*read).to_owned()).collect();
-        Session::new(&Arc::new(Subject::new(&plugin, Listener::default())))
+        Session::new(&Arc::new(Subject::new(&plugin, Listener::default(), Outside::default())))
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
-use wharf_model::storage::{HostFacts, Object, Rooted, StorageInfo, StoragePlan};
+use wharf_model::manifest::Manifest;
+use wharf_model::storage::{HostFacts, Location, Object, StorageInfo, StoragePlan};
 
 use crate::aot::About;
 use crate::bindings::View;
@@ -45,6 +46,10 @@ impl StoragePlugin {
         Self { plugin, info }
     }
 
+    pub(crate) fn manifest(&self) -> Manifest {
+        self.plugin.manifest()
+    }
+
     /// Checks the settings, unless that was done before.
     pub(crate) fn validate(&self, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError> {
         self.plugin.validate(facts)
@@ -80,14 +85,14 @@ impl Storage for StoragePlugin {
         &self.info
     }
 
-    fn locate(&self, object: &Object) -> Result<Rooted, PluginError> {
+    fn locate(&self, object: &Object) -> Result<Location, PluginError> {
         let input = (convert::object(object),);
         let (location, heard) = self.plugin.ask("locate", input, |instance, store, (object,)| {
             instance.wharf_plugin_storage_driver().call_locate(store, object)
         })?;
         self.plugin.tell(&heard.diagnostics);
-        let changes = location.changes.try_into();
-        changes.map_err(|error: convert::Nonsense| self.plugin.error(Some("locate"), error.into()))
+        let location = location.try_into();
+        location.map_err(|error: convert::Nonsense| self.plugin.error(Some("locate"), error.into()))
     }
 
     fn plan_create(

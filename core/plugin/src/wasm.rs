@@ -19,8 +19,9 @@ use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, WasmBacktrace};
 
 use crate::Fault;
-use crate::config::Limits;
-use crate::imports::{Caller, Contract};
+use crate::config::{Limits, World};
+use crate::contract::VERSION;
+use crate::imports::{self, Caller, Contract};
 use crate::session::{BYTES, Session};
 use crate::wasi;
 
@@ -30,8 +31,6 @@ const TICK: Duration = Duration::from_millis(5);
 const ELEMENTS: usize = 1 << 20;
 /// Far enough away that it never comes.
 const NEVER: u64 = u64::MAX / 4;
-/// The contract's version; a component of another patch level of it fits.
-pub(crate) const VERSION: &str = "0.1.0";
 
 /// What runs out first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,15 +73,29 @@ impl Machine {
         &self.engine
     }
 
-    /// Ties a component to the imports of its world.
-    pub(crate) fn link<W: Contract>(&self, component: &Component) -> Result<W::Pre, Fault> {
-        self.check_exports::<W>(component)?;
+    /// Ties a component to the imports of its world; `remote` is one of them when it is granted.
+    pub(crate) fn link<W: Contract>(&self, component: &Component, remote: bool) -> Result<Linked<W>, Fault> {
+        let exports = exports(&self.engine, component);
+        check_export(&exports, W::EXPORT, W::WORLD)?;
+        check_export(&exports, imports::ABOUT, W::WORLD)?;
         let mut linker = Linker::new(&self.engine);
         W::link(&mut linker).map_err(|error| sandbox(&error))?;
         wasi::link(&self.engine, &mut linker, component).map_err(|error| sandbox(&error))?;
+        let wants_remote = self.wants_remote::<W>(component);
+        if wants_remote {
+            imports::link_remote(&mut linker, remote).map_err(|error| sandbox(&error))?;
+        }
         let pre =
             linker.instantiate_pre(component).map_err(|error| self.missing_imports(component, &error))?;
-        W::prepare(pre).map_err(|error| Fault::Answer { what: format!("{error:#}") })
+        let pre = W::prepare(pre).map_err(|error| Fault::Contract { reason: format!("{error:#}") })?;
+        Ok(Linked { pre, lacks_remote: wants_remote && !remote })
+    }
+
+    /// Instructions are pure, so their world has no `remote`.
+    fn wants_remote<W: Contract>(&self, component: &Component) -> bool {
+        let kind = component.component_type();
+        let remote = |name: &str| parts(name).is_some_and(|(interface, _)| interface == "remote");
+        W::WORLD != World::Instruction && kind.imports(&self.engine).any(|(name, _)| remote(name))
     }
 
     /// Calls one function of a fresh instance.
@@ -139,36 +152,44 @@ impl Machine {
         Clocked(Arc::clone(&self.clocked))
     }
 
-    fn check_exports<W: Contract>(&self, component: &Component) -> Result<(), Fault> {
-        let names = exports(&self.engine, component);
-        let mut other = None;
-        for name in &names {
-            let Some(rest) = name.strip_prefix("wharf:plugin/") else { continue };
-            let (interface, version) = rest.split_once('@').unwrap_or((rest, "none"));
-            if interface == W::EXPORT {
-                if fits(version) {
-                    return Ok(());
-                }
-                other = Some(version.to_owned());
-            }
-        }
-        match other {
-            Some(found) => Err(Fault::Version { found, ours: VERSION.into() }),
-            None => Err(Fault::World { expected: W::WORLD, exports: names }),
-        }
-    }
-
+    /// Imports of somebody else's, or of another version of ours, are named.
     fn missing_imports(&self, component: &Component, error: &wasmtime::Error) -> Fault {
         let kind = component.component_type();
-        let foreign = |name: &&str| !name.starts_with("wharf:plugin/") && !wasi::offers(name);
-        let names = kind.imports(&self.engine).map(|(name, _)| name);
-        let imports: Vec<String> = names.filter(foreign).map(str::to_owned).collect();
-        if imports.is_empty() {
-            Fault::Answer { what: format!("{error:#}") }
-        } else {
-            Fault::Imports { imports }
+        let names: Vec<&str> = kind.imports(&self.engine).map(|(name, _)| name).collect();
+        let foreign = names.iter().filter(|name| parts(name).is_none() && !wasi::offers(name));
+        let imports: Vec<String> = foreign.map(|name| (*name).to_owned()).collect();
+        if !imports.is_empty() {
+            return Fault::Imports { imports };
+        }
+        match names.iter().filter_map(|name| parts(name)).find(|(_, version)| *version != VERSION) {
+            Some((_, found)) => Fault::Version { found: found.into(), ours: VERSION.into() },
+            None => Fault::Contract { reason: format!("{error:#}") },
         }
     }
+}
+
+/// A component with its imports.
+pub(crate) struct Linked<W: Contract> {
+    pub(crate) pre: W::Pre,
+    /// It imports `remote`, and nothing is granted to it.
+    pub(crate) lacks_remote: bool,
+}
+
+/// Whether one of the exports is this interface, in a version that fits.
+fn check_export(exports: &[String], wanted: &str, world: World) -> Result<(), Fault> {
+    let found = exports.iter().filter_map(|name| parts(name)).filter(|(interface, _)| *interface == wanted);
+    let versions: Vec<&str> = found.map(|(_, version)| version).collect();
+    match versions.first() {
+        _ if versions.iter().any(|version| fits(version)) => Ok(()),
+        Some(found) => Err(Fault::Version { found: (*found).into(), ours: VERSION.into() }),
+        None => Err(Fault::World { expected: world, exports: exports.to_vec() }),
+    }
+}
+
+/// The interface and the version of one of our names: `wharf:plugin/host@0.1.0`.
+fn parts(name: &str) -> Option<(&str, &str)> {
+    let rest = name.strip_prefix("wharf:plugin/")?;
+    Some(rest.split_once('@').unwrap_or((rest, "none")))
 }
 
 /// What a component exports, by name.

@@ -17,7 +17,7 @@
 use wharf_sdk::instruction::{
     BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan, Write,
 };
-use wharf_sdk::{Failure, Instruction, Settings, host, refuse, setting};
+use wharf_sdk::{Failure, Instruction, Request, Settings, host, refuse, setting};
 
 struct Stamp;
 
@@ -26,6 +26,13 @@ wharf_sdk::export_instruction!(Stamp);
 impl Instruction for Stamp {
     fn describe() -> Vec<KeywordSpec> {
         vec![KeywordSpec::new("STAMP", "leave a mark in the image", BodyKind::Words).expanding()]
+    }
+
+    fn requests() -> Vec<Request> {
+        vec![
+            Request::new("ops:write", "writes the mark into the image"),
+            Request::new("ops:config", "sets the label"),
+        ]
     }
 
     fn validate_settings(settings: &Settings) -> Result<(), Failure> {

@@ -1,12 +1,12 @@
 use super::*;
+use wharf_sdk::network::Subnet;
 use wharf_sdk::testing::Memory;
 
 fn network(internal: bool, options: &[(&str, &str)]) -> Network {
     Network {
         id: "0123456789abcdef".repeat(4),
         name: "bridge".into(),
-        subnet: Some("172.18.0.0/16".into()),
-        gateway: None,
+        subnets: vec![Subnet { cidr: "172.18.0.0/16".into(), gateway: None }],
         internal,
         options: options.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect(),
     }
@@ -17,14 +17,14 @@ fn attachment(network: Network, ports: Vec<Port>) -> Attachment {
         container: "fedcba9876543210".repeat(4),
         network,
         if_name: "eth0".into(),
-        address: Some("172.18.0.2/16".into()),
+        addresses: vec!["fd00::2/64".into(), "172.18.0.2/16".into()],
         mac: None,
         ports,
     }
 }
 
 fn port() -> Port {
-    Port { host_address: "0.0.0.0".into(), host_port: 8080, container_port: 80, protocol: "tcp".into() }
+    Port { host_address: "0.0.0.0".into(), host_port: 8080, container_port: 80, protocol: Protocol::Tcp }
 }
 
 fn facts() -> HostFacts {
@@ -78,7 +78,7 @@ fn a_container_gets_a_link_an_address_and_its_ports() {
         host_port: 8080,
         container_address: "172.18.0.2".into(),
         container_port: 80,
-        protocol: "tcp".into(),
+        protocol: Protocol::Tcp,
         bridge: "br0".into(),
     };
     let found = actions(&plan);
@@ -113,13 +113,13 @@ fn what_is_wrong_with_a_network_is_named() {
         assert_eq!(Options::read(&network(false, &[options])).unwrap_err().message(), said);
     }
     for (text, gateway, said) in [
-        (None, None, "network bridge has no subnet"),
+        (None, None, "network bridge has no IPv4 subnet, and the bridge driver knows IPv4 only"),
         (Some("172.18.0.0"), None, "`172.18.0.0` is not an address with a prefix length"),
-        (Some("fd00::/64"), None, "`fd00::/64` is not an address with a prefix length"),
+        (Some("fd00::/64"), None, "network bridge has no IPv4 subnet, and the bridge driver knows IPv4 only"),
         (Some("172.18.0.0/16"), Some("10.0.0.1"), "gateway 10.0.0.1 is not in 172.18.0.0/16"),
     ] {
-        let text = text.map(String::from);
-        let network = Network { subnet: text, gateway: gateway.map(String::from), ..network(false, &[]) };
+        let given = |cidr: &str| Subnet { cidr: cidr.into(), gateway: gateway.map(String::from) };
+        let network = Network { subnets: text.map(given).into_iter().collect(), ..network(false, &[]) };
         assert_eq!(subnet(&network).unwrap_err().message(), said);
     }
 }

@@ -1,5 +1,9 @@
 //! What wit-bindgen generates from `wit/`: one module per world, with the shared interfaces in
 //! the first. On the native side every type can also be read and written by postcard.
+//!
+//! All four worlds export `about`, and its export macro can be defined only once in a crate. So the
+//! worlds here are those of `wit/` in two pieces each, `about` and everything else, which become one
+//! again when a plugin exports both.
 
 #![allow(
     missing_docs,
@@ -11,10 +15,34 @@
 
 macro_rules! worlds {
     ($($derive:path),*) => {
+        pub mod about {
+            wit_bindgen::generate!({
+                path: "../../wit",
+                inline: "package wharf:sdk;
+                    world about {
+                        export wharf:plugin/about@0.1.0;
+                    }",
+                world: "wharf:sdk/about",
+                pub_export_macro: true,
+                default_bindings_module: "wharf_sdk::bindings::about",
+                with: {
+                    "wharf:plugin/types@0.1.0": crate::bindings::instruction::wharf::plugin::types,
+                },
+                generate_all,
+                additional_derives: [PartialEq $(, $derive)*],
+            });
+        }
+
         pub mod instruction {
             wit_bindgen::generate!({
                 path: "../../wit",
-                world: "instruction-plugin",
+                inline: "package wharf:sdk;
+                    world instruction {
+                        import wharf:plugin/host@0.1.0;
+                        import wharf:plugin/build-context@0.1.0;
+                        export wharf:plugin/instruction@0.1.0;
+                    }",
+                world: "wharf:sdk/instruction",
                 pub_export_macro: true,
                 default_bindings_module: "wharf_sdk::bindings::instruction",
                 generate_unused_types: true,
@@ -26,7 +54,14 @@ macro_rules! worlds {
         pub mod storage {
             wit_bindgen::generate!({
                 path: "../../wit",
-                world: "storage-plugin",
+                inline: "package wharf:sdk;
+                    world storage {
+                        import wharf:plugin/host@0.1.0;
+                        import wharf:plugin/state@0.1.0;
+                        import wharf:plugin/remote@0.1.0;
+                        export wharf:plugin/storage-driver@0.1.0;
+                    }",
+                world: "wharf:sdk/storage",
                 pub_export_macro: true,
                 default_bindings_module: "wharf_sdk::bindings::storage",
                 with: {
@@ -41,13 +76,21 @@ macro_rules! worlds {
         pub mod network {
             wit_bindgen::generate!({
                 path: "../../wit",
-                world: "network-plugin",
+                inline: "package wharf:sdk;
+                    world network {
+                        import wharf:plugin/host@0.1.0;
+                        import wharf:plugin/state@0.1.0;
+                        import wharf:plugin/remote@0.1.0;
+                        export wharf:plugin/network-driver@0.1.0;
+                    }",
+                world: "wharf:sdk/network",
                 pub_export_macro: true,
                 default_bindings_module: "wharf_sdk::bindings::network",
                 with: {
                     "wharf:plugin/types@0.1.0": crate::bindings::instruction::wharf::plugin::types,
                     "wharf:plugin/host@0.1.0": crate::bindings::instruction::wharf::plugin::host,
                     "wharf:plugin/state@0.1.0": crate::bindings::storage::wharf::plugin::state,
+                    "wharf:plugin/remote@0.1.0": crate::bindings::storage::wharf::plugin::remote,
                 },
                 generate_all,
                 additional_derives: [PartialEq $(, $derive)*],
@@ -57,13 +100,21 @@ macro_rules! worlds {
         pub mod hook {
             wit_bindgen::generate!({
                 path: "../../wit",
-                world: "hook-plugin",
+                inline: "package wharf:sdk;
+                    world hook {
+                        import wharf:plugin/host@0.1.0;
+                        import wharf:plugin/image-files@0.1.0;
+                        import wharf:plugin/remote@0.1.0;
+                        export wharf:plugin/hook@0.1.0;
+                    }",
+                world: "wharf:sdk/hook",
                 pub_export_macro: true,
                 default_bindings_module: "wharf_sdk::bindings::hook",
                 with: {
                     "wharf:plugin/types@0.1.0": crate::bindings::instruction::wharf::plugin::types,
                     "wharf:plugin/host@0.1.0": crate::bindings::instruction::wharf::plugin::host,
                     "wharf:plugin/build-plan@0.1.0": crate::bindings::instruction::wharf::plugin::build_plan,
+                    "wharf:plugin/remote@0.1.0": crate::bindings::storage::wharf::plugin::remote,
                 },
                 generate_all,
                 additional_derives: [PartialEq $(, $derive)*],

@@ -3,12 +3,14 @@
 pub use crate::bindings::instruction::exports::wharf::plugin::instruction::{
     Body, BodyKind, FlagSpec, Heredoc, Invocation, KeywordSpec, Outcome, Pairs,
 };
-pub use crate::bindings::instruction::wharf::plugin::build_context::{Entry, EntryKind, ResolvedImage, Root};
+pub use crate::bindings::instruction::wharf::plugin::build_context::{ResolvedImage, Root};
 pub use crate::bindings::instruction::wharf::plugin::build_plan::{
-    Action, BindMount, CacheMount, CacheSharing, Command, ConfigChange, CopyFiles, Exec, Healthcheck,
-    HttpSource, ImageSource, Input, Mkdir, ModeChange, Mount, NetAccess, Op, Owner, Plan, Remove,
-    SecretMount, Security, SshMount, StageStart, Symlink, TmpfsMount, Write,
+    Action, BindMount, CacheMount, CacheSharing, Command, ConfigChange, CopyFiles, Exec, GitSource,
+    Healthcheck, HttpSource, ImageSource, Input, Mkdir, ModeChange, Mount, NetAccess, Op, Owner, Plan,
+    Remove, SecretMount, Security, SshMount, StageStart, Symlink, TmpfsMount, Write,
 };
+pub use crate::bindings::instruction::wharf::plugin::types::{Entry, EntryKind};
+use crate::manifest::{self, Manifest, Package, Request};
 use crate::{Failure, Platform, Settings, refuse};
 
 mod plan;
@@ -17,6 +19,11 @@ mod plan;
 pub trait Instruction {
     /// Its keywords and how the engine reads what follows them.
     fn describe() -> Vec<KeywordSpec>;
+
+    /// What it needs to be granted, and what for.
+    fn requests() -> Vec<Request> {
+        Vec::new()
+    }
 
     /// Whether the settings make sense; asked when they are first used.
     ///
@@ -211,15 +218,29 @@ impl Invocation {
 #[doc(hidden)]
 pub struct Exported<I>(std::marker::PhantomData<I>);
 
+fn introduce<I: Instruction + Package>() -> Manifest {
+    let summary = || I::describe().into_iter().next().map(|spec| spec.summary).unwrap_or_default();
+    manifest::of::<I>(I::requests(), summary)
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
     use super::{
-        Context, Entry, Exported, Instruction, Invocation, KeywordSpec, Outcome, ResolvedImage, Root,
+        Context, Entry, Exported, Instruction, Invocation, KeywordSpec, Manifest, Outcome, Package,
+        ResolvedImage, Root,
     };
+    use crate::bindings::about::exports::wharf::plugin::about;
     use crate::bindings::instruction::exports::wharf::plugin::instruction::Guest;
     use crate::bindings::instruction::wharf::plugin::build_context::Context as Resource;
     use crate::host::log_panics;
     use crate::{Failure, Platform, Settings};
+
+    impl<I: Instruction + Package + 'static> about::Guest for Exported<I> {
+        fn introduce() -> Manifest {
+            log_panics();
+            super::introduce::<I>()
+        }
+    }
 
     impl<I: Instruction + 'static> Guest for Exported<I> {
         fn describe() -> Vec<KeywordSpec> {
@@ -286,12 +307,13 @@ mod component {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-impl<I: Instruction + 'static> crate::native::Dispatch for Exported<I> {
+impl<I: Instruction + Package + 'static> crate::native::Dispatch for Exported<I> {
     const WORLD: &'static str = "instruction-plugin";
 
     fn dispatch(function: &str, input: &[u8]) -> crate::native::Answer {
         use crate::native::{HostContext, encode, one, unknown};
         match function {
+            "introduce" => encode(&introduce::<I>()),
             "describe" => encode(&I::describe()),
             "validate-settings" => encode(&I::validate_settings(&one(input)?)),
             "plan-instruction" => encode(&I::plan(&one(input)?, &HostContext)),
@@ -303,8 +325,8 @@ impl<I: Instruction + 'static> crate::native::Dispatch for Exported<I> {
 /// Makes an [`Instruction`] the plugin that this crate is.
 #[macro_export]
 macro_rules! export_instruction {
-    ($plugin:ty) => {
-        $crate::export_as!(instruction, $plugin);
+    ($plugin:ty $(, $summary:literal)?) => {
+        $crate::export_as!(instruction, $plugin $(, $summary)?);
     };
 }
 
@@ -313,6 +335,15 @@ macro_rules! export_instruction {
 #[macro_export]
 macro_rules! export_as {
     ($world:ident, $plugin:ty) => {
+        $crate::export_as!($world, $plugin, env!("CARGO_PKG_DESCRIPTION"));
+    };
+    ($world:ident, $plugin:ty, $summary:expr) => {
+        impl $crate::manifest::Package for $plugin {
+            const NAME: &'static str = env!("CARGO_CRATE_NAME");
+            const VERSION: &'static str = env!("CARGO_PKG_VERSION");
+            const SUMMARY: &'static str = $summary;
+        }
+
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::$world::Exported<$plugin>;

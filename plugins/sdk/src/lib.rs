@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use wharf_sdk::instruction::{BodyKind, ConfigChange, Context, Invocation, KeywordSpec, Outcome, Plan};
-//! use wharf_sdk::{Failure, Instruction, refuse};
+//! use wharf_sdk::{Failure, Instruction, Request, refuse};
 //!
 //! /// `TEAM name` sets a label.
 //! struct Team;
@@ -23,6 +23,10 @@
 //! impl Instruction for Team {
 //!     fn describe() -> Vec<KeywordSpec> {
 //!         vec![KeywordSpec::new("TEAM", "who to ask about this image", BodyKind::Text).expanding()]
+//!     }
+//!
+//!     fn requests() -> Vec<Request> {
+//!         vec![Request::new("ops:config", "sets a label")]
 //!     }
 //!
 //!     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
@@ -37,6 +41,9 @@
 //! # fn main() {}
 //! ```
 //!
+//! Name, version and summary of the plugin are those of its crate; what it needs to be granted it
+//! says itself (`requests`), and the user grants it or does not.
+//!
 //! Nothing may be kept between two calls: each call of a component starts afresh. A panic fails
 //! the call, not the engine; its message goes to the log.
 
@@ -46,11 +53,13 @@ mod diagnostic;
 pub mod hook;
 pub mod host;
 pub mod instruction;
+pub mod manifest;
 #[cfg(not(target_arch = "wasm32"))]
 #[doc(hidden)]
 pub mod native;
 pub mod network;
 pub mod path;
+pub mod remote;
 pub mod setting;
 pub mod state;
 pub mod storage;
@@ -58,10 +67,12 @@ pub mod storage;
 pub mod testing;
 
 pub use bindings::instruction::wharf::plugin::types::{
-    Diagnostic, ExtensionOp, Failure, FailureKind, Platform, Settings, Severity, Span, StateChange, Value,
+    Diagnostic, ExtensionOp, Failure, FailureKind, Platform, Protocol, Settings, Severity, Span, StateChange,
+    Value,
 };
 pub use diagnostic::refuse;
 pub use hook::Hook;
 pub use instruction::Instruction;
+pub use manifest::{Manifest, Request};
 pub use network::NetworkDriver;
 pub use storage::StorageDriver;

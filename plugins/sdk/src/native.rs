@@ -19,7 +19,9 @@ use std::sync::Once;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::hook::Files;
 use crate::instruction::{Context, Entry, ResolvedImage, Root};
+use crate::remote::{Request, Response};
 use crate::state::View;
 use crate::{Diagnostic, Failure, Platform, Settings};
 
@@ -30,10 +32,12 @@ const UNKNOWN: i32 = 2;
 const UNREADABLE: i32 = 3;
 
 const WIT: &str = concat!(
+    include_str!("../../../wit/about.wit"),
     include_str!("../../../wit/hook.wit"),
     include_str!("../../../wit/host.wit"),
     include_str!("../../../wit/instruction.wit"),
     include_str!("../../../wit/network.wit"),
+    include_str!("../../../wit/remote.wit"),
     include_str!("../../../wit/storage.wit"),
     include_str!("../../../wit/types.wit"),
 );
@@ -318,6 +322,28 @@ impl Context for HostContext {
 
     fn resolve_image(&self, reference: &str, platform: Option<&Platform>) -> Result<ResolvedImage, Failure> {
         must("context.resolve-image", &(reference, platform))
+    }
+}
+
+/// Calls a server through the engine.
+pub(crate) fn call_server(token: &str, request: &Request) -> Result<Response, Failure> {
+    must("remote.call", &(token, request))
+}
+
+/// The image of the running call.
+pub(crate) struct HostFiles;
+
+impl Files for HostFiles {
+    fn stat(&self, path: &str) -> Result<Option<Entry>, Failure> {
+        must("files.stat", &(path,))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        must("files.read", &(path, limit))
+    }
+
+    fn glob(&self, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure> {
+        must("files.glob", &(patterns, limit))
     }
 }
 

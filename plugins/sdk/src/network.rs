@@ -1,12 +1,13 @@
 //! Network drivers: how containers are joined to a network.
 
 pub use crate::bindings::network::exports::wharf::plugin::network_driver::{
-    Attachment, DriverInfo, HostFacts, Network, Port,
+    Attachment, DriverInfo, HostFacts, Network, Port, Subnet,
 };
 pub use crate::bindings::network::wharf::plugin::network_plan::{
     Action, Address, Bridge, FirewallRule, Forward, InterfaceResult, Masquerade, Namespace, PinSource, Place,
     Plan, Route, Step, Sysctl, Traffic, Veth,
 };
+use crate::manifest::{self, Manifest, Package, Request};
 use crate::state::View;
 use crate::{Failure, Settings};
 
@@ -14,6 +15,11 @@ use crate::{Failure, Settings};
 pub trait NetworkDriver {
     /// Its name and what it needs.
     fn describe() -> DriverInfo;
+
+    /// What it needs to be granted, and what for.
+    fn requests() -> Vec<Request> {
+        Vec::new()
+    }
 
     /// Whether the driver works on this host with these settings; asked when they are first used.
     ///
@@ -82,14 +88,27 @@ impl Plan {
 #[doc(hidden)]
 pub struct Exported<D>(std::marker::PhantomData<D>);
 
+fn introduce<D: NetworkDriver + Package>() -> Manifest {
+    manifest::of::<D>(D::requests(), || format!("network driver {}", D::describe().name))
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
     use super::{
-        Attachment, DriverInfo, Exported, Failure, HostFacts, Network, NetworkDriver, Plan, Settings,
+        Attachment, DriverInfo, Exported, Failure, HostFacts, Manifest, Network, NetworkDriver, Package,
+        Plan, Settings,
     };
+    use crate::bindings::about::exports::wharf::plugin::about;
     use crate::bindings::network::exports::wharf::plugin::network_driver::Guest;
     use crate::bindings::storage::wharf::plugin::state::View;
     use crate::host::log_panics;
+
+    impl<D: NetworkDriver + Package + 'static> about::Guest for Exported<D> {
+        fn introduce() -> Manifest {
+            log_panics();
+            super::introduce::<D>()
+        }
+    }
 
     impl<D: NetworkDriver + 'static> Guest for Exported<D> {
         fn describe() -> DriverInfo {
@@ -130,12 +149,13 @@ mod component {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-impl<D: NetworkDriver + 'static> crate::native::Dispatch for Exported<D> {
+impl<D: NetworkDriver + Package + 'static> crate::native::Dispatch for Exported<D> {
     const WORLD: &'static str = "network-plugin";
 
     fn dispatch(function: &str, input: &[u8]) -> crate::native::Answer {
         use crate::native::{HostView, decode, encode, unknown};
         match function {
+            "introduce" => encode(&introduce::<D>()),
             "describe" => encode(&D::describe()),
             "validate-settings" => {
                 let (settings, facts): (Settings, HostFacts) = decode(input)?;
@@ -161,7 +181,7 @@ impl<D: NetworkDriver + 'static> crate::native::Dispatch for Exported<D> {
 /// Makes a [`NetworkDriver`] the plugin that this crate is.
 #[macro_export]
 macro_rules! export_network {
-    ($plugin:ty) => {
-        $crate::export_as!(network, $plugin);
+    ($plugin:ty $(, $summary:literal)?) => {
+        $crate::export_as!(network, $plugin $(, $summary)?);
     };
 }

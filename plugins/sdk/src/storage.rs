@@ -4,8 +4,10 @@ pub use crate::bindings::storage::exports::wharf::plugin::storage_driver::{
     DriverInfo, HostFacts, LayerFormat, Location, Object,
 };
 pub use crate::bindings::storage::wharf::plugin::storage_plan::{
-    Action, Area, Bind, MakeDirectory, Mount, Move, Overlay, Plan, Rooted, Step,
+    Action, Area, Bind, Filesystem, Format, Image, ImageMount, MakeDirectory, MakeFile, Mount, Move, Overlay,
+    OverlayOptions, Plan, Rooted, Step,
 };
+use crate::manifest::{self, Manifest, Package, Request};
 use crate::state::View;
 use crate::{Failure, Settings};
 
@@ -13,6 +15,11 @@ use crate::{Failure, Settings};
 pub trait StorageDriver {
     /// Its name and how its layers are kept.
     fn describe() -> DriverInfo;
+
+    /// What it needs to be granted, and what for.
+    fn requests() -> Vec<Request> {
+        Vec::new()
+    }
 
     /// Whether the driver works on this host with these settings; asked when they are first used.
     ///
@@ -86,6 +93,28 @@ impl Plan {
     }
 }
 
+impl Default for OverlayOptions {
+    /// The kernel's own choice.
+    fn default() -> Self {
+        Self {
+            index: None,
+            metacopy: None,
+            redirect_dir: None,
+            nfs_export: None,
+            xino: None,
+            user_xattr: false,
+            volatile: false,
+        }
+    }
+}
+
+impl Location {
+    /// A directory of an area.
+    pub fn directory(changes: Rooted) -> Self {
+        Self { changes, image: None }
+    }
+}
+
 impl Rooted {
     /// A path below an area.
     pub fn new(area: Area, path: impl Into<String>) -> Self {
@@ -114,12 +143,27 @@ pub fn mkdir(path: Rooted, mode: u32) -> Action {
 #[doc(hidden)]
 pub struct Exported<D>(std::marker::PhantomData<D>);
 
+fn introduce<D: StorageDriver + Package>() -> Manifest {
+    manifest::of::<D>(D::requests(), || format!("storage driver {}", D::describe().name))
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
-    use super::{DriverInfo, Exported, Failure, HostFacts, Location, Object, Plan, Settings, StorageDriver};
+    use super::{
+        DriverInfo, Exported, Failure, HostFacts, Location, Manifest, Object, Package, Plan, Settings,
+        StorageDriver,
+    };
+    use crate::bindings::about::exports::wharf::plugin::about;
     use crate::bindings::storage::exports::wharf::plugin::storage_driver::Guest;
     use crate::bindings::storage::wharf::plugin::state::View;
     use crate::host::log_panics;
+
+    impl<D: StorageDriver + Package + 'static> about::Guest for Exported<D> {
+        fn introduce() -> Manifest {
+            log_panics();
+            super::introduce::<D>()
+        }
+    }
 
     impl<D: StorageDriver + 'static> Guest for Exported<D> {
         fn describe() -> DriverInfo {
@@ -175,12 +219,13 @@ mod component {
 }
 
 #[cfg(not(target_arch = "wasm32"))]
-impl<D: StorageDriver + 'static> crate::native::Dispatch for Exported<D> {
+impl<D: StorageDriver + Package + 'static> crate::native::Dispatch for Exported<D> {
     const WORLD: &'static str = "storage-plugin";
 
     fn dispatch(function: &str, input: &[u8]) -> crate::native::Answer {
         use crate::native::{HostView, decode, encode, one, unknown};
         match function {
+            "introduce" => encode(&introduce::<D>()),
             "describe" => encode(&D::describe()),
             "validate-settings" => {
                 let (settings, facts): (Settings, HostFacts) = decode(input)?;
@@ -215,7 +260,7 @@ impl<D: StorageDriver + 'static> crate::native::Dispatch for Exported<D> {
 /// Makes a [`StorageDriver`] the plugin that this crate is.
 #[macro_export]
 macro_rules! export_storage {
-    ($plugin:ty) => {
-        $crate::export_as!(storage, $plugin);
+    ($plugin:ty $(, $summary:literal)?) => {
+        $crate::export_as!(storage, $plugin $(, $summary)?);
     };
 }

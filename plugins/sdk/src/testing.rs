@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::hook::Files;
 use crate::instruction::{Body, Context, Entry, EntryKind, Heredoc, Invocation, ResolvedImage, Root};
 use crate::state::View;
 use crate::{Failure, FailureKind, Platform, Span, refuse};
@@ -127,6 +128,31 @@ impl Context for Stage {
 
 fn entry(path: &str, content: &[u8]) -> Entry {
     Entry { path: path.into(), kind: EntryKind::File, size: content.len() as u64, mode: 0o644, content: None }
+}
+
+/// The files of an image, by path.
+#[derive(Debug, Clone, Default)]
+pub struct Image(pub BTreeMap<String, Vec<u8>>);
+
+impl Files for Image {
+    fn stat(&self, path: &str) -> Result<Option<Entry>, Failure> {
+        Ok(self.0.get(path).map(|content| entry(path, content)))
+    }
+
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        match self.0.get(path) {
+            Some(content) if content.len() as u64 > limit => {
+                Err(refuse(format!("{path} is longer than {limit} bytes")))
+            }
+            found => Ok(found.cloned()),
+        }
+    }
+
+    /// Knows whole paths only: no wildcards.
+    fn glob(&self, patterns: &[String], _: u32) -> Result<Vec<Entry>, Failure> {
+        let wanted = self.0.iter().filter(|(path, _)| patterns.contains(path));
+        Ok(wanted.map(|(path, content)| entry(path, content)).collect())
+    }
 }
 
 /// A driver's state in memory.

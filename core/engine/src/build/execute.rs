@@ -390,7 +390,9 @@ impl<'a> Execution<'a, '_> {
             | Action::Mkdir { base, .. }
             | Action::Remove { base, .. }
             | Action::Symlink { base, .. } => base,
-            Action::Image { .. } | Action::Http { .. } | Action::Extension(_) => &Input::Stage,
+            Action::Image { .. } | Action::Http { .. } | Action::Git { .. } | Action::Extension(_) => {
+                &Input::Stage
+            }
         };
         let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
         let chain = match base {
@@ -456,6 +458,9 @@ impl<'a> Execution<'a, '_> {
             Action::Mkdir { path, owner, mode, .. } => Ok(copy::mkdir(path, owner.as_ref(), *mode, &target)?),
             Action::Remove { path, missing_ok, .. } => Ok(copy::remove(path, *missing_ok, &target)?),
             Action::Symlink { target: to, path, .. } => Ok(copy::symlink(to, path, &target)?),
+            Action::Git { url, .. } => Err(BuildError::Unsupported(format!(
+                "fetching the repository {url} is not carried out by this version"
+            ))),
             Action::Extension(op) => Err(BuildError::Unsupported(format!(
                 "the experimental operation `{}` is not known here",
                 op.name

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use wharf_model::network::{Attachment, Cidr, Namespace as Whose, Network, NetworkPlan, Port};
+use wharf_model::network::{Attachment, Cidr, Namespace as Whose, Network, NetworkPlan, Port, Subnet};
 use wharf_plugin::Network as Driver;
 use wharf_runtime::net::{self, Namespace};
 
@@ -43,7 +43,7 @@ impl Engine {
         let attachment = Attachment {
             container: join.id.to_owned(),
             if_name: "eth0".to_owned(),
-            address: self.lease(&network, join.id)?,
+            addresses: self.lease(&network, join.id)?.into_iter().collect(),
             mac: None,
             ports: reserved.ports,
             network,
@@ -138,11 +138,11 @@ impl Engine {
     }
 
     fn lease(&self, network: &Network, container: &str) -> Result<Option<Cidr>, NetworkError> {
-        let Some(subnet) = network.subnet else { return Ok(None) };
-        let reserved: Vec<IpAddr> = network.gateway.into_iter().collect();
+        let Some(Subnet { cidr: subnet, gateway }) = network.subnets.first() else { return Ok(None) };
+        let reserved: Vec<IpAddr> = gateway.iter().copied().collect();
         let failed = |source| NetworkError::Lease { network: network.name.clone(), source };
         let address =
-            self.store.networks().lease(&network.id, container, &subnet, &reserved).map_err(failed)?;
+            self.store.networks().lease(&network.id, container, subnet, &reserved).map_err(failed)?;
         Ok(Some(Cidr { address, prefix: subnet.prefix }))
     }
 }

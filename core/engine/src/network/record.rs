@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use wharf_model::network::{Cidr, Network};
+use wharf_model::network::{Cidr, Network, Subnet};
 use wharf_plugin::Network as Driver;
 use wharf_runtime::net;
 
@@ -95,8 +95,7 @@ impl Engine {
             id,
             name: name.to_owned(),
             driver: driver.to_owned(),
-            subnet,
-            gateway,
+            subnets: subnet.map(|cidr| Subnet { cidr, gateway }).into_iter().collect(),
             internal: section.is_some_and(|network| network.internal),
             options: section.map(|network| network.options.clone()).unwrap_or_default(),
         })
@@ -105,7 +104,8 @@ impl Engine {
     fn choose_subnet(&self, name: &str) -> Result<Cidr, NetworkError> {
         let records = self.store.networks().list().map_err(|source| record_error(name, source))?;
         let networks = records.iter().filter_map(|json| serde_json::from_str::<Network>(json).ok());
-        let taken: Vec<Cidr> = networks.filter_map(|network| network.subnet).collect();
+        let taken: Vec<Cidr> =
+            networks.flat_map(|network| network.subnets).map(|subnet| subnet.cidr).collect();
         net::free_subnet(&taken).map_err(|source| NetworkError::Kernel { network: name.to_owned(), source })
     }
 }

@@ -144,6 +144,7 @@ fn amend(slot: &mut Slot, partial: Partial, level: Level) {
     set(&mut plugin.grants.ops, partial.ops);
     set(&mut plugin.grants.net, partial.net);
     set(&mut plugin.grants.read, partial.read);
+    set(&mut plugin.grants.remote, partial.remote);
     set(&mut plugin.grants.extensions, partial.extensions);
     set(&mut plugin.limits.memory, partial.memory);
     set(&mut plugin.limits.fuel, partial.fuel);
@@ -176,6 +177,7 @@ fn narrow(slot: &mut Slot, partial: Partial, requests: &mut Vec<Request>) {
     intersect(&mut plugin.grants.ops, partial.ops, requests);
     intersect(&mut plugin.grants.net, partial.net, requests);
     intersect(&mut plugin.grants.read, partial.read, requests);
+    intersect(&mut plugin.grants.remote, partial.remote, requests);
     intersect(&mut plugin.grants.extensions, partial.extensions, requests);
     lower(&mut plugin.limits.memory, partial.memory, requests);
     lower(&mut plugin.limits.fuel, partial.fuel, requests);

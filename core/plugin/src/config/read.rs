@@ -47,6 +47,7 @@ pub(super) struct Partial {
     pub(super) ops: Maybe<BTreeSet<Right>>,
     pub(super) net: Maybe<BTreeSet<NetGrant>>,
     pub(super) read: Maybe<BTreeSet<String>>,
+    pub(super) remote: Maybe<BTreeSet<String>>,
     pub(super) extensions: Maybe<BTreeSet<String>>,
     pub(super) memory: Maybe<u64>,
     pub(super) fuel: Maybe<u64>,
@@ -75,14 +76,17 @@ const RIGHTS: &[(&str, Right)] = &[
     ("remove", Right::Remove),
     ("image", Right::Image),
     ("http", Right::Http),
+    ("git", Right::Git),
     ("config", Right::Config),
     ("mount-cache", Right::MountCache),
     ("mount-secret", Right::MountSecret),
     ("mount-bind", Right::MountBind),
     ("directory", Right::Directory),
+    ("file", Right::File),
     ("remove-tree", Right::RemoveTree),
     ("mount-overlay", Right::MountOverlay),
     ("mount-directory", Right::MountDirectory),
+    ("mount-image", Right::MountImage),
     ("link", Right::Link),
     ("address", Right::Address),
     ("sysctl", Right::Sysctl),
@@ -96,8 +100,16 @@ const RIGHTS: &[(&str, Right)] = &[
 
 const NETS: &[(&str, NetGrant)] = &[("sandbox", NetGrant::Sandbox), ("host", NetGrant::Host)];
 
-const MOMENTS: &[(&str, Moment)] =
-    &[("build-op", Moment::BuildOp), ("container", Moment::Container), ("image-commit", Moment::ImageCommit)];
+const MOMENTS: &[(&str, Moment)] = &[
+    ("build-op", Moment::BuildOp),
+    ("image-commit", Moment::ImageCommit),
+    ("container", Moment::Container),
+    ("exec", Moment::Exec),
+    ("network", Moment::Network),
+    ("volume", Moment::Volume),
+    ("image-pull", Moment::ImagePull),
+    ("image-push", Moment::ImagePush),
+];
 
 const PHASES: &[(&str, Phase)] =
     &[("adjust", Phase::Adjust), ("judge", Phase::Judge), ("observe", Phase::Observe)];
@@ -158,7 +170,7 @@ fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
         "world", "source", "digest", "keywords", "grants", "limits", "settings", "required", "enabled",
         "phases", "trust",
     ])?;
-    let grants = section(&table, "grants", &["ops", "net", "read", "extensions"])?;
+    let grants = section(&table, "grants", &["ops", "net", "read", "remote", "extensions"])?;
     let limits = section(&table, "limits", &["memory", "fuel", "time_ms"])?;
     Ok(Partial {
         name: name.into(),
@@ -170,6 +182,7 @@ fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
         ops: within(grants.as_ref(), "ops", |node| words(node, RIGHTS))?,
         net: within(grants.as_ref(), "net", |node| words(node, NETS))?,
         read: within(grants.as_ref(), "read", reads)?,
+        remote: within(grants.as_ref(), "remote", addresses)?,
         extensions: within(grants.as_ref(), "extensions", |node| {
             Ok(node.texts()?.into_iter().map(str::to_owned).collect())
         })?,
@@ -243,6 +256,15 @@ fn reads(node: &Node<'_>) -> Result<BTreeSet<String>, ConfigError> {
         reads.insert(text.to_owned());
     }
     Ok(reads)
+}
+
+/// Addresses, as they are compared.
+fn addresses(node: &Node<'_>) -> Result<BTreeSet<String>, ConfigError> {
+    let address = |text: &str| {
+        let help = || Some("write `https://host/path/`".to_owned());
+        crate::remote::granted(text).map(String::from).map_err(|what| node.wrong(what, help()))
+    };
+    node.texts()?.into_iter().map(address).collect()
 }
 
 /// `"64MiB"`, or a number of bytes.

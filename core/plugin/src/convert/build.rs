@@ -178,6 +178,7 @@ fn action(raw: wit::Action, earlier: u32) -> Checked<Action> {
             platform: option(raw.platform, TryInto::try_into)?,
         },
         wit::Action::Http(raw) => http(raw)?,
+        wit::Action::Git(raw) => git(raw)?,
         wit::Action::Extension(raw) => Action::Extension(raw.try_into()?),
     })
 }
@@ -195,6 +196,38 @@ fn http(raw: wit::HttpSource) -> Checked<Action> {
         checksum: option(raw.checksum, |digest| parse("checksum", &digest))?,
         filename: name("file name", raw.filename)?,
     })
+}
+
+fn git(raw: wit::GitSource) -> Checked<Action> {
+    let plain = |letter: char| !letter.is_whitespace() && !letter.is_control();
+    let word = |what: &str, text: String| {
+        let word = name(what, text)?;
+        // `git` would take it for an option.
+        if word.starts_with('-') || !word.chars().all(plain) {
+            return wrong(format!("{what} `{}` is not one word", super::shown(word)));
+        }
+        Ok(word)
+    };
+    let url = word("repository", raw.url)?;
+    let known = ["https://", "http://", "git://", "ssh://"].iter().any(|scheme| url.starts_with(scheme));
+    let scp = url.split_once(':').is_some_and(|(host, path)| host.contains('@') && !path.starts_with("//"));
+    if !known && !scp {
+        return wrong(format!("`{}` is not the address of a repository", super::shown(url)));
+    }
+    Ok(Action::Git {
+        url,
+        reference: option(raw.reference, |reference| word("reference", reference))?,
+        checksum: option(raw.checksum, commit)?,
+        keep_git_dir: raw.keep_git_dir,
+    })
+}
+
+/// The name of a commit, or its beginning.
+fn commit(raw: String) -> Checked<String> {
+    if (4..=64).contains(&raw.len()) && raw.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(raw.to_ascii_lowercase());
+    }
+    wrong(format!("checksum `{}` is not the name of a commit", super::shown(raw)))
 }
 
 fn owner(raw: wit::Owner) -> Checked<Owner> {

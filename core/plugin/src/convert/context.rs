@@ -1,6 +1,7 @@
 //! What a plugin reads: contexts and images.
 
 use crate::bindings::build_context as wit;
+use crate::bindings::types;
 use crate::kind::{Entry, EntryKind, ResolvedImage, Root};
 
 impl From<wit::Root> for Root {
@@ -12,15 +13,15 @@ impl From<wit::Root> for Root {
     }
 }
 
-impl From<Entry> for wit::Entry {
+impl From<Entry> for types::Entry {
     fn from(entry: Entry) -> Self {
         Self {
             path: entry.path,
             kind: match entry.kind {
-                EntryKind::File => wit::EntryKind::File,
-                EntryKind::Directory => wit::EntryKind::Directory,
-                EntryKind::Symlink => wit::EntryKind::Symlink,
-                EntryKind::Other => wit::EntryKind::Other,
+                EntryKind::File => types::EntryKind::File,
+                EntryKind::Directory => types::EntryKind::Directory,
+                EntryKind::Symlink => types::EntryKind::Symlink,
+                EntryKind::Other => types::EntryKind::Other,
             },
             size: entry.size,
             mode: entry.mode,

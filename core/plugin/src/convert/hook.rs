@@ -3,9 +3,13 @@
 use wharf_model::build::{
     Action, CacheSharing, Command, Copy, Exec, Input, ModeChange, Mount, NetAccess, Op, Owner, Security,
 };
-use wharf_model::hook::{Adjustment, ContainerSpec, Event, Moment, Phase, Subject, Verdict};
+use wharf_model::hook::{
+    Adjustment, Attached, ContainerSpec, Event, ExecSpec, ImageTransfer, Moment, MountKind, NetworkChange,
+    NetworkOp, Phase, ProvidedFile, Subject, Verdict, VolumeChange, VolumeOp,
+};
+use wharf_model::network::Port;
 
-use super::{Checked, Nonsense, diagnostics, name, text, variable, wrong};
+use super::{Checked, Nonsense, diagnostics, mode, name, parse, text, variable, wrong};
 use crate::bindings::{build_plan, hook_types as wit};
 
 /// An event, complete.
@@ -28,15 +32,30 @@ fn subject(subject: &Subject) -> wit::Subject {
         Subject::ImageCommit { names, config } => {
             wit::Subject::ImageCommit(wit::ImageCommit { names: names.clone(), config: config.clone() })
         }
+        Subject::Exec(spec) => wit::Subject::Exec(exec_spec(spec)),
+        Subject::Network(op) => wit::Subject::Network(network_op(op)),
+        Subject::Volume(op) => wit::Subject::Volume(volume_op(op)),
+        Subject::ImagePull(transfer) => wit::Subject::ImagePull(image_transfer(transfer)),
+        Subject::ImagePush(transfer) => wit::Subject::ImagePush(image_transfer(transfer)),
     }
 }
 
 fn container(spec: &ContainerSpec) -> wit::ContainerSpec {
     let mount = |mount: &wharf_model::hook::ContainerMount| wit::ContainerMount {
-        kind: mount.kind.clone(),
+        kind: match mount.kind {
+            MountKind::Bind => wit::MountKind::Bind,
+            MountKind::Volume => wit::MountKind::Volume,
+            MountKind::Tmpfs => wit::MountKind::Tmpfs,
+        },
         source: mount.source.clone(),
         target: mount.target.clone(),
         read_only: mount.read_only,
+    };
+    let port = |port: &Port| wit::ContainerPort {
+        host_address: port.host_address.to_string(),
+        host_port: port.host_port,
+        container_port: port.container_port,
+        protocol: port.protocol.into(),
     };
     wit::ContainerSpec {
         id: spec.id.clone(),
@@ -49,9 +68,60 @@ fn container(spec: &ContainerSpec) -> wit::ContainerSpec {
         user: spec.user.clone(),
         mounts: spec.mounts.iter().map(mount).collect(),
         network: spec.network.clone(),
+        ports: spec.ports.iter().map(port).collect(),
         capabilities: spec.capabilities.clone(),
         annotations: spec.annotations.clone(),
+        labels: spec.labels.clone(),
         privileged: spec.privileged,
+        details: spec.details.clone(),
+    }
+}
+
+fn exec_spec(spec: &ExecSpec) -> wit::ExecSpec {
+    wit::ExecSpec {
+        container: spec.container.clone(),
+        container_name: spec.container_name.clone(),
+        argv: spec.argv.clone(),
+        env: spec.env.clone(),
+        working_dir: spec.working_dir.clone(),
+        user: spec.user.clone(),
+        privileged: spec.privileged,
+        tty: spec.tty,
+    }
+}
+
+fn network_op(op: &NetworkOp) -> wit::NetworkOp {
+    wit::NetworkOp {
+        action: match op.action {
+            NetworkChange::Create => wit::NetworkAction::Create,
+            NetworkChange::Remove => wit::NetworkAction::Remove,
+            NetworkChange::Connect => wit::NetworkAction::Connect,
+            NetworkChange::Disconnect => wit::NetworkAction::Disconnect,
+        },
+        name: op.name.clone(),
+        driver: op.driver.clone(),
+        container: op.container.clone(),
+        options: op.options.clone(),
+    }
+}
+
+fn volume_op(op: &VolumeOp) -> wit::VolumeOp {
+    wit::VolumeOp {
+        action: match op.action {
+            VolumeChange::Create => wit::VolumeAction::Create,
+            VolumeChange::Remove => wit::VolumeAction::Remove,
+        },
+        name: op.name.clone(),
+        driver: op.driver.clone(),
+        labels: op.labels.clone(),
+    }
+}
+
+fn image_transfer(transfer: &ImageTransfer) -> wit::ImageTransfer {
+    wit::ImageTransfer {
+        reference: transfer.reference.clone(),
+        digest: transfer.digest.map(|digest| digest.to_string()),
+        layers: transfer.layers.iter().map(ToString::to_string).collect(),
     }
 }
 
@@ -97,6 +167,14 @@ fn action(action: &Action) -> build_plan::Action {
             checksum: checksum.map(|digest| digest.to_string()),
             filename: filename.clone(),
         }),
+        Action::Git { url, reference, checksum, keep_git_dir } => {
+            build_plan::Action::Git(build_plan::GitSource {
+                url: url.clone(),
+                reference: reference.clone(),
+                checksum: checksum.clone(),
+                keep_git_dir: *keep_git_dir,
+            })
+        }
         Action::Extension(op) => build_plan::Action::Extension(build_plan::ExtensionOp {
             name: op.name.clone(),
             payload: op.payload.clone(),
@@ -203,8 +281,13 @@ fn copy(copy: &Copy) -> build_plan::CopyFiles {
 pub(crate) fn subscription((moment, phase): (wit::Moment, wit::Phase)) -> (Moment, Phase) {
     let moment = match moment {
         wit::Moment::BuildOp => Moment::BuildOp,
-        wit::Moment::Container => Moment::Container,
         wit::Moment::ImageCommit => Moment::ImageCommit,
+        wit::Moment::Container => Moment::Container,
+        wit::Moment::Exec => Moment::Exec,
+        wit::Moment::Network => Moment::Network,
+        wit::Moment::Volume => Moment::Volume,
+        wit::Moment::ImagePull => Moment::ImagePull,
+        wit::Moment::ImagePush => Moment::ImagePush,
     };
     let phase = match phase {
         wit::Phase::Adjust => Phase::Adjust,
@@ -232,6 +315,7 @@ impl TryFrom<wit::Adjustment> for Adjustment {
             wit::Adjustment::SetEnv((key, value)) => {
                 Self::SetEnv(variable("variable", key)?, text("value", value)?)
             }
+            wit::Adjustment::UnsetEnv(key) => Self::UnsetEnv(variable("variable", key)?),
             wit::Adjustment::AddAnnotation((key, value)) => {
                 Self::AddAnnotation(name("annotation", key)?, text("annotation", value)?)
             }
@@ -241,6 +325,19 @@ impl TryFrom<wit::Adjustment> for Adjustment {
             wit::Adjustment::DropCapability(capability) => {
                 Self::DropCapability(self::capability(capability)?)
             }
+            wit::Adjustment::AddHost((host, address)) => {
+                Self::AddHost(host_name(host)?, parse("address", &address)?)
+            }
+            wit::Adjustment::ProvideFile(raw) => Self::ProvideFile(ProvidedFile {
+                target: target(raw.target)?,
+                content: raw.content,
+                mode: mode(raw.mode)?,
+            }),
+            wit::Adjustment::Attach(raw) => Self::Attach(Attached {
+                name: file_name(raw.name)?,
+                media_type: media_type(raw.media_type)?,
+                content: raw.content,
+            }),
         })
     }
 }
@@ -251,6 +348,42 @@ fn capability(capability: String) -> Checked<String> {
         return Ok(capability);
     }
     wrong(format!("`{}` is not a capability such as CAP_NET_RAW", super::shown(capability)))
+}
+
+/// One word of a line of `/etc/hosts`.
+fn host_name(raw: String) -> Checked<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=255).contains(&raw.len()) && raw.bytes().all(plain) {
+        return Ok(raw);
+    }
+    wrong(format!("`{}` is not a host's name", super::shown(raw)))
+}
+
+/// An absolute path of plain names.
+fn target(raw: String) -> Checked<String> {
+    let plain = |part: &str| !matches!(part, "" | "." | "..") && !part.chars().any(char::is_control);
+    let fits = |path: &str| path.len() < 4096 && path.split('/').all(plain);
+    if raw.strip_prefix('/').is_some_and(fits) {
+        return Ok(raw);
+    }
+    wrong(format!("`{}` is not an absolute path of plain names", super::shown(raw)))
+}
+
+fn file_name(raw: String) -> Checked<String> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if (1..=128).contains(&raw.len()) && !raw.starts_with('.') && raw.bytes().all(plain) {
+        return Ok(raw);
+    }
+    wrong(format!("`{}` is not a plain file name", super::shown(raw)))
+}
+
+/// `application/spdx+json`, parameters included.
+fn media_type(raw: String) -> Checked<String> {
+    let plain = raw.len() <= 255 && raw.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+    if plain && raw.split_once('/').is_some_and(|(kind, rest)| !kind.is_empty() && !rest.is_empty()) {
+        return Ok(raw);
+    }
+    wrong(format!("`{}` is not a media type", super::shown(raw)))
 }
 
 /// The adjustments of one hook.

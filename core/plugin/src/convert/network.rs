@@ -2,11 +2,11 @@
 
 use wharf_model::network::{
     Attachment, FirewallRule, Forward, Interface, Namespace, Network, NetworkAction, NetworkInfo,
-    NetworkPlan, NetworkStep, Place, Port, Protocol, Traffic,
+    NetworkPlan, NetworkStep, Place, Port, Subnet, Traffic,
 };
 use wharf_model::storage::HostFacts;
 
-use super::{Checked, Nonsense, diagnostics, each, name, option, parse, shown, text, wrong};
+use super::{Checked, Nonsense, diagnostics, each, name, option, parse, protocol, shown, text, wrong};
 use crate::bindings::network_driver as call;
 use crate::bindings::network_plan as wit;
 
@@ -15,11 +15,14 @@ pub(crate) fn network(network: &Network) -> call::Network {
     call::Network {
         id: network.id.clone(),
         name: network.name.clone(),
-        subnet: network.subnet.map(|subnet| subnet.to_string()),
-        gateway: network.gateway.map(|gateway| gateway.to_string()),
+        subnets: network.subnets.iter().map(subnet).collect(),
         internal: network.internal,
         options: network.options.clone(),
     }
+}
+
+fn subnet(subnet: &Subnet) -> call::Subnet {
+    call::Subnet { cidr: subnet.cidr.to_string(), gateway: subnet.gateway.map(|gateway| gateway.to_string()) }
 }
 
 /// A container that joins, as the driver sees it.
@@ -28,13 +31,13 @@ pub(crate) fn attachment(attachment: &Attachment) -> call::Attachment {
         host_address: port.host_address.to_string(),
         host_port: port.host_port,
         container_port: port.container_port,
-        protocol: port.protocol.to_string(),
+        protocol: port.protocol.into(),
     };
     call::Attachment {
         container: attachment.container.clone(),
         network: network(&attachment.network),
         if_name: attachment.if_name.clone(),
-        address: attachment.address.map(|address| address.to_string()),
+        addresses: attachment.addresses.iter().map(ToString::to_string).collect(),
         mac: attachment.mac.clone(),
         ports: attachment.ports.iter().map(port).collect(),
     }
@@ -187,18 +190,9 @@ fn traffic(raw: wit::Traffic) -> Checked<Traffic> {
         out_link: option(raw.out_link, link)?,
         source: option(raw.source, |source| parse("source", &source))?,
         dest: option(raw.dest, |dest| parse("destination", &dest))?,
-        protocol: option(raw.protocol, protocol)?,
+        protocol: raw.protocol.map(protocol),
         dest_ports: raw.dest_ports,
     })
-}
-
-fn protocol(raw: String) -> Checked<Protocol> {
-    match raw.as_str() {
-        "tcp" => Ok(Protocol::Tcp),
-        "udp" => Ok(Protocol::Udp),
-        "sctp" => Ok(Protocol::Sctp),
-        _ => wrong(format!("`{}` is not a transport: expected tcp, udp or sctp", shown(raw))),
-    }
 }
 
 fn forward(raw: wit::Forward) -> Checked<Forward> {
@@ -210,7 +204,7 @@ fn forward(raw: wit::Forward) -> Checked<Forward> {
         host_port: raw.host_port,
         container_address: parse("container address", &raw.container_address)?,
         container_port: raw.container_port,
-        protocol: protocol(raw.protocol)?,
+        protocol: protocol(raw.protocol),
         bridge: link(raw.bridge)?,
     })
 }

@@ -1,17 +1,16 @@
 //! Storage drivers: objects out, plans in.
 
 use wharf_model::storage::{
-    Area, HostFacts, LayerFormat, Object, Rooted, StorageAction, StorageInfo, StorageMount, StoragePlan,
-    StorageStep,
+    Area, Filesystem, HostFacts, Image, LayerFormat, Location, Object, OverlayOptions, Rooted, StorageAction,
+    StorageInfo, StorageMount, StoragePlan, StorageStep,
 };
 
 use super::{Checked, Nonsense, diagnostics, each, mode, name, option, shown, text, wrong};
 use crate::bindings::storage_driver as call;
 use crate::bindings::storage_plan as wit;
 
-/// Options of overlayfs that change how a mount behaves but not what it shows.
-const OVERLAY_OPTIONS: &[&str] =
-    &["index", "metacopy", "nfs_export", "redirect_dir", "uuid", "userxattr", "volatile", "xino"];
+/// Bytes of a file at most: what ext4 can hold with blocks of 4 KiB.
+const FILE: u64 = 16 << 40;
 
 fn area(raw: wit::Area) -> Area {
     match raw {
@@ -65,6 +64,25 @@ impl TryFrom<call::DriverInfo> for StorageInfo {
     }
 }
 
+impl TryFrom<call::Location> for Location {
+    type Error = Nonsense;
+
+    fn try_from(raw: call::Location) -> Checked<Self> {
+        let image = |raw: call::Image| {
+            Ok(Image { source: raw.source.try_into()?, filesystem: filesystem(raw.filesystem) })
+        };
+        Ok(Self { changes: raw.changes.try_into()?, image: option(raw.image, image)? })
+    }
+}
+
+fn filesystem(raw: wit::Filesystem) -> Filesystem {
+    match raw {
+        wit::Filesystem::Ext4 => Filesystem::Ext4,
+        wit::Filesystem::Xfs => Filesystem::Xfs,
+        wit::Filesystem::Btrfs => Filesystem::Btrfs,
+    }
+}
+
 impl TryFrom<wit::Plan> for StoragePlan {
     type Error = Nonsense;
 
@@ -93,6 +111,18 @@ fn step(raw: wit::Step) -> Checked<StorageStep> {
         wit::Action::CloneTree(raw) => {
             StorageAction::CloneTree { source: raw.source.try_into()?, dest: raw.dest.try_into()? }
         }
+        wit::Action::MakeFile(raw) => {
+            if raw.size == 0 || raw.size > FILE {
+                return wrong(format!("a file can not have {} bytes: expected 1 to {FILE}", raw.size));
+            }
+            StorageAction::MakeFile { path: raw.path.try_into()?, size: raw.size }
+        }
+        wit::Action::Format(raw) => {
+            StorageAction::Format { path: raw.path.try_into()?, filesystem: filesystem(raw.filesystem) }
+        }
+        wit::Action::CloneFile(raw) => {
+            StorageAction::CloneFile { source: raw.source.try_into()?, dest: raw.dest.try_into()? }
+        }
         wit::Action::Extension(raw) => StorageAction::Extension(raw.try_into()?),
     };
     Ok(StorageStep { action, label: shown(raw.label) })
@@ -104,20 +134,37 @@ fn mount(raw: wit::Mount) -> Checked<StorageMount> {
             lower: each("lower directories", raw.lower, TryInto::try_into)?,
             upper: option(raw.upper, TryInto::try_into)?,
             work: option(raw.work, TryInto::try_into)?,
-            options: each("options", raw.options, overlay_option)?,
+            options: overlay_options(raw.options),
         },
         wit::Mount::Bind(raw) => {
             StorageMount::Bind { source: raw.source.try_into()?, read_only: raw.read_only }
         }
+        wit::Mount::Image(raw) => StorageMount::Image {
+            source: raw.source.try_into()?,
+            filesystem: filesystem(raw.filesystem),
+            path: inside(raw.path)?,
+            read_only: raw.read_only,
+        },
     })
 }
 
-/// `name` or `name=word`; never one that names a directory.
-fn overlay_option(raw: String) -> Checked<String> {
-    let (key, value) = raw.split_once('=').unwrap_or((&raw, ""));
-    let plain = value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-    if OVERLAY_OPTIONS.contains(&key) && plain {
+/// A directory of a file system: its root, or a path as below an area.
+fn inside(raw: String) -> Checked<String> {
+    if raw.is_empty() {
         return Ok(raw);
     }
-    wrong(format!("`{}` is not an overlay option that can be set", shown(raw)))
+    let rooted: Rooted = wit::Rooted { area: wit::Area::Layer, path: raw }.try_into()?;
+    Ok(rooted.path().to_owned())
+}
+
+fn overlay_options(raw: wit::OverlayOptions) -> OverlayOptions {
+    OverlayOptions {
+        index: raw.index,
+        metacopy: raw.metacopy,
+        redirect_dir: raw.redirect_dir,
+        nfs_export: raw.nfs_export,
+        xino: raw.xino,
+        user_xattr: raw.user_xattr,
+        volatile: raw.volatile,
+    }
 }

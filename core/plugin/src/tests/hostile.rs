@@ -188,9 +188,12 @@ fn event() -> Event {
         user: String::new(),
         mounts: vec![],
         network: "bridge".into(),
+        ports: vec![],
         capabilities: vec![],
         annotations: vec![],
+        labels: vec![],
         privileged: false,
+        details: "{}".into(),
     };
     Event { subject: Subject::Container(spec), changes: vec![] }
 }
@@ -205,7 +208,7 @@ fn a_hook_that_takes_too_long_is_stopped_in_time() {
     let [hook] = hooks.as_slice() else { panic!("one hook") };
     hook.subscriptions().unwrap();
     let start = Instant::now();
-    let error = hook.judge(&event()).unwrap_err();
+    let error = hook.judge(&event(), None).unwrap_err();
     assert!(matches!(error.fault(), Fault::Time { .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(5));
     assert!(hook.required());
@@ -227,6 +230,6 @@ fn a_hook_is_asked_for_what_it_subscribes_to_and_may() {
     assert_eq!(names(Moment::BuildOp, Phase::Judge), ["elsewhere", "broken"]);
     assert_eq!(names(Moment::Container, Phase::Adjust), ["broken"]);
     let hooks = plugins.hooks(Moment::Container, Phase::Judge);
-    assert_eq!(hooks.first().unwrap().judge(&event()).unwrap(), Verdict::Allow);
-    assert!(hooks.last().unwrap().judge(&event()).is_err());
+    assert_eq!(hooks.first().unwrap().judge(&event(), None).unwrap(), Verdict::Allow);
+    assert!(hooks.last().unwrap().judge(&event(), None).is_err());
 }

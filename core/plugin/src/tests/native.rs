@@ -22,7 +22,7 @@ fn library(wrong: &str) -> Vec<u8> {
     rustc.args(["--edition=2024", "--crate-type=cdylib", "--cap-lints=allow", "-Cstrip=symbols"]);
     rustc.args(["--cfg", wrong, "-o"]).arg(&output).arg(&source);
     // Comments and blanks are no part of the contract.
-    rustc.env("CONTRACT", format!("// a comment\n\n{}", crate::dylib::CONTRACT));
+    rustc.env("CONTRACT", format!("// a comment\n\n{}", crate::contract::WIT));
     let built = rustc.output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     std::fs::read(output).unwrap()

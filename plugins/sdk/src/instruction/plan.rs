@@ -1,8 +1,8 @@
 //! Builds plans: ops one after the other, each on what was there before.
 
 use super::{
-    Action, Command, ConfigChange, CopyFiles, Exec, HttpSource, Input, Mkdir, NetAccess, Op, Outcome, Owner,
-    Plan, Security, StageStart, Symlink, Write,
+    Action, Command, ConfigChange, CopyFiles, Exec, GitSource, HttpSource, Input, Mkdir, NetAccess, Op,
+    Outcome, Owner, Plan, Security, StageStart, Symlink, Write,
 };
 use crate::{Diagnostic, Failure, refuse};
 
@@ -70,6 +70,7 @@ actions!(
     Mkdir(Mkdir),
     Symlink(Symlink),
     Http(HttpSource),
+    Git(GitSource),
     Remove(super::Remove),
     Image(super::ImageSource),
 );

@@ -1,5 +1,6 @@
 use super::*;
 use crate::instruction::{Body, BodyKind, ConfigChange, Instruction, Invocation, KeywordSpec, Outcome, Plan};
+use crate::manifest::{Manifest, Package};
 use crate::testing;
 
 struct Echo;
@@ -14,6 +15,12 @@ impl Instruction for Echo {
         let value = context.arg(call.text()).unwrap_or_default();
         Ok(Plan::config([ConfigChange::Label(("echo".into(), value))]).into())
     }
+}
+
+impl Package for Echo {
+    const NAME: &'static str = "echo_test";
+    const VERSION: &'static str = "1.0.0";
+    const SUMMARY: &'static str = "";
 }
 
 const PLUGIN: Plugin = Plugin::of::<crate::instruction::Exported<Echo>>();
@@ -57,6 +64,14 @@ fn an_answer_may_ask_the_engine() {
     let outcome: Result<Outcome, Failure> = decode(&bytes).unwrap();
     let expected = Plan::config([ConfigChange::Label(("echo".into(), "VERSION".into()))]);
     assert_eq!((code, outcome), (0, Ok(expected.into())));
+}
+
+#[test]
+fn a_plugin_introduces_itself_by_its_crate() {
+    let (code, bytes) = call("introduce", &[]);
+    let manifest: Manifest = decode(&bytes).unwrap();
+    let (name, summary) = ("echo-test".into(), "a label from an argument".into());
+    assert_eq!((code, manifest), (0, Manifest { name, version: "1.0.0".into(), summary, requests: vec![] }));
 }
 
 #[test]
