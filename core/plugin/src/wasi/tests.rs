@@ -8,7 +8,7 @@ use wasmtime::component::{Component, Instance, Linker};
 
 use super::*;
 use crate::Event;
-use crate::session::{Listener, Subject, with_context};
+use crate::session::{Listener, Outside, Subject, with_context};
 use crate::testing::Fixed;
 use crate::wasm::Machine;
 
@@ -28,7 +28,7 @@ impl Asked {
                 lines.lock().unwrap().push(format!("{level}: {message}"));
             }
         }));
-        let subject = Subject::new(&crate::testing::plugin("p", "instruction"), listener);
+        let subject = Subject::new(&crate::testing::plugin("p", "instruction"), listener, Outside::default());
         let component = Component::new(machine.engine(), wat::parse_str(include_str!("tests.wat")).unwrap());
         let (component, mut linker) = (component.unwrap(), Linker::new(machine.engine()));
         link(machine.engine(), &mut linker, &component).unwrap();
