@@ -17,6 +17,7 @@ mod harness;
 mod http_server;
 mod image;
 mod layering;
+mod manage;
 mod network;
 mod plugin;
 mod run;

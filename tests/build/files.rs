@@ -164,3 +164,30 @@ fn a_heredoc_is_a_script_or_a_file() {
     built.says("one").says("two");
     assert_eq!(box_.in_image("h", "stat -c %a /root/file; cat /root/file"), "644\nhello\n");
 }
+
+/// The runtime makes files to mount its own on in a stage that has none.
+#[test]
+fn mount_points_leave_no_trace_in_a_layer() {
+    let box_ = Sandbox::new();
+    let layers = "{{len .RootFS.Layers}}";
+    let text =
+        "FROM busybox\nRUN --mount=type=cache,target=/etc/new/cache --mount=type=tmpfs,target=/root/t true\n";
+    let changed = "FROM busybox\nRUN --network=none mkdir /etc/mine && chmod 700 /tmp\n";
+    for storage in ["overlay", "copy"] {
+        box_.config(&format!("[engine]\nstorage = \"{storage}\"\n"));
+        if storage == "copy" {
+            box_.run("builder prune -f --all").success();
+            box_.run("save -o saved.tar busybox").success();
+            box_.run("rmi same changed busybox").success();
+            box_.run("load -i saved.tar").success();
+        }
+        box_.build("same", text);
+        assert_eq!(box_.inspect("same", layers), "1", "with {storage}");
+        box_.build("changed", changed);
+        assert_eq!(box_.inspect("changed", layers), "2", "with {storage}");
+        assert_eq!(
+            box_.in_image("changed", "ls /etc; stat -c %a /tmp"),
+            "group\nhostname\nhosts\nmine\npasswd\nresolv.conf\n700\n"
+        );
+    }
+}

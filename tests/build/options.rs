@@ -67,3 +67,15 @@ fn progress_is_plain_in_a_pipe_and_moves_on_a_terminal() {
     assert_eq!(terminal.wait(), 0);
     assert!(terminal.screen().contains('\u{1b}'));
 }
+
+#[test]
+fn what_is_always_so_may_be_asked_for_and_a_registry_may_not() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox\nCMD [\"true\"]\n");
+    box_.run("build --rm --force-rm --pull=false -t x .").success();
+    box_.run("build --rm=false -t x .").success();
+    box_.refuses(1, &["build", "--pull", "-t", "y", "."], &["registry", "--pull"]);
+    box_.refuses(125, &["run", "--pull", "always", "busybox"], &["cannot pull busybox", "registry", "hint"]);
+    box_.refuses(125, &["create", "--pull", "always", "busybox"], &["cannot pull busybox"]);
+    box_.run("run --rm --pull never --network none busybox true").success();
+}

@@ -150,6 +150,11 @@ impl Sandbox {
         &self.root
     }
 
+    /// Where what does not outlive a reboot is.
+    pub(crate) fn run_root(&self) -> &Path {
+        self.run_root.path()
+    }
+
     /// Moves the root somewhere else, such as a small file system.
     pub(crate) fn set_root(&mut self, root: PathBuf) {
         host(&["cp", "--archive", self.root.to_str().unwrap(), root.to_str().unwrap()]);

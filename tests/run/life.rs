@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Sandbox, eventually};
+use crate::harness::{Sandbox, eventually, host};
 
 /// A program that ends at once when it is asked to.
 const POLITE: [&str; 4] =
@@ -193,4 +193,40 @@ fn of_two_runs_with_one_name_one_wins() {
     assert_eq!(codes.iter().filter(|code| **code == 0).count(), 1, "{codes:?}");
     assert_eq!(codes.iter().filter(|code| **code == 125).count(), 3, "{codes:?}");
     assert_eq!(box_.run("ps -aq").stdout.lines().count(), 1);
+}
+
+#[test]
+fn a_start_that_fails_after_a_run_that_did_not_tells_why() {
+    let box_ = Sandbox::new();
+    let program = box_.write("tools/program", "#!/bin/sh\nexit 3\n");
+    host(&["chmod", "755", program.to_str().unwrap()]);
+    let volume = format!("{}:/tools", box_.dir().join("tools").display());
+    let run = ["run", "--network", "none", "--name", "c", "-v", &volume, "busybox", "/tools/program"];
+    box_.wharf(run).fails(3);
+    let state = "{{.State.Status}} {{.State.ExitCode}} [{{.State.Error}}]";
+    assert_eq!(box_.inspect("c", state), "exited 3 []");
+
+    std::fs::rename(&program, program.with_extension("away")).unwrap();
+    assert_ne!(box_.run("start c").status, 0);
+    assert!(box_.run("ps -a").line_with("/tools/program").contains("Exited (127)"));
+    let failed = box_.inspect("c", state);
+    assert!(failed.starts_with("exited 127 [") && failed.contains("/tools/program"), "{failed}");
+
+    std::fs::rename(program.with_extension("away"), &program).unwrap();
+    box_.run("start c").success();
+    box_.run("wait c").success().prints("3\n");
+    assert_eq!(box_.inspect("c", state), "exited 3 []");
+}
+
+#[test]
+fn a_container_that_ran_is_never_just_created_again() {
+    let box_ = Sandbox::new();
+    let id = box_.run("run -d --network none --name c busybox true").success().line().to_owned();
+    box_.run("wait c").success();
+    // As after a reboot, of a disk that was full when it ended.
+    eventually("its monitor is gone", || {
+        std::fs::remove_dir_all(box_.run_root().join("containers").join(&id)).is_ok()
+    });
+    std::fs::remove_file(box_.root().join("containers").join(&id).join("exit.json")).unwrap();
+    assert_eq!(box_.inspect("c", "{{.State.Status}} {{.State.ExitCode}}"), "exited 255");
 }

@@ -21,6 +21,9 @@ pub(crate) fn one(format: &str, value: &Value) -> Result<String, Report> {
     template.add_func("upper", upper_function);
     template.add_func("lower", lower_function);
     template.add_func("show", show_function);
+    template.add_func("len", len_function);
+    template.add_func("index", index_function);
+    template.add_func("items", items_function);
     template.parse(shown(format)).map_err(|error| failed(error.to_string()))?;
     template.render(&gtmpl::Context::from(go(value))).map_err(|error| failed(error.to_string()))
 }
@@ -41,14 +44,22 @@ pub(crate) fn list(format: &str, heads: &[(&str, &str)], values: &[Value]) -> Re
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Gives every action that prints a last step that prints as Go does.
+/// Gives every action that prints a last step that prints as Go does, and every `range` one that
+/// makes nothing an empty list.
 fn shown(format: &str) -> String {
     let mut text = String::new();
     let mut rest = format;
     while let Some((before, action)) = rest.split_once("{{") {
         let Some((inner, after)) = action.split_once("}}") else { break };
         let (inner, trim) = inner.strip_suffix('-').map_or((inner, ""), |inner| (inner, " -"));
-        let show = if prints(inner) { " | show" } else { "" };
+        let ranges = inner.trim_start_matches('-').trim_start().starts_with("range ");
+        let show = if ranges {
+            " | items"
+        } else if prints(inner) {
+            " | show"
+        } else {
+            ""
+        };
         text += &format!("{before}{{{{{inner}{show}{trim}}}}}");
         rest = after;
     }
@@ -79,6 +90,40 @@ fn go_text(value: &gtmpl::Value) -> String {
     }
 }
 
+/// How many; nothing has none, as Go's nil slices and maps.
+fn len_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
+    match args.first() {
+        Some(gtmpl::Value::NoValue | gtmpl::Value::Nil) => Ok(gtmpl::Value::from(0_i64)),
+        _ => gtmpl::funcs::len(args),
+    }
+}
+
+/// An element; one that a map does not have is empty, as in Go's map of texts.
+fn index_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
+    let (Some(whole), keys) = (args.first(), args.get(1..).unwrap_or_default()) else {
+        return Err(gtmpl::FuncError::AtLeastXArgs("index".into(), 2));
+    };
+    let mut found = whole.clone();
+    for key in keys {
+        found = match (&found, key) {
+            (gtmpl::Value::NoValue | gtmpl::Value::Nil, _) => gtmpl::Value::String(String::new()),
+            (gtmpl::Value::Map(map) | gtmpl::Value::Object(map), gtmpl::Value::String(name)) => {
+                map.get(name).cloned().unwrap_or(gtmpl::Value::String(String::new()))
+            }
+            _ => gtmpl::funcs::index(&[found.clone(), key.clone()])?,
+        };
+    }
+    Ok(found)
+}
+
+/// What `range` walks: nothing has no items.
+fn items_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
+    match args.first() {
+        None | Some(gtmpl::Value::NoValue | gtmpl::Value::Nil) => Ok(gtmpl::Value::Array(Vec::new())),
+        Some(value) => Ok(value.clone()),
+    }
+}
+
 fn show_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
     Ok(gtmpl::Value::String(args.first().map(go_text).unwrap_or_default()))
 }
@@ -96,8 +141,18 @@ fn go(value: &Value) -> gtmpl::Value {
         Value::String(text) => gtmpl::Value::String(text.clone()),
         Value::Array(items) => gtmpl::Value::Array(items.iter().map(go).collect()),
         Value::Object(map) => {
-            gtmpl::Value::Object(map.iter().map(|(key, item)| (key.clone(), go(item))).collect())
+            gtmpl::Value::Object(map.iter().map(|(key, item)| (key.clone(), field(key, item))).collect())
         }
+    }
+}
+
+/// Docker's own maps have no fixed keys, so one that is missing is no error.
+fn field(name: &str, value: &Value) -> gtmpl::Value {
+    const MAPS: [&str; 7] =
+        ["Labels", "ExposedPorts", "Volumes", "Ports", "PortBindings", "Networks", "Options"];
+    match go(value) {
+        gtmpl::Value::Object(map) if MAPS.contains(&name) => gtmpl::Value::Map(map),
+        other => other,
     }
 }
 
@@ -147,7 +202,7 @@ mod tests {
 
     #[test]
     fn templates_are_gos() {
-        let value = serde_json::json!({"State": {"Status": "running", "Pid": 7}, "Names": ["a", "b"], "M": {"k": {"v": 1}}, "Gone": null});
+        let value = serde_json::json!({"State": {"Status": "running", "Pid": 7}, "Names": ["a", "b"], "M": {"k": {"v": 1}}, "Gone": null, "Labels": {"a": "1"}});
         for (format, text) in [
             ("{{.State.Status}}", "running"),
             ("{{ .State.Pid }}", "7"),
@@ -161,6 +216,10 @@ mod tests {
             ("{{.Names}} {{.State}} {{.Gone}}", "[a b] map[Pid:7 Status:running] <no value>"),
             ("{{if .Names}}x {{- .State.Pid -}} y{{else}}z{{end}}", "x7y"),
             ("{{$x := .State.Pid}}{{$x}}", "7"),
+            ("{{len .Gone}}{{range .Gone}}x{{end}}{{json .Gone}}", "0null"),
+            ("{{index .Gone \"a\"}}|{{index .Labels \"b\"}}|{{index .Labels \"a\"}}", "||1"),
+            ("{{.Labels.b}}", "<no value>"),
+            ("{{range $i, $n := .Names}}{{$i}}{{$n}}{{end}}", "0a1b"),
         ] {
             assert_eq!(one(format, &value).unwrap(), text, "for {format}");
         }

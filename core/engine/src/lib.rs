@@ -10,6 +10,7 @@
 
 pub mod build;
 pub mod container;
+pub mod disk;
 pub mod event;
 mod home;
 mod hook;

@@ -49,12 +49,27 @@ pub(crate) struct Build {
     /// Write the image's id to a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
+    /// Ask a registry for newer base images: not possible yet
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pull: bool,
+    /// Remove what a step was made in: always done
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    rm: Option<bool>,
+    /// The same for a step that failed: always done
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    force_rm: Option<bool>,
     /// Directory that COPY and ADD read
     directory: PathBuf,
 }
 
 impl Build {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        if self.pull {
+            let hint = "leave --pull out to build on the images that are here";
+            return Err(
+                Report::message(1, "cannot pull base images: this version can ask no registry").hint(hint)
+            );
+        }
         clean_up_when_interrupted(globals);
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;

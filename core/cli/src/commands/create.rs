@@ -151,6 +151,11 @@ pub(crate) struct ContainerArgs {
 impl ContainerArgs {
     /// Creates the container and says what hooks have to say.
     pub(super) fn create(&self, engine: &Engine, detached: bool) -> Result<Container, Report> {
+        if self.pull == "always" {
+            let hint = "leave --pull out to use the image that is here, or bring it with `wharf load` or `wharf import`";
+            let message = format!("cannot pull {}: this version can ask no registry", self.image);
+            return Err(Report::message(125, message).hint(hint));
+        }
         self.check_cidfile()?;
         let created = engine.create(self.options(detached)?).map_err(report)?;
         for warning in &created.warnings {

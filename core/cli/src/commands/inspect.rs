@@ -30,14 +30,7 @@ impl Inspect {
             found.push(self.find(&engine, name)?);
             Ok(())
         })?;
-        match &self.format {
-            Some(format) => {
-                let lines: Result<Vec<String>, Report> =
-                    found.iter().map(|value| template::one(format, value)).collect();
-                output::lines(lines?)?;
-            }
-            None => output::lines([pretty(&Value::Array(found))])?,
-        }
+        print(self.format.as_deref(), found)?;
         Ok(code)
     }
 
@@ -60,6 +53,30 @@ impl Inspect {
             _ => Err(Report::message(1, format!("No such object: {name}"))),
         }
     }
+}
+
+/// What the `inspect` of one kind of thing takes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Shown {
+    /// Go template, or `json`
+    #[arg(short, long, value_name = "TEMPLATE")]
+    format: Option<String>,
+    /// Names or ids
+    #[arg(required = true)]
+    pub(super) names: Vec<String>,
+}
+
+impl Shown {
+    /// Each by the template, or all of them as one list.
+    pub(super) fn print(&self, found: Vec<Value>) -> Result<(), Report> {
+        print(self.format.as_deref(), found)
+    }
+}
+
+fn print(format: Option<&str>, found: Vec<Value>) -> Result<(), Report> {
+    let Some(format) = format else { return Ok(output::lines([pretty(&Value::Array(found))])?) };
+    let lines: Result<Vec<String>, Report> = found.iter().map(|value| template::one(format, value)).collect();
+    Ok(output::lines(lines?)?)
 }
 
 /// Four blanks, as docker indents.

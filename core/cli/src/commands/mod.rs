@@ -6,12 +6,15 @@
 
 mod attach;
 mod build;
+mod builder;
+mod container;
 mod container_ended;
 mod create;
 mod dockerfile;
 mod events;
 mod exec;
 mod history;
+mod image;
 mod images;
 mod import;
 mod info;
@@ -20,6 +23,8 @@ mod interrupted;
 mod kill;
 mod load;
 mod logs;
+mod network;
+mod prune;
 mod ps;
 mod restart;
 mod rm;
@@ -28,6 +33,7 @@ mod run;
 mod save;
 mod start;
 mod stop;
+mod system;
 mod tag;
 mod version;
 mod volume;
@@ -41,6 +47,10 @@ use crate::report::Report;
 pub(crate) enum Command {
     Attach(attach::Attach),
     Build(Box<build::Build>),
+    #[command(subcommand)]
+    Builder(builder::Builder),
+    #[command(subcommand)]
+    Container(container::Container),
     #[command(hide = true)]
     ContainerEnded(container_ended::ContainerEnded),
     Create(Box<create::Create>),
@@ -49,6 +59,8 @@ pub(crate) enum Command {
     Events(events::Events),
     Exec(exec::Exec),
     History(history::History),
+    #[command(subcommand)]
+    Image(image::Image),
     Images(images::Images),
     Import(import::Import),
     Info(info::Info),
@@ -58,6 +70,8 @@ pub(crate) enum Command {
     Kill(kill::Kill),
     Load(load::Load),
     Logs(logs::Logs),
+    #[command(subcommand)]
+    Network(network::Network),
     Ps(ps::Ps),
     Restart(restart::Restart),
     Rm(rm::Rm),
@@ -66,6 +80,8 @@ pub(crate) enum Command {
     Save(save::Save),
     Start(start::Start),
     Stop(stop::Stop),
+    #[command(subcommand)]
+    System(system::System),
     Tag(tag::Tag),
     Version(version::Version),
     #[command(subcommand)]
@@ -79,12 +95,15 @@ impl Command {
         match self {
             Self::Attach(verb) => verb.run(globals),
             Self::Build(verb) => verb.run(globals),
+            Self::Builder(verb) => verb.run(globals),
+            Self::Container(verb) => verb.run(globals),
             Self::ContainerEnded(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
             Self::Dockerfile(verb) => verb.run(globals),
             Self::Events(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
+            Self::Image(verb) => verb.run(globals),
             Self::Images(verb) => verb.run(globals),
             Self::Import(verb) => verb.run(globals),
             Self::Info(verb) => verb.run(globals),
@@ -93,6 +112,7 @@ impl Command {
             Self::Kill(verb) => verb.run(globals),
             Self::Load(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),
+            Self::Network(verb) => verb.run(globals),
             Self::Ps(verb) => verb.run(globals),
             Self::Restart(verb) => verb.run(globals),
             Self::Rm(verb) => verb.run(globals),
@@ -101,6 +121,7 @@ impl Command {
             Self::Save(verb) => verb.run(globals),
             Self::Start(verb) => verb.run(globals),
             Self::Stop(verb) => verb.run(globals),
+            Self::System(verb) => verb.run(globals),
             Self::Tag(verb) => verb.run(globals),
             Self::Version(verb) => verb.run(globals),
             Self::Volume(verb) => verb.run(globals),

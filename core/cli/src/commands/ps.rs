@@ -127,7 +127,8 @@ fn state(status: &Status) -> &'static str {
     }
 }
 
-fn status(status: &Status) -> String {
+/// In words, as the STATUS column has it.
+pub(super) fn status(status: &Status) -> String {
     match status {
         Status::Created => "Created".to_owned(),
         Status::Running { started_at, .. } => format!("Up {}", render::duration(render::since(*started_at))),

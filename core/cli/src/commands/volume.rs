@@ -2,12 +2,16 @@ use std::io::Write;
 
 use serde_json::{Value, json};
 
+use wharf_engine::Engine;
+use wharf_engine::disk::Scope;
+
 use super::each;
+use super::inspect::Shown;
+use super::prune::{self, PruneArgs};
 use crate::globals::Globals;
 use crate::output;
 use crate::render;
 use crate::report::Report;
-use crate::template;
 
 /// Work with volumes
 #[derive(Debug, clap::Subcommand)]
@@ -18,20 +22,21 @@ pub(crate) enum Volume {
         name: Option<String>,
     },
     /// Print everything about volumes
-    Inspect {
-        /// Go template, or `json`
-        #[arg(short, long, value_name = "TEMPLATE")]
-        format: Option<String>,
-        /// Names
-        #[arg(required = true)]
-        names: Vec<String>,
-    },
+    Inspect(Shown),
     /// List volumes
     #[command(visible_alias = "list")]
     Ls {
         /// Print names only
         #[arg(short, long)]
         quiet: bool,
+    },
+    /// Remove volumes that no container has
+    Prune {
+        /// Also those with a name of their own
+        #[arg(short, long)]
+        all: bool,
+        #[command(flatten)]
+        common: PruneArgs,
     },
     /// Remove volumes
     #[command(visible_alias = "remove")]
@@ -54,19 +59,20 @@ impl Volume {
                 output::lines([volume.name])?;
                 Ok(0)
             }
-            Self::Inspect { format, names } => {
+            Self::Inspect(shown) => {
                 let mut found = Vec::new();
-                let code = each(names, |name| {
+                let code = each(&shown.names, |name| {
                     found.push(fields(&engine.volume(name).map_err(Report::failed)?));
                     Ok(())
                 })?;
-                print(&found, format.as_deref())?;
+                shown.print(found)?;
                 Ok(code)
             }
             Self::Ls { quiet } => {
                 list(&engine.volumes().map_err(Report::failed)?, *quiet)?;
                 Ok(0)
             }
+            Self::Prune { all, common } => prune_all(&engine, *all, common),
             Self::Rm { force, names } => each(names, |name| match engine.remove_volume(name) {
                 Ok(()) => Ok(output::lines([name])?),
                 Err(wharf_engine::volume::VolumeError::Unknown(_)) if *force => Ok(()),
@@ -76,15 +82,16 @@ impl Volume {
     }
 }
 
-fn print(found: &[Value], format: Option<&str>) -> Result<(), Report> {
-    match format {
-        Some(format) => {
-            let lines: Result<Vec<String>, Report> =
-                found.iter().map(|value| template::one(format, value)).collect();
-            Ok(output::lines(lines?)?)
-        }
-        None => Ok(output::lines([super::inspect::pretty(&Value::Array(found.to_vec()))])?),
+fn prune_all(engine: &Engine, all: bool, common: &PruneArgs) -> Result<u8, Report> {
+    let keep = common.keep()?;
+    let (scope, what) = if all { (Scope::Unused, "all") } else { (Scope::Dangling, "anonymous") };
+    let warning = format!("This will remove {what} local volumes not used by at least one container.\n");
+    if !common.confirmed(&warning)? {
+        return Ok(0);
     }
+    let pruned = engine.prune_volumes(scope, &keep).map_err(prune::failed)?;
+    output::text(&(prune::section("Deleted Volumes", &pruned.removed) + &prune::total(pruned.bytes)))?;
+    Ok(0)
 }
 
 fn list(volumes: &[wharf_engine::volume::Volume], quiet: bool) -> Result<(), Report> {

@@ -35,6 +35,7 @@ mod run;
 pub mod source;
 mod stage;
 mod tree;
+mod unchanged;
 pub mod words;
 
 pub use explain::Explained;

@@ -15,6 +15,7 @@ use super::context::{self, Context};
 use super::request::BuildError;
 use super::source::SourceError;
 use super::stage::State;
+use super::unchanged;
 use crate::Engine;
 use crate::container::fresh_id;
 use crate::home;
@@ -96,6 +97,20 @@ impl<'a> Work<'a> {
     /// The whole tree as a directory that nobody else sees.
     pub(super) fn open(&self, read_only: bool) -> Result<OwnedFd, BuildError> {
         Ok(mount::detached(&self.mounts(read_only)?)?)
+    }
+
+    /// Directories that are only there because something was in them for a moment do not count.
+    pub(super) fn forget_unchanged<'p>(
+        &self,
+        paths: impl Iterator<Item = &'p str>,
+    ) -> Result<(), BuildError> {
+        if self.snapshots.format() == LayerFormat::Tree {
+            return Ok(()); // it is compared with the tree below
+        }
+        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let below = self.engine.open_chain(self.snapshots, &self.base)?;
+        unchanged::forget(changes.as_fd(), below.as_fd(), paths);
+        Ok(())
     }
 
     /// The changes as a layer on top of the chain; the same chain when nothing changed.

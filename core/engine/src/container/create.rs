@@ -229,6 +229,8 @@ impl Engine {
             stop_timeout: options.stop_timeout,
             annotations: Vec::new(),
             joined: None,
+            has_run: false,
+            failed_start: None,
             id,
             name,
             layers,

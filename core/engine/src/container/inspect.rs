@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use wharf_model::network::Port;
 use wharf_runtime::monitor::{Exit, Status};
 
-use super::{Container, LookupError, Mount, MountKind};
+use super::{Container, FailedStart, LookupError, Mount, MountKind};
 use crate::Engine;
 use crate::network::{Joined, PortSpec};
 
@@ -28,7 +28,7 @@ impl Engine {
             "Created": container.created.to_string(),
             "Path": container.argv.first(),
             "Args": container.argv.get(1..).unwrap_or_default(),
-            "State": state(&status, self.started_at(&container)),
+            "State": state(&status, self.started_at(&container), container.failed_start.as_ref()),
             "Image": container.image_id.to_string(),
             "ResolvConfPath": data.join("resolv.conf"),
             "HostnamePath": data.join("hostname"),
@@ -53,7 +53,7 @@ impl Engine {
     }
 }
 
-fn state(status: &Status, started: Option<Timestamp>) -> Value {
+fn state(status: &Status, started: Option<Timestamp>, failed: Option<&FailedStart>) -> Value {
     let time = |time: Option<Timestamp>| time.map_or_else(|| NEVER.to_owned(), |time| time.to_string());
     let (word, pid, exit): (&str, i32, Option<&Exit>) = match status {
         Status::Created => ("created", 0, None),
@@ -68,8 +68,8 @@ fn state(status: &Status, started: Option<Timestamp>) -> Value {
         "OOMKilled": exit.is_some_and(|exit| exit.oom_killed),
         "Dead": false,
         "Pid": pid,
-        "ExitCode": exit.map_or(0, |exit| exit.code),
-        "Error": "",
+        "ExitCode": exit.map(|exit| exit.code).or(failed.map(|failed| failed.code)).unwrap_or(0),
+        "Error": failed.map_or("", |failed| &failed.message),
         "StartedAt": time(started),
         "FinishedAt": time(exit.map(|exit| exit.finished_at)),
     })

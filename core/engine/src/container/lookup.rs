@@ -52,15 +52,18 @@ impl Engine {
 
     /// Whether a container runs, and how it ended.
     ///
-    /// One that was started and has no run directory any more ended with the machine.
+    /// One that ran and of which nothing was written down ended with the machine, or on a full disk.
+    /// One that ran and could not be started again has the exit code of that start.
     pub fn status(&self, container: &Container) -> Status {
-        let run_dir = self.run_dir(&container.id);
-        match monitor::state(&run_dir, &self.data_dir(&container.id)) {
-            Status::Created if container.joined.is_some() && !run_dir.exists() => {
-                Status::Exited(lost(container))
-            }
+        let ran = container.has_run || container.joined.is_some();
+        let mut status = match monitor::state(&self.run_dir(&container.id), &self.data_dir(&container.id)) {
+            Status::Created if ran => Status::Exited(lost(container)),
             status => status,
+        };
+        if let (Status::Exited(exit), Some(failed)) = (&mut status, &container.failed_start) {
+            exit.code = failed.code;
         }
+        status
     }
 
     /// What outlives a reboot of a container.

@@ -33,7 +33,7 @@ pub use logs::{LogEntries, LogsError, LogsOptions};
 pub use lookup::LookupError;
 pub use name::NameError;
 pub(crate) use name::{fresh_id, host_part};
-pub use record::{Container, Limits, Mount, MountKind};
+pub use record::{Container, FailedStart, Limits, Mount, MountKind};
 pub use remove::RemoveError;
 pub(crate) use start::DEFAULT_PATH;
 pub use start::{StartError, Started};

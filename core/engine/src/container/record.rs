@@ -68,6 +68,21 @@ pub struct Container {
     pub annotations: Vec<(String, String)>,
     /// What the network answered when it was started last.
     pub joined: Option<Joined>,
+    /// It has run at least once.
+    #[serde(default)]
+    pub has_run: bool,
+    /// Why its last start failed, if it did.
+    #[serde(default)]
+    pub failed_start: Option<FailedStart>,
+}
+
+/// Why a container did not start.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailedStart {
+    /// Its exit code: 127 not found, 126 not executable, 128 anything else.
+    pub code: u8,
+    /// In words.
+    pub message: String,
 }
 
 impl Container {

@@ -10,7 +10,7 @@ use wharf_runtime::mount::{self, MountError, RootMount};
 use wharf_runtime::user::{self, Identity, UserError};
 use wharf_store::{LockGuard, RecordError};
 
-use super::{Container, LookupError, spec};
+use super::{Container, FailedStart, LookupError, spec};
 use crate::Engine;
 use crate::event::Entry;
 use crate::network::{self, Files, Handles, Joined, NetworkError};
@@ -74,6 +74,15 @@ impl StartError {
     }
 }
 
+/// As docker keeps it: 128 is what has no code of its own.
+fn failed_start(error: &StartError) -> FailedStart {
+    let code = match error.exit_code() {
+        125 => 128,
+        code => code,
+    };
+    FailedStart { code, message: error.to_string() }
+}
+
 impl Engine {
     /// Starts a container; one that runs already is left alone.
     ///
@@ -88,9 +97,10 @@ impl Engine {
         self.take_down(&container);
         let attach_wanted = attach.is_some();
         let started = self.set_up(&mut container, attach);
-        if started.is_err() {
+        if let Err(error) = &started {
             self.take_down(&container);
             container.joined = None;
+            container.failed_start = Some(failed_start(error));
             let _ = self.keep(&container); // the error that made it necessary is the one to report
         }
         let attached = attach_wanted.then(|| Entry::of(&container, "attach"));
@@ -117,6 +127,8 @@ impl Engine {
         self.write_files(container)?;
         let launch = self.launch(container, root, &identity)?;
         let connection = run_monitor(&launch, &handles, attach)?;
+        container.has_run = true;
+        container.failed_start = None;
         self.keep(container)?;
         Ok(connection)
     }

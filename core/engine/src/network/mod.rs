@@ -11,6 +11,7 @@
 mod files;
 mod join;
 mod leave;
+mod manage;
 mod port;
 mod record;
 
@@ -25,6 +26,7 @@ use wharf_store::RecordError;
 
 pub(crate) use files::{Files, write as write_files};
 pub(crate) use join::Join;
+pub use manage::{NetworkOptions, NetworkSummary};
 pub use port::{PortError, PortSpec};
 pub use wharf_model::network::{Port, Protocol};
 
@@ -76,6 +78,39 @@ pub enum NetworkError {
     /// No such network.
     #[error("network `{0}` not found")]
     Unknown(String),
+    /// The name is not one.
+    #[error("`{0}` is not a name for a network: use letters, digits, `_`, `.` and `-`")]
+    Name(String),
+    /// The name is taken.
+    #[error("network with name {0} already exists")]
+    Exists(String),
+    /// The config has it.
+    #[error("{0} is a pre-defined network and cannot be removed")]
+    Predefined(String),
+    /// Somebody is on it.
+    #[error("error while removing network: network {name} id {id} has active endpoints")]
+    InUse {
+        /// Which network.
+        name: String,
+        /// Its id.
+        id: String,
+    },
+    /// The addresses are another network's.
+    #[error("subnet {subnet} overlaps with that of network `{other}`")]
+    Overlap {
+        /// As asked for.
+        subnet: wharf_model::network::Cidr,
+        /// Whose.
+        other: String,
+    },
+    /// The host's address is none of the network's.
+    #[error("gateway {gateway} is not in subnet {subnet}")]
+    Gateway {
+        /// As asked for.
+        gateway: IpAddr,
+        /// As asked for.
+        subnet: wharf_model::network::Cidr,
+    },
     /// The network's driver is not configured.
     #[error("network `{network}` needs the driver `{driver}`, which no configured plugin provides")]
     NoDriver {

@@ -40,7 +40,7 @@ impl Engine {
     }
 
     /// Which driver a network has that has no record yet.
-    fn driver_of(&self, name: &str) -> Option<String> {
+    pub(super) fn driver_of(&self, name: &str) -> Option<String> {
         let config = self.config();
         let section = config.networks.iter().find(|network| network.name == name);
         let plugin = || {
@@ -52,12 +52,16 @@ impl Engine {
         section.map(|network| network.driver.clone()).or_else(|| plugin().map(|plugin| plugin.name.clone()))
     }
 
-    fn network_driver(&self, network: &str, driver: &str) -> Result<Arc<dyn Driver>, NetworkError> {
+    pub(super) fn network_driver(
+        &self,
+        network: &str,
+        driver: &str,
+    ) -> Result<Arc<dyn Driver>, NetworkError> {
         let missing = || NetworkError::NoDriver { network: network.to_owned(), driver: driver.to_owned() };
         Ok(self.plugins.network(driver, &|| self.facts()).ok_or_else(missing)??)
     }
 
-    fn recorded(&self, name: &str) -> Result<Option<Network>, NetworkError> {
+    pub(super) fn recorded(&self, name: &str) -> Result<Option<Network>, NetworkError> {
         let Some(json) = self.store.networks().get(name).map_err(|source| record_error(name, source))? else {
             return Ok(None);
         };
@@ -70,22 +74,37 @@ impl Engine {
 
     /// Two commands may come here at once; the record that is inserted first holds for both.
     fn first_use(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
-        let network = self.draft_network(name, driver, plugin)?;
-        let json = serde_json::to_string(&network)
-            .map_err(|error| NetworkError::Record { network: name.to_owned(), source: error.into() })?;
-        let inserted = self.store.networks().insert(&network.id, name, &json);
-        if inserted.map_err(|source| record_error(name, source))? {
-            self.note([Entry::network("create", &network.name, &network.id, &network.driver)]);
+        let network = self.draft_network(name, driver, plugin, None)?;
+        if self.record_network(&network)? {
             return Ok(network);
         }
         self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))
     }
 
-    fn draft_network(&self, name: &str, driver: &str, plugin: &dyn Driver) -> Result<Network, NetworkError> {
+    /// False when there is one of that name by now.
+    pub(super) fn record_network(&self, network: &Network) -> Result<bool, NetworkError> {
+        let name = &network.name;
+        let json = serde_json::to_string(network)
+            .map_err(|error| NetworkError::Record { network: name.clone(), source: error.into() })?;
+        let inserted = self.store.networks().insert(&network.id, name, &json);
+        let inserted = inserted.map_err(|source| record_error(name, source))?;
+        if inserted {
+            self.note([Entry::network("create", name, &network.id, &network.driver)]);
+        }
+        Ok(inserted)
+    }
+
+    pub(super) fn draft_network(
+        &self,
+        name: &str,
+        driver: &str,
+        plugin: &dyn Driver,
+        subnet: Option<Cidr>,
+    ) -> Result<Network, NetworkError> {
         let section = self.config().networks.iter().find(|network| network.name == name);
         let id = crate::container::fresh_id()
             .map_err(|error| NetworkError::Record { network: name.to_owned(), source: error.into() })?;
-        let given = section.and_then(|network| network.subnet);
+        let given = subnet.or_else(|| section.and_then(|network| network.subnet));
         let subnet = match (given, plugin.info().needs_subnet) {
             (None, true) => Some(self.choose_subnet(name)?),
             (given, _) => given,

@@ -25,6 +25,7 @@ use crate::event::{Entry, Kind};
 use crate::snapshot::SnapshotError;
 
 pub use plan::Pending;
+pub(crate) use syntax::checked_name;
 pub(crate) use syntax::clean;
 pub use syntax::{MountRequest, MountSyntaxError};
 

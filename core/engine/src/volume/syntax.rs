@@ -229,7 +229,7 @@ fn checked_target(path: &str) -> Result<String, String> {
     }
 }
 
-pub(super) fn checked_name(name: &str) -> Result<String, String> {
+pub(crate) fn checked_name(name: &str) -> Result<String, String> {
     let first = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphanumeric());
     let rest = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte));
     if first && rest && name.len() <= 255 {

@@ -65,6 +65,34 @@ impl Cache<'_> {
         })
     }
 
+    /// The layers that entries lead to, each once.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn layers(&self) -> Result<Vec<Digest>, RecordError> {
+        self.database.read(|database| {
+            let mut query = database
+                .prepare("SELECT DISTINCT layer FROM cache WHERE layer IS NOT NULL ORDER BY layer")?;
+            let rows = query.query_map([], |row| crate::db::digest(row, 0))?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Forgets the entries whose layer is not to be kept. Returns the layers that nobody needs any
+    /// more, topmost first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn retain_layers(&self, keep: &dyn Fn(&Digest) -> bool) -> Result<Vec<Layer>, RecordError> {
+        let gone: Vec<Digest> = self.layers()?.into_iter().filter(|layer| !keep(layer)).collect();
+        self.database.write(Durability::Synced, |change| {
+            for layer in &gone {
+                change.execute("DELETE FROM cache WHERE layer = ?", [layer.to_string()])?;
+            }
+            unused(change)
+        })
+    }
+
     /// How many entries there are.
     ///
     /// # Errors

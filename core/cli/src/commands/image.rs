@@ -1,0 +1,82 @@
+use wharf_engine::disk::Scope;
+
+use super::inspect::Shown;
+use super::prune::{self, PruneArgs};
+use super::{build, each, history, images, import, load, rmi, save, tag};
+use crate::globals::Globals;
+use crate::output;
+use crate::report::Report;
+
+/// Work with images
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Image {
+    Build(Box<build::Build>),
+    History(history::History),
+    Import(import::Import),
+    /// Print everything about images
+    Inspect(Shown),
+    Load(load::Load),
+    #[command(visible_alias = "list")]
+    Ls(images::Images),
+    /// Remove images that nobody uses
+    Prune(PruneImages),
+    #[command(visible_alias = "remove")]
+    Rm(rmi::Rmi),
+    Save(save::Save),
+    Tag(tag::Tag),
+}
+
+impl Image {
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        match self {
+            Self::Build(verb) => verb.run(globals),
+            Self::History(verb) => verb.run(globals),
+            Self::Import(verb) => verb.run(globals),
+            Self::Inspect(shown) => inspect(shown, globals),
+            Self::Load(verb) => verb.run(globals),
+            Self::Ls(verb) => verb.run(globals),
+            Self::Prune(verb) => verb.run(globals),
+            Self::Rm(verb) => verb.run(globals),
+            Self::Save(verb) => verb.run(globals),
+            Self::Tag(verb) => verb.run(globals),
+        }
+    }
+}
+
+fn inspect(shown: &Shown, globals: &Globals) -> Result<u8, Report> {
+    let engine = globals.engine()?;
+    let mut found = Vec::new();
+    let code = each(&shown.names, |name| {
+        found.push(engine.inspect_image(name).map_err(Report::failed)?);
+        Ok(())
+    })?;
+    shown.print(found)?;
+    Ok(code)
+}
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct PruneImages {
+    /// All that no container was made from, not only those without a name
+    #[arg(short, long)]
+    all: bool,
+    #[command(flatten)]
+    common: PruneArgs,
+}
+
+impl PruneImages {
+    fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let keep = self.common.keep()?;
+        let (scope, what) = if self.all {
+            (Scope::Unused, "all images without at least one container associated to them")
+        } else {
+            (Scope::Dangling, "all dangling images")
+        };
+        if !self.common.confirmed(&format!("This will remove {what}.\n"))? {
+            return Ok(0);
+        }
+        let pruned = globals.engine()?.prune_images(scope, &keep).map_err(prune::failed)?;
+        let lines: Vec<String> = pruned.removed.iter().map(prune::words).collect();
+        output::text(&(prune::section("Deleted Images", &lines) + &prune::total(pruned.bytes)))?;
+        Ok(0)
+    }
+}
