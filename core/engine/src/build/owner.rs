@@ -49,13 +49,17 @@ const MAX_SIZE: u64 = 16 << 20;
 const PASSWD: &str = "etc/passwd";
 const GROUP: &str = "etc/group";
 
-/// Looks the names of `owner` up. A number is never a name; alone it is its own group.
+/// Looks the names of `owner` up. A number is never a name; alone it is its own group. No user at all
+/// (`:group`) is root.
 ///
 /// # Errors
 /// When a name is not there, a number is too large, or a file cannot be read.
 pub fn resolve_owner(root: BorrowedFd<'_>, owner: &Owner) -> Result<Ids, OwnerError> {
     let (uid, own_gid) = match number(&owner.user)? {
         Some(uid) => (uid, uid),
+        None if owner.user.is_empty() && owner.group.as_deref().is_some_and(|group| !group.is_empty()) => {
+            (0, 0)
+        }
         None => user(&read(root, PASSWD)?, &owner.user)?,
     };
     let gid = match owner.group.as_deref() {
@@ -145,6 +149,7 @@ mod tests {
             ("7", None, 7, 7),
             ("7", Some("0"), 7, 0),
             ("7", Some(""), 7, 7),
+            ("", Some("staff"), 0, 50),
         ] {
             assert_eq!(ids(&root, user, group).unwrap(), Ids { uid, gid }, "{user}:{group:?}");
         }
