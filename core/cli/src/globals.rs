@@ -69,8 +69,13 @@ impl Globals {
         files
     }
 
+    /// From now on a signal that asks this process to end takes away what it is making first.
+    pub(crate) fn clean_up_when_interrupted(&self) {
+        wharf_engine::when_interrupted(&self.itself("interrupted"));
+    }
+
     /// This program with these options and another command.
-    pub(crate) fn itself(&self, command: &str) -> Vec<String> {
+    fn itself(&self, command: &str) -> Vec<String> {
         let (root, run_root) = (absolute(&self.root), absolute(&self.run_root));
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("wharf"));
         let mut argv = vec![program, "--root".into(), root, "--run-root".into(), run_root];

@@ -6,7 +6,6 @@
 mod commands;
 mod embedded;
 mod globals;
-mod interrupt;
 mod output;
 mod progress;
 mod render;

@@ -16,6 +16,7 @@ mod home;
 mod hook;
 pub mod image;
 mod info;
+mod interrupt;
 pub mod network;
 mod open;
 mod snapshot;
@@ -23,6 +24,7 @@ mod unfinished;
 pub mod volume;
 
 pub use info::Info;
+pub use interrupt::when_interrupted;
 pub use open::{Engine, OpenError, Options};
 pub use snapshot::SnapshotError;
 pub use wharf_plugin::{Embedded, Event as PluginEvent, Level};

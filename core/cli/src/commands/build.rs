@@ -5,7 +5,6 @@ use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
 
 use crate::globals::Globals;
-use crate::interrupt::clean_up_when_interrupted;
 use crate::output;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -70,7 +69,7 @@ impl Build {
                 Report::message(1, "cannot pull base images: this version can ask no registry").hint(hint)
             );
         }
-        clean_up_when_interrupted(globals);
+        globals.clean_up_when_interrupted();
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
         if self.check {

@@ -4,7 +4,6 @@ use std::io::Read;
 use wharf_engine::image::ImportOptions;
 
 use crate::globals::Globals;
-use crate::interrupt::clean_up_when_interrupted;
 use crate::output;
 use crate::report::Report;
 
@@ -25,7 +24,7 @@ pub(crate) struct Import {
 
 impl Import {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        clean_up_when_interrupted(globals);
+        globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         let input = open(&self.file)?;
         let config = engine.changed_config(&self.change).map_err(Report::failed)?;

@@ -1,7 +1,6 @@
 use wharf_engine::image::Loaded;
 
 use crate::globals::Globals;
-use crate::interrupt::clean_up_when_interrupted;
 use crate::output;
 use crate::report::Report;
 
@@ -18,7 +17,7 @@ pub(crate) struct Load {
 
 impl Load {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        clean_up_when_interrupted(globals);
+        globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         let loaded = engine.load(super::import::open(&self.input)?).map_err(Report::failed)?;
         output::lines(loaded.iter().flat_map(words))?;

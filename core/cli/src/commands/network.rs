@@ -135,13 +135,11 @@ fn list(networks: &[NetworkSummary], quiet: bool, no_trunc: bool) -> Result<(), 
 /// Docker's keys.
 fn fields(item: &NetworkSummary) -> Value {
     let network = &item.network;
-    let address = |value: Option<String>| value.unwrap_or_default();
-    let config = network.subnet.map(|subnet| {
-        json!({
-            "Subnet": subnet.to_string(),
-            "Gateway": address(network.gateway.map(|gateway| gateway.to_string())),
-        })
+    let subnets = network.subnets.iter().map(|subnet| {
+        let gateway = subnet.gateway.map(|gateway| gateway.to_string()).unwrap_or_default();
+        json!({ "Subnet": subnet.cidr.to_string(), "Gateway": gateway })
     });
+    let config: Vec<Value> = subnets.collect();
     let containers: BTreeMap<&str, Value> = item
         .containers
         .iter()
@@ -156,7 +154,7 @@ fn fields(item: &NetworkSummary) -> Value {
         "Scope": "local",
         "Driver": network.driver,
         "EnableIPv6": false,
-        "IPAM": { "Driver": "default", "Options": {}, "Config": config.into_iter().collect::<Vec<_>>() },
+        "IPAM": { "Driver": "default", "Options": {}, "Config": config },
         "Internal": network.internal,
         "Attachable": false,
         "Ingress": false,

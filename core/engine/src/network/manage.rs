@@ -47,11 +47,10 @@ impl Engine {
         let driver = self.network_driver(name, &options.driver)?;
         self.check_subnet(options)?;
         let drafted = self.draft_network(name, &options.driver, driver.as_ref(), options.subnet)?;
-        let network = Network {
-            gateway: options.gateway.or(drafted.gateway),
-            internal: options.internal || drafted.internal,
-            ..drafted
-        };
+        let mut network = Network { internal: options.internal || drafted.internal, ..drafted };
+        for subnet in &mut network.subnets {
+            subnet.gateway = gateway(options, subnet.cidr)?.or(subnet.gateway);
+        }
         if self.record_network(&network)? { Ok(network) } else { Err(NetworkError::Exists(name.clone())) }
     }
 
@@ -147,15 +146,20 @@ impl Engine {
     /// Two networks with the same addresses could not both be reached.
     fn check_subnet(&self, options: &NetworkOptions) -> Result<(), NetworkError> {
         let Some(wanted) = options.subnet else { return Ok(()) };
-        if let Some(gateway) = options.gateway.filter(|gateway| !overlap(wanted, alone(*gateway))) {
-            return Err(NetworkError::Gateway { gateway, subnet: wanted });
-        }
         for network in self.recorded_networks()? {
-            if network.subnet.is_some_and(|taken| overlap(wanted, taken)) {
+            if network.subnets.iter().any(|taken| overlap(wanted, taken.cidr)) {
                 return Err(NetworkError::Overlap { subnet: wanted, other: network.name });
             }
         }
         Ok(())
+    }
+}
+
+/// The host's address, which has to be one of the network's.
+fn gateway(options: &NetworkOptions, subnet: Cidr) -> Result<Option<IpAddr>, NetworkError> {
+    match options.gateway {
+        Some(gateway) if !overlap(subnet, alone(gateway)) => Err(NetworkError::Gateway { gateway, subnet }),
+        gateway => Ok(gateway),
     }
 }
 

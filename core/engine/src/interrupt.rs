@@ -1,8 +1,8 @@
 //! Ctrl-C while something is made, at any moment.
 //!
 //! One thread waits for the signal. It does not ask the others to stop, who may be anywhere: it
-//! replaces the whole process by `wharf interrupted CODE`, which keeps the process's number and
-//! nothing else, and takes away what was claimed. So there is one way to clean up, the same as after
+//! replaces the whole process by a command that ends in [`Engine::interrupted`](crate::Engine::interrupted),
+//! which keeps the process's number and nothing else, and takes away what was claimed. So there is one way to clean up, the same as after
 //! a crash, and no place in the code where a signal comes at a bad time.
 
 use std::os::unix::process::CommandExt;
@@ -10,17 +10,16 @@ use std::process::Command;
 
 use nix::sys::signal::{SigSet, Signal};
 
-use crate::globals::Globals;
-
 /// Those that ask a program to end.
 const ENDING: [Signal; 3] = [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM];
 
-/// From now on a signal that asks this process to end makes it clean up first, and exit with 128 and
-/// the signal's number. To be called before there is a second thread.
-pub(crate) fn clean_up_when_interrupted(globals: &Globals) {
+/// From now on a signal that asks this process to end makes it `command` instead, with one more
+/// argument: 128 and the signal's number, which is what that is to exit with. To be called before there
+/// is a second thread.
+pub fn when_interrupted(command: &[String]) {
     let ignored = ignored();
     let signals: SigSet = ENDING.into_iter().filter(|signal| !ignored.contains(signal)).collect();
-    let [program, arguments @ ..] = &globals.itself("interrupted")[..] else { return };
+    let [program, arguments @ ..] = command else { return };
     let mut after = Command::new(program);
     after.args(arguments);
     // Without the mask or the thread, the signals do what they always do.
