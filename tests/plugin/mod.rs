@@ -1,5 +1,11 @@
 //! Plugins as a user meets them: in a TOML file.
 
+mod approve;
+mod grants;
+mod lock;
+mod update;
+mod verbs;
+
 use std::path::PathBuf;
 use std::process::Command;
 

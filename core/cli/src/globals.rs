@@ -34,16 +34,31 @@ impl Globals {
     /// Opens the engine for a project's directory, whose `wharf.toml` may narrow what plugins may
     /// do and ask for more; what it asked for and did not get is said.
     pub(crate) fn engine_for(&self, project: &Path) -> Result<Engine, Report> {
-        let mut options = self.options();
-        if project.is_dir() {
-            options.config.push((project.join("wharf.toml"), Level::Project));
-        }
-        let engine = Engine::open(options, listen).map_err(unopened)?;
+        let engine = self.engine_in(project)?;
         for request in &engine.config().requests {
             output::say(&format!("note: {request}"));
             output::say(&request.grant);
         }
+        if !engine.config().requests.is_empty() {
+            output::say(&format!(
+                "note: to look at it and allow it: wharf plugin approve {}",
+                project.display()
+            ));
+        }
         Ok(engine)
+    }
+
+    /// The same without a word.
+    pub(crate) fn engine_in(&self, project: &Path) -> Result<Engine, Report> {
+        let mut options = self.options();
+        if project.is_dir() {
+            let project = project.canonicalize().unwrap_or_else(|_| absolute(project));
+            let file = project.join("wharf.toml");
+            if options.config.iter().all(|(known, _)| *known != file) {
+                options.config.push((file, Level::Project));
+            }
+        }
+        Engine::open(options, listen).map_err(unopened)
     }
 
     fn options(&self) -> Options {
@@ -59,7 +74,7 @@ impl Globals {
 
     fn config_files(&self) -> Vec<(PathBuf, Level)> {
         if let Some(path) = &self.config {
-            return vec![(path.clone(), Level::Site)];
+            return vec![(absolute(path), Level::Site)];
         }
         let home = std::env::var_os("HOME").map(PathBuf::from);
         let user =

@@ -19,6 +19,7 @@ mod info;
 mod interrupt;
 pub mod network;
 mod open;
+pub mod plugin;
 mod snapshot;
 mod unfinished;
 pub mod volume;

@@ -1,8 +1,10 @@
 //! Opening the engine: where its directories are, what its config says.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wharf_model::storage::HostFacts;
+use wharf_plugin::lock::{Lock, LockError};
 use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source, World};
 use wharf_store::Store;
 
@@ -29,6 +31,9 @@ pub enum OpenError {
     /// A config file is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// The lock beside a config file is wrong.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// The store can not be opened.
     #[error(transparent)]
     Store(#[from] wharf_store::OpenError),
@@ -57,6 +62,7 @@ impl OpenError {
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Config(error) => error.next_step(),
+            Self::Lock(error) => error.next_step(),
             _ => None,
         }
     }
@@ -67,7 +73,11 @@ pub struct Engine {
     pub(crate) store: Store,
     pub(crate) plugins: Plugins,
     pub(crate) options: Options,
+    listen: Listen,
 }
+
+/// Hears what plugins do.
+type Listen = Arc<dyn Fn(Event<'_>) + Send + Sync>;
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -86,13 +96,26 @@ impl Engine {
         options: Options,
         listen: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
-        let config = read_config(&options)?;
+        let listen: Listen = Arc::new(listen);
+        let sources = sources(&options)?;
+        let config = Config::load_locked(&sources, &locks(&options)?)?;
         let store = Store::open(&options.root)?;
         make_run_root(&options.run_root)?;
-        let plugins =
-            Plugins::load(config, &options.root.join("plugins"), options.embedded)?.on_event(listen);
+        let plugins = load(&options, config, &listen)?;
         check_drivers(&plugins, &|| wharf_runtime::facts::host(&options.root))?;
-        Ok(Self { store, plugins, options })
+        Ok(Self { store, plugins, options, listen })
+    }
+
+    /// The same engine with other plugins.
+    pub(crate) fn beside(&self, config: Config) -> Result<Self, OpenError> {
+        let plugins = load(&self.options, config, &self.listen)?;
+        let store = Store::open(&self.options.root)?;
+        Ok(Self { store, plugins, options: self.options.clone(), listen: Arc::clone(&self.listen) })
+    }
+
+    /// Plugins that share this engine's cache and listener.
+    pub(crate) fn plugins_of(&self, config: Config) -> Result<Plugins, ConfigError> {
+        load(&self.options, config, &self.listen)
     }
 
     /// The store's directory.
@@ -126,7 +149,14 @@ impl Engine {
     }
 }
 
-fn read_config(options: &Options) -> Result<Config, ConfigError> {
+fn load(options: &Options, config: Config, listen: &Listen) -> Result<Plugins, ConfigError> {
+    let listen = Arc::clone(listen);
+    let plugins = Plugins::load(config, &options.plugins(), options.embedded)?;
+    Ok(plugins.on_event(move |event| listen(event)))
+}
+
+/// What all config files say.
+pub(crate) fn sources(options: &Options) -> Result<Vec<Source>, ConfigError> {
     let defaults = Source {
         path: "built-in defaults".into(),
         text: options.defaults.to_owned(),
@@ -136,7 +166,19 @@ fn read_config(options: &Options) -> Result<Config, ConfigError> {
     for (path, level) in &options.config {
         sources.extend(Source::read(path, *level)?);
     }
-    Config::load(&sources)
+    Ok(sources)
+}
+
+/// The locks beside them.
+pub(crate) fn locks(options: &Options) -> Result<Vec<Lock>, LockError> {
+    options.config.iter().filter_map(|(path, _)| Lock::of(path).transpose()).collect()
+}
+
+impl Options {
+    /// Where the code of plugins is kept, as it came and compiled.
+    pub(crate) fn plugins(&self) -> PathBuf {
+        self.root.join("plugins")
+    }
 }
 
 /// A wrong name is found at once, not when the first container needs the driver. A plugin is only

@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_model::storage::{Area, LayerFormat, Object, Rooted, StorageAction, StorageMount, StoragePlan};
-use wharf_plugin::{PluginError, StateView, Storage};
+use wharf_plugin::{PluginError, Plugins, StateView, Storage};
 use wharf_runtime::mount::RootMount;
 use wharf_runtime::tree;
 use wharf_store::Store;
@@ -98,7 +98,7 @@ impl Engine {
         let unknown = || SnapshotError::UnknownDriver { name: name.to_owned() };
         let driver = self.plugins.storage(name, &|| self.facts()).ok_or_else(unknown)??;
         let root = self.options.root.join("storage").join(&driver.info().name);
-        Ok(Snapshots { root, driver, store: &self.store })
+        Ok(Snapshots { root, driver, store: &self.store, plugins: &self.plugins })
     }
 
     /// The trees kept by the driver that the config names.
@@ -122,6 +122,7 @@ pub(crate) struct Snapshots<'a> {
     root: PathBuf,
     driver: Arc<dyn Storage>,
     store: &'a Store,
+    plugins: &'a Plugins,
 }
 
 impl Snapshots<'_> {
@@ -221,6 +222,7 @@ impl Snapshots<'_> {
     }
 
     fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
+        self.plugins.permit_storage(self.driver.name(), plan)?;
         let driver = Asker::new(self.driver.name(), self.driver.digest());
         let steps = plan.steps.iter().map(|step| event::operation(&step.action, &object.id, &driver));
         let mounts = plan.mounts.iter().map(|mount| event::mount(mount, &object.id, &driver));

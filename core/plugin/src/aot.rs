@@ -81,6 +81,11 @@ pub(crate) fn engine_key(engine: &Engine) -> String {
     feed.0.finish().hex().chars().take(16).collect()
 }
 
+/// Where the compiled code of a component is, if it is there.
+pub(crate) fn code_path(cache: &Path, component: Digest, key: &str) -> PathBuf {
+    cache.join(format!("{}-{key}", component.hex())).join(CODE)
+}
+
 /// Compiles a component.
 pub(crate) fn compile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, Fault> {
     if component.starts_with(b"\0asm\x01\0\0\0") {
@@ -196,7 +201,7 @@ fn settings_name(settings: &Settings) -> String {
 }
 
 /// Refuses what others own or can write, and what is not of the expected kind.
-fn ours(path: &Path, file: impl AsFd, kind: FileType) -> Result<Stat, Fault> {
+pub(crate) fn ours(path: &Path, file: impl AsFd, kind: FileType) -> Result<Stat, Fault> {
     let stat = rustix::fs::fstat(file).map_err(|error| unusable(path, &error))?;
     if FileType::from_raw_mode(stat.st_mode) != kind {
         return Err(unusable(path, &"it is not of the expected kind"));
@@ -210,7 +215,7 @@ fn ours(path: &Path, file: impl AsFd, kind: FileType) -> Result<Stat, Fault> {
     Ok(stat)
 }
 
-fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Fault {
+pub(crate) fn unusable(path: &Path, reason: &dyn std::fmt::Display) -> Fault {
     Fault::Cache { path: path.into(), reason: reason.to_string() }
 }
 

@@ -15,9 +15,9 @@ use wharf_model::storage::{StorageAction, StorageMount, StoragePlan};
 /// Experimental operations that this version can carry out.
 pub const FEATURES: &[&str] = &[];
 
-/// A grant is missing.
+/// A right is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("was not granted `{right}`")]
+#[error("{}", self.what())]
 pub struct Denied {
     /// Which plugin.
     pub plugin: String,
@@ -25,6 +25,30 @@ pub struct Denied {
     pub right: String,
     /// The TOML that would grant it.
     pub toml: String,
+    /// Its manifest asks for it, so that it can be granted.
+    pub requested: bool,
+}
+
+impl Denied {
+    fn what(&self) -> String {
+        let right = &self.right;
+        if self.requested {
+            format!("was not granted `{right}`")
+        } else {
+            format!("needs `{right}`, and its manifest does not request it")
+        }
+    }
+
+    /// How to grant it, if that is what it takes.
+    pub fn next_step(&self) -> String {
+        let Self { plugin, right, toml, requested } = self;
+        if !requested {
+            return format!(
+                "this is a mistake in the plugin `{plugin}`, and no grant helps: tell its author, or use another"
+            );
+        }
+        format!("to allow it, run `wharf plugin grant {plugin} {right}`, or write:\n{toml}")
+    }
 }
 
 /// Checks what an instruction answered.
@@ -38,6 +62,14 @@ pub fn build(plugin: &str, grants: &Grants, outcome: &Outcome) -> Result<(), Den
         Outcome::Stage(_) => check.right(Right::Stage),
         Outcome::Expand(_) => check.right(Right::Expand),
     }
+}
+
+/// Checks one operation of a build, as it is about to be carried out.
+///
+/// # Errors
+/// Names the first missing grant.
+pub fn operation(plugin: &str, grants: &Grants, action: &Action) -> Result<(), Denied> {
+    Check { plugin, grants }.action(action)
 }
 
 /// Checks what a storage driver answered.
@@ -129,7 +161,7 @@ pub fn phase(plugin: &str, grants: &Grants, phase: Phase) -> Result<(), Denied> 
 pub(crate) fn uncovered(plugin: &str, grants: &Grants, mut url: Url) -> Denied {
     url.set_query(None);
     let toml = lines(plugin, "remote", grants.remote.iter().cloned(), url.as_str());
-    Denied { plugin: plugin.into(), right: format!("remote:{url}"), toml }
+    Denied { plugin: plugin.into(), right: format!("remote:{url}"), toml, requested: true }
 }
 
 /// A component that imports `remote` without any grant; `wanted` is what its manifest asks for.
@@ -137,13 +169,13 @@ pub(crate) fn unlinked_remote(plugin: &str, wanted: &[&str]) -> Denied {
     let mut wanted: Vec<String> = wanted.iter().map(|address| (*address).to_owned()).collect();
     let last = wanted.pop().unwrap_or_else(|| "https://host.example/path/".into());
     let toml = lines(plugin, "remote", wanted.into_iter(), &last);
-    Denied { plugin: plugin.into(), right: format!("remote:{last}"), toml }
+    Denied { plugin: plugin.into(), right: format!("remote:{last}"), toml, requested: true }
 }
 
 /// A refused look at something outside of `grants.read`.
 pub(crate) fn unreadable(plugin: &str, grants: &Grants, wanted: &str) -> Denied {
     let toml = lines(plugin, "read", grants.read.iter().cloned(), wanted);
-    Denied { plugin: plugin.into(), right: format!("read:{wanted}"), toml }
+    Denied { plugin: plugin.into(), right: format!("read:{wanted}"), toml, requested: true }
 }
 
 struct Check<'a> {
@@ -243,7 +275,7 @@ impl Check<'_> {
 
     fn denied(&self, key: &str, granted: impl Iterator<Item = String>, missing: &str) -> Denied {
         let toml = lines(self.plugin, key, granted, missing);
-        Denied { plugin: self.plugin.into(), right: format!("{key}:{missing}"), toml }
+        Denied { plugin: self.plugin.into(), right: format!("{key}:{missing}"), toml, requested: true }
     }
 }
 
@@ -257,11 +289,11 @@ fn lines(plugin: &str, key: &str, granted: impl Iterator<Item = String>, missing
 }
 
 /// The word of the TOML, which is the one serde writes.
-fn word(right: Right) -> String {
+pub(crate) fn word(right: Right) -> String {
     kebab(&format!("{right:?}"))
 }
 
-fn net_word(net: NetGrant) -> String {
+pub(crate) fn net_word(net: NetGrant) -> String {
     kebab(&format!("{net:?}"))
 }
 

@@ -10,11 +10,16 @@
 //! - `./wharf.toml` came with a directory, perhaps a cloned repository: it may take grants and
 //!   limits away and switch instruction plugins off. Whatever else it says is not done but kept
 //!   as a [`Request`], with the lines that would grant it.
+//!   The user's own file may hold an [`Approval`]: lines that count while one starts in that
+//!   directory and its `wharf.toml` is the one that was looked at.
+//! - A file with a `wharf.lock` beside it defines what that lock says, or nothing that is used.
 //! - Unknown keys are errors. Every error reads `file:line: key: what`.
 
 mod document;
+pub mod edit;
 mod merge;
 mod read;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,10 +28,13 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use wharf_model::grant::Grants;
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
 use wharf_model::{Digest, Keyword, Settings};
+
+use crate::lock::{Lock, Mismatch, Pin};
 
 /// Whose words a file holds; later ones come on top of earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -141,8 +149,22 @@ impl fmt::Display for Request {
     }
 }
 
+/// Lines of a project's file that the user looked at and wants to hold there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// The project's directory, absolute.
+    pub project: PathBuf,
+    /// What its `wharf.toml` was then.
+    pub digest: Digest,
+    /// TOML, a key and a value each.
+    pub lines: Vec<String>,
+    /// Where it is written.
+    pub place: Place,
+}
+
 /// Which contract a plugin fulfils.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum World {
     /// Dockerfile instructions.
     Instruction,
@@ -172,13 +194,28 @@ impl fmt::Display for World {
     }
 }
 
-/// Where a plugin's code is.
+/// Where a plugin's code is from: a locator with a scheme, so that others can follow.
+///
+/// A plugin with a `digest` is taken from the engine's own shelf when that code lies there, and
+/// from here when it does not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PluginSource {
-    /// `file:/absolute/path`, a component or a shared library.
+    /// `file:/absolute/path`, or `file:./path` beside the config; a component or a shared library.
     File(PathBuf),
+    /// `bundle:/absolute/path`, out of which `wharf plugin add` took it: by its digest only.
+    Bundle(PathBuf),
     /// `embedded:<name>`, a component in the program itself.
     Embedded(String),
+}
+
+impl fmt::Display for PluginSource {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => write!(out, "file:{}", path.display()),
+            Self::Bundle(path) => write!(out, "bundle:{}", path.display()),
+            Self::Embedded(name) => write!(out, "embedded:{name}"),
+        }
+    }
 }
 
 /// How a plugin's code is run.
@@ -234,6 +271,43 @@ pub struct PluginConfig {
     pub trust: Trust,
     /// Where it is defined.
     pub place: Place,
+    /// Whose words define it.
+    pub level: Level,
+    /// What the lock beside that file says of it.
+    pub pin: Option<Pinned>,
+}
+
+impl PluginConfig {
+    /// A definition that says nothing but what it has to; it grants nothing.
+    pub fn fresh(name: &str, world: World, source: PluginSource) -> Self {
+        Self {
+            name: name.to_owned(),
+            world,
+            source,
+            digest: None,
+            keywords: BTreeMap::new(),
+            grants: Grants::default(),
+            limits: Limits::default(),
+            settings: Settings::new(),
+            required: false,
+            phases: Vec::new(),
+            trust: Trust::Sandboxed,
+            place: Place { file: "the command line".into(), line: 1 },
+            level: Level::User,
+            pin: None,
+        }
+    }
+}
+
+/// What a lock says of a plugin.
+#[derive(Debug, Clone)]
+pub struct Pinned {
+    /// The lock.
+    pub lock: PathBuf,
+    /// What it says.
+    pub pin: Pin,
+    /// Where the definition says something else: then the plugin is not used.
+    pub mismatch: Option<Mismatch>,
 }
 
 /// `[network.<name>]`.
@@ -256,7 +330,7 @@ pub struct NetworkConfig {
 }
 
 /// The whole configuration.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Config {
     /// The storage driver.
     pub storage: String,
@@ -268,6 +342,8 @@ pub struct Config {
     pub networks: Vec<NetworkConfig>,
     /// What `./wharf.toml` asks for and does not get.
     pub requests: Vec<Request>,
+    /// What the user let projects have.
+    pub approvals: Vec<Approval>,
 }
 
 impl Config {
@@ -276,19 +352,33 @@ impl Config {
     /// # Errors
     /// Names the first wrong key.
     pub fn load(sources: &[Source]) -> Result<Self, ConfigError> {
+        Self::load_locked(sources, &[])
+    }
+
+    /// The same with the locks that lie beside those files.
+    ///
+    /// # Errors
+    /// As [`Config::load`]; a lock that says something else makes a plugin unusable, which is no
+    /// error here.
+    pub fn load_locked(sources: &[Source], locks: &[Lock]) -> Result<Self, ConfigError> {
         let mut ordered: Vec<&Source> = sources.iter().collect();
         ordered.sort_by_key(|source| source.level);
         let mut merged = merge::Merged::default();
         for source in ordered {
-            merged.add(read::read(source)?, source.level)?;
+            merged.add(read::read(source)?, source)?;
         }
-        merged.finish()
+        merged.finish(locks)
     }
 
     /// The plugin of this name.
     pub fn plugin(&self, name: &str) -> Option<&PluginConfig> {
         self.plugins.iter().find(|plugin| plugin.name == name)
     }
+}
+
+/// What `grants.<key> = ["<value>"]` grants.
+pub(crate) fn grant(key: &str, value: &str) -> Result<Grants, ConfigError> {
+    read::grant(key, value)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use wharf_model::{Digest, Failure, Keyword, Severity};
 
 use crate::authorize::Denied;
 use crate::config::World;
+use crate::lock::Mismatch;
 
 /// A plugin was asked and there is no answer that can be used.
 #[derive(Debug, Clone)]
@@ -82,6 +83,12 @@ pub enum Fault {
         /// Why.
         source: io::Error,
     },
+    /// It was added from a bundle, and the engine's own copy is gone.
+    #[error("its code, which came from {bundle}, is not on this machine", bundle = .bundle.display())]
+    NotKept {
+        /// Where it came from.
+        bundle: PathBuf,
+    },
     /// No component of this name is part of the program.
     #[error("no component `{name}` is embedded")]
     NotEmbedded {
@@ -119,6 +126,15 @@ pub enum Fault {
     /// Nothing in the configuration has this name.
     #[error("is not configured")]
     Unknown,
+    /// It fulfils no contract of ours at all.
+    #[error("fulfils none of the contracts: it exports {}", list(.exports))]
+    NoContract {
+        /// What it exports.
+        exports: Vec<String>,
+    },
+    /// It is not what the lock says.
+    #[error(transparent)]
+    Locked(Mismatch),
     /// It was built for another version of the contract.
     #[error("was built for version {found} of the contract, and this is version {ours}")]
     Version {
@@ -225,7 +241,7 @@ impl PluginError {
         let raise = |limit: String| Some(format!("raise the limit:\n[plugin.{plugin}]\nlimits.{limit}"));
         match &self.inner.fault {
             Fault::Failed(failure) => failure.diagnostics.iter().find_map(|said| said.help.clone()),
-            Fault::Denied(denied) => Some(format!("to allow it, write:\n{}", denied.toml)),
+            Fault::Denied(denied) => Some(denied.next_step()),
             Fault::Fuel { fuel } => raise(format!("fuel = {}", fuel.saturating_mul(4))),
             Fault::Memory { wanted, .. } => raise(format!("memory = {}", wanted.saturating_mul(2))),
             Fault::Time { limit } => raise(format!("time_ms = {}", limit.as_millis().saturating_mul(4))),
@@ -235,14 +251,18 @@ impl PluginError {
             Fault::Source { .. } | Fault::NotEmbedded { .. } => {
                 Some(format!("correct `plugin.{plugin}.source`"))
             }
-            Fault::Digest { actual, .. } => {
-                Some(format!("if you trust the new code, write:\n[plugin.{plugin}]\ndigest = \"{actual}\""))
-            }
-            Fault::NotAComponent { .. } => Some(
-                "build it as a component: a core module is turned into one by `wasm-tools component new`"
-                    .into(),
-            ),
+            Fault::Digest { actual, .. } => Some(format!(
+                "if you trust the new code, run `wharf plugin update {plugin}`, or write:\n\
+                 [plugin.{plugin}]\ndigest = \"{actual}\""
+            )),
+            Fault::NotKept { bundle } => Some(format!(
+                "run `wharf plugin remove {plugin}` and `wharf plugin add {}` again",
+                bundle.display()
+            )),
+            Fault::NotAComponent { .. } => Some(AS_COMPONENT.into()),
             Fault::World { expected, exports } => Some(world_hint(*expected, exports)),
+            Fault::NoContract { .. } => Some(FOR_A_WORLD.into()),
+            Fault::Locked(mismatch) => Some(locked_hint(plugin, mismatch)),
             Fault::Version { .. } | Fault::Contract { .. } => Some(
                 "build the plugin against this version's contract, which `wharf plugin wit` prints".into(),
             ),
@@ -271,6 +291,26 @@ fn imports_hint(imports: &[String]) -> String {
     }
     "build it without them; a plugin gets the imports of its world, and answers to WASI 0.2 that say nothing"
         .into()
+}
+
+impl Fault {
+    /// What would help with a file that is no plugin yet.
+    pub fn next_step_for_file(&self) -> Option<String> {
+        match self {
+            Self::NotAComponent { .. } => Some(AS_COMPONENT.into()),
+            Self::NoContract { .. } => Some(FOR_A_WORLD.into()),
+            _ => None,
+        }
+    }
+}
+
+const AS_COMPONENT: &str =
+    "build it as a component: a core module is turned into one by `wasm-tools component new`";
+const FOR_A_WORLD: &str = "build it for one of the worlds that `wharf plugin wit` prints";
+
+fn locked_hint(plugin: &str, mismatch: &Mismatch) -> String {
+    let config = mismatch.place.file.display();
+    format!("if the change in {config} is meant, look at it and lock it: `wharf plugin update {plugin}`")
 }
 
 fn world_hint(expected: World, exports: &[String]) -> String {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
+use wharf_model::grant::Grants;
 use wharf_model::hook::{Adjustment, Event, Moment, Phase, Verdict};
 use wharf_model::manifest::Manifest;
 use wharf_model::storage::HostFacts;
@@ -16,7 +17,7 @@ use crate::loaded::{Introduce, Loaded};
 use crate::registry::Slot;
 use crate::session::with_files;
 use crate::wasm::Bound;
-use crate::{Fault, PluginError, authorize, convert};
+use crate::{PluginError, authorize, convert};
 
 /// A hook with what it subscribes to.
 pub(crate) struct HookPlugin {
@@ -45,8 +46,18 @@ impl Introduce for Contract {
 }
 
 impl HookPlugin {
+    /// The digest of its code.
+    pub(crate) fn digest(&self) -> Digest {
+        self.plugin.digest
+    }
+
     pub(crate) fn new(plugin: Loaded<Contract>, subscriptions: Vec<(Moment, Phase)>) -> Self {
         Self { plugin, subscriptions }
+    }
+
+    /// What is granted and requested.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.plugin.subject.grants
     }
 
     pub(crate) fn manifest(&self) -> Manifest {
@@ -62,7 +73,7 @@ impl HookPlugin {
     fn ready(&self, function: &'static str, phase: Phase) -> Result<&Loaded<Contract>, PluginError> {
         let subject = &self.plugin.subject;
         authorize::phase(&subject.name, &subject.grants, phase)
-            .map_err(|denied| self.plugin.error(Some(function), Fault::Denied(denied)))?;
+            .map_err(|denied| self.plugin.denied(function, denied))?;
         self.plugin.validate(&HostFacts::default)?;
         Ok(&self.plugin)
     }
@@ -102,7 +113,7 @@ impl Hook for LazyHook {
         })?;
         plugin.tell(&reported);
         authorize::adjustments(&plugin.subject.name, &plugin.subject.grants, &adjustments)
-            .map_err(|denied| plugin.error(Some("adjust"), Fault::Denied(denied)))?;
+            .map_err(|denied| plugin.denied("adjust", denied))?;
         Ok(adjustments)
     }
 

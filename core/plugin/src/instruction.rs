@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use wasmtime::component::Resource;
 use wharf_model::build::Outcome;
+use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
 use wharf_model::statement::{Invocation, KeywordSpec};
 use wharf_model::storage::HostFacts;
@@ -17,7 +18,7 @@ use crate::kind::{BuildContext, Instruction};
 use crate::loaded::{Introduce, Loaded};
 use crate::session::with_context;
 use crate::wasm::Bound;
-use crate::{Fault, PluginError, authorize, convert};
+use crate::{PluginError, authorize, convert};
 
 /// A plugin with the keywords it has here.
 pub(crate) struct InstructionPlugin {
@@ -61,8 +62,18 @@ impl InstructionPlugin {
         Self { plugin, specs, own }
     }
 
+    /// What is granted and requested.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.plugin.subject.grants
+    }
+
     pub(crate) fn manifest(&self) -> Manifest {
         self.plugin.manifest()
+    }
+
+    /// Its keywords as it calls them itself.
+    pub(crate) fn own_keywords(&self) -> Vec<Keyword> {
+        self.own.values().cloned().collect()
     }
 
     /// Checks the settings, unless that was done before.
@@ -109,7 +120,7 @@ impl Instruction for InstructionPlugin {
             })
         })?;
         authorize::build(self.name(), &self.plugin.subject.grants, &outcome)
-            .map_err(|denied| self.plugin.error(Some(FUNCTION), Fault::Denied(denied)))?;
+            .map_err(|denied| self.plugin.denied(FUNCTION, denied))?;
         match &mut outcome {
             Outcome::Plan(plan) => plan.diagnostics.append(&mut reported),
             Outcome::Stage(_) | Outcome::Expand(_) => self.plugin.tell(&reported),

@@ -25,11 +25,15 @@ mod imports;
 mod instruction;
 pub mod kind;
 mod loaded;
+pub mod lock;
 mod native;
 mod network;
+pub mod outline;
 mod registry;
 mod remote;
+pub mod rights;
 mod session;
+pub mod shelf;
 mod storage;
 #[cfg(test)]
 mod testing;
@@ -42,12 +46,14 @@ mod wasm;
 use std::time::Duration;
 
 pub use authorize::Denied;
-pub use config::{Config, ConfigError, Level, Limits, NetworkConfig, Place, PluginConfig, PluginSource};
+pub use config::{
+    Approval, Config, ConfigError, Level, Limits, NetworkConfig, Place, PluginConfig, PluginSource,
+};
 pub use config::{Request, Source, Trust, World};
 pub use error::{Fault, PluginError};
 pub use kind::{BuildContext, Entry, EntryKind, Hook, Instruction, Network, ResolvedImage, Root, StateView};
 pub use kind::{ImageFiles, Remote, Storage};
-pub use registry::{Embedded, Plugins};
+pub use registry::{Embedded, Plugins, Portrait, Role};
 pub use trace::{Trace, Traced};
 use wharf_model::Diagnostic;
 

@@ -23,7 +23,7 @@ use crate::dylib::Library;
 use crate::imports::{Caller, Contract};
 use crate::session::{Heard, Listener, Outside, Session, Subject};
 use crate::wasm::{Bound, Linked, Machine};
-use crate::{Embedded, Event, Fault, PluginError, authorize};
+use crate::{Embedded, Event, Fault, PluginError, authorize, shelf};
 
 /// Bytes of a plugin's file at most.
 const FILE: u64 = 256 << 20;
@@ -83,11 +83,25 @@ impl Host {
         Ok(self.machine.get_or_init(|| Ready { machine, key }))
     }
 
+    /// The compiled code of a component and its size, if it is there.
+    pub(crate) fn compiled(&self, digest: Digest) -> Option<(PathBuf, u64)> {
+        let key = &self.ready().ok()?.key;
+        let path = aot::code_path(&self.cache, digest, key);
+        std::fs::symlink_metadata(&path).ok().map(|found| (path, found.len()))
+    }
+
     /// The plugin's file, hashed, and held against what the config pins.
-    fn fetch(&self, plugin: &PluginConfig) -> Result<(Cow<'static, [u8]>, Digest), Fault> {
+    pub(crate) fn fetch(&self, plugin: &PluginConfig) -> Result<(Cow<'static, [u8]>, Digest), Fault> {
         let (bytes, digest) = match &plugin.source {
             PluginSource::File(path) => {
-                let bytes = read(path)?;
+                let kept = plugin.digest.map_or(Ok(None), |digest| shelf::take(&self.cache, digest))?;
+                let bytes = kept.map_or_else(|| read(path), Ok)?;
+                let digest = Digest::of(&bytes);
+                (Cow::Owned(bytes), digest)
+            }
+            PluginSource::Bundle(bundle) => {
+                let kept = plugin.digest.map_or(Ok(None), |digest| shelf::take(&self.cache, digest))?;
+                let bytes = kept.ok_or_else(|| Fault::NotKept { bundle: bundle.clone() })?;
                 let digest = Digest::of(&bytes);
                 (Cow::Owned(bytes), digest)
             }
@@ -105,7 +119,8 @@ impl Host {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
+/// A plugin's file, if it is not absurdly large.
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Fault> {
     let cannot = |source| Fault::Source { path: path.into(), source };
     let file = std::fs::File::open(path).map_err(cannot)?;
     let mut bytes = Vec::new();
@@ -135,7 +150,7 @@ impl<W: Introduce> Loaded<W> {
             let entry = Entry::open(&host.cache, digest, key).map_err(error)?;
             Code::Component { bytes, entry, pre: OnceLock::new() }
         };
-        let plugin = Self {
+        let mut plugin = Self {
             host: Arc::clone(host),
             subject: Arc::clone(subject),
             digest,
@@ -144,7 +159,20 @@ impl<W: Introduce> Loaded<W> {
             validated: OnceLock::new(),
         };
         let about = plugin.introduce()?;
+        plugin.narrow();
         Ok((plugin, about))
+    }
+
+    /// From here on only what the manifest requests is granted, also where that decides what is
+    /// linked.
+    fn narrow(&mut self) {
+        let narrowed = self.subject.narrowed(&self.manifest());
+        if let Code::Component { pre, .. } = &mut self.code
+            && narrowed.may_call() != self.subject.may_call()
+        {
+            *pre = OnceLock::new();
+        }
+        self.subject = Arc::new(narrowed);
     }
 
     /// Checks the settings, unless that was done before.
@@ -177,7 +205,7 @@ impl<W: Introduce> Loaded<W> {
             Code::Component { .. } => {
                 let linked = self.linked().map_err(|fault| self.error(Some(function), fault))?;
                 if linked.lacks_remote && !INTRODUCTION.contains(&function) {
-                    return Err(self.error(None, Fault::Denied(self.remote_denied())));
+                    return Err(self.error(None, Fault::Denied(self.subject.denied(self.remote_denied()))));
                 }
                 let ready = self.host.ready().map_err(|fault| self.error(Some(function), fault))?;
                 let limits = self.subject.limits;
@@ -234,6 +262,11 @@ impl<W: Introduce> Loaded<W> {
     /// An error of this plugin.
     pub(crate) fn error(&self, function: Option<&'static str>, fault: Fault) -> PluginError {
         PluginError::new(&self.subject.name, function, fault)
+    }
+
+    /// It answered with what it has no right to.
+    pub(crate) fn denied(&self, function: &'static str, denied: authorize::Denied) -> PluginError {
+        self.error(Some(function), Fault::Denied(self.subject.denied(denied)))
     }
 
     /// Passes on what a plugin reported where its answer has no place for it.

@@ -2,6 +2,7 @@
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
+use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
 use wharf_model::network::{Attachment, Network as NetworkSpec, NetworkInfo, NetworkPlan};
 use wharf_model::storage::HostFacts;
@@ -13,7 +14,7 @@ use crate::kind::{Network, StateView};
 use crate::loaded::{Introduce, Loaded};
 use crate::session::with_view;
 use crate::wasm::Bound;
-use crate::{Fault, PluginError, authorize, convert};
+use crate::{PluginError, authorize, convert};
 
 /// A network driver with what it says of itself.
 pub(crate) struct NetworkPlugin {
@@ -47,6 +48,11 @@ impl NetworkPlugin {
         Self { plugin, info }
     }
 
+    /// What is granted and requested.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.plugin.subject.grants
+    }
+
     pub(crate) fn manifest(&self) -> Manifest {
         self.plugin.manifest()
     }
@@ -64,7 +70,7 @@ impl NetworkPlugin {
     ) -> Result<NetworkPlan, PluginError> {
         plan.diagnostics.append(&mut reported);
         authorize::network(self.name(), &self.plugin.subject.grants, &plan)
-            .map_err(|denied| self.plugin.error(Some(function), Fault::Denied(denied)))?;
+            .map_err(|denied| self.plugin.denied(function, denied))?;
         Ok(plan)
     }
 }

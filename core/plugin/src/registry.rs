@@ -3,16 +3,19 @@
 //! A driver is found by its name in the config, else by the name it gives itself. A keyword has
 //! one owner: two plugins that claim the same one are an error that names both.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use wharf_model::Keyword;
+use wharf_model::build::Action;
 use wharf_model::grant::Grants;
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::manifest::Manifest;
+use wharf_model::network::NetworkPlan;
 use wharf_model::statement::KeywordSpec;
-use wharf_model::storage::HostFacts;
+use wharf_model::storage::{HostFacts, StoragePlan};
+use wharf_model::{Digest, Keyword};
 
 use crate::aot::About;
 use crate::config::{Config, ConfigError, PluginConfig, PluginSource, World};
@@ -21,10 +24,11 @@ use crate::imports::{self, Contract};
 use crate::instruction::InstructionPlugin;
 use crate::kind::{Hook, Instruction, Network, Remote, Storage};
 use crate::loaded::{Host, Introduce, Loaded};
+use crate::lock::Mismatch;
 use crate::network::NetworkPlugin;
 use crate::session::Subject;
 use crate::storage::StoragePlugin;
-use crate::{Event, Fault, PluginError, authorize};
+use crate::{Event, Fault, PluginError, authorize, rights};
 
 /// A component that is part of the program.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +47,62 @@ pub struct Plugins {
     host: Arc<Host>,
     slots: Vec<Arc<Slot>>,
     owners: OnceLock<Result<BTreeMap<Keyword, usize>, PluginError>>,
+}
+
+/// What a plugin is.
+#[derive(Debug, Clone)]
+pub struct Portrait {
+    /// Its code.
+    pub digest: Digest,
+    /// What it says of itself, and what it asks for.
+    pub manifest: Manifest,
+    /// What it does here.
+    pub role: Role,
+}
+
+/// What a plugin does here.
+#[derive(Debug, Clone)]
+pub enum Role {
+    /// Keywords as they are called here, and the plugin's own.
+    Instruction(Vec<KeywordSpec>, Vec<Keyword>),
+    /// A driver of this name.
+    Driver(String),
+    /// What it wants to be asked.
+    Hook(Vec<(Moment, Phase)>),
+}
+
+impl Portrait {
+    /// An instruction's keywords as they are called here.
+    pub fn keywords(&self) -> impl Iterator<Item = &KeywordSpec> {
+        match &self.role {
+            Role::Instruction(specs, _) => specs.iter(),
+            Role::Driver(_) | Role::Hook(_) => [].iter(),
+        }
+    }
+
+    /// An instruction's keywords as it calls them itself.
+    pub fn own_keywords(&self) -> Vec<Keyword> {
+        match &self.role {
+            Role::Instruction(_, own) => own.clone(),
+            Role::Driver(_) | Role::Hook(_) => Vec::new(),
+        }
+    }
+
+    /// Keywords, the driver's name, or what the hook is asked about.
+    pub fn names(&self) -> Vec<String> {
+        let word = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+        match &self.role {
+            Role::Instruction(specs, _) => specs.iter().map(|spec| spec.keyword.to_string()).collect(),
+            Role::Driver(name) => vec![name.clone()],
+            Role::Hook(subscriptions) => {
+                let pair = |(moment, phase): &(Moment, Phase)| {
+                    let moment = serde_json::to_value(moment).map(word).unwrap_or_default();
+                    format!("{moment}:{}", serde_json::to_value(phase).map(word).unwrap_or_default())
+                };
+                subscriptions.iter().map(pair).collect()
+            }
+        }
+    }
 }
 
 /// A plugin's place: empty until it is needed.
@@ -90,8 +150,7 @@ impl Plugins {
     /// # Errors
     /// When there is no such plugin, or it can not be loaded.
     pub fn manifest(&self, plugin: &str) -> Result<Manifest, PluginError> {
-        let slot = self.slots.iter().find(|slot| slot.config.name == plugin);
-        let slot = slot.ok_or_else(|| PluginError::new(plugin, None, Fault::Unknown))?;
+        let slot = self.slot(plugin)?;
         Ok(match slot.config.world {
             World::Instruction => slot.instruction()?.manifest(),
             World::Storage => slot.storage()?.manifest(),
@@ -100,14 +159,104 @@ impl Plugins {
         })
     }
 
+    /// What a plugin is, by its own words and by its code.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or it can not be loaded.
+    pub fn portrait(&self, plugin: &str) -> Result<Portrait, PluginError> {
+        let manifest = self.manifest(plugin)?;
+        let slot = self.slot(plugin)?;
+        let (digest, role) = match slot.config.world {
+            World::Instruction => {
+                let plugin = slot.instruction()?;
+                (plugin.digest(), Role::Instruction(plugin.describe().to_vec(), plugin.own_keywords()))
+            }
+            World::Storage => {
+                let plugin = slot.storage()?;
+                (plugin.digest(), Role::Driver(plugin.info().name.clone()))
+            }
+            World::Network => {
+                let plugin = slot.network()?;
+                (plugin.digest(), Role::Driver(plugin.info().name.clone()))
+            }
+            World::Hook => {
+                let plugin = slot.hook()?;
+                (plugin.digest(), Role::Hook(plugin.subscriptions().to_vec()))
+            }
+        };
+        Ok(Portrait { digest, manifest, role })
+    }
+
+    /// The bytes of a plugin's component or library.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or its code is not what the config wants.
+    pub fn code(&self, plugin: &str) -> Result<Cow<'static, [u8]>, PluginError> {
+        let slot = self.slot(plugin)?;
+        let fetched = self.host.fetch(&slot.config).map(|(bytes, _)| bytes);
+        fetched.map_err(|fault| PluginError::new(plugin, None, fault))
+    }
+
+    /// The compiled code of a component and its size, if it was compiled before.
+    pub fn compiled(&self, digest: Digest) -> Option<(PathBuf, u64)> {
+        self.host.compiled(digest)
+    }
+
+    fn slot(&self, plugin: &str) -> Result<&Arc<Slot>, PluginError> {
+        let slot = self.slots.iter().find(|slot| slot.config.name == plugin);
+        slot.ok_or_else(|| PluginError::new(plugin, None, Fault::Unknown))
+    }
+
     /// The configuration.
     pub fn config(&self) -> &Config {
         &self.config
     }
 
-    /// What a plugin may do.
-    pub fn grants(&self, plugin: &str) -> Option<&Grants> {
-        self.config.plugin(plugin).map(|plugin| &plugin.grants)
+    /// What a plugin may do: what is granted and its manifest requests.
+    ///
+    /// # Errors
+    /// When there is no such plugin, or it can not be loaded.
+    pub fn grants(&self, plugin: &str) -> Result<Grants, PluginError> {
+        let slot = self.slot(plugin)?;
+        Ok(match slot.config.world {
+            World::Instruction => slot.instruction()?.grants().clone(),
+            World::Storage => slot.storage()?.grants().clone(),
+            World::Network => slot.network()?.grants().clone(),
+            World::Hook => slot.hook()?.grants().clone(),
+        })
+    }
+
+    /// Looks at an operation once more, right before it is carried out.
+    ///
+    /// # Errors
+    /// When the plugin has no right to it.
+    pub fn permit_operation(&self, plugin: &str, action: &Action) -> Result<(), PluginError> {
+        let grants = self.grants(plugin)?;
+        authorize::operation(plugin, &grants, action).map_err(|denied| self.forbidden(plugin, denied))
+    }
+
+    /// The same for a storage driver's plan.
+    ///
+    /// # Errors
+    /// When the plugin has no right to it.
+    pub fn permit_storage(&self, plugin: &str, plan: &StoragePlan) -> Result<(), PluginError> {
+        let grants = self.grants(plugin)?;
+        authorize::storage(plugin, &grants, plan).map_err(|denied| self.forbidden(plugin, denied))
+    }
+
+    /// The same for a network driver's plan.
+    ///
+    /// # Errors
+    /// When the plugin has no right to it.
+    pub fn permit_network(&self, plugin: &str, plan: &NetworkPlan) -> Result<(), PluginError> {
+        let grants = self.grants(plugin)?;
+        authorize::network(plugin, &grants, plan).map_err(|denied| self.forbidden(plugin, denied))
+    }
+
+    fn forbidden(&self, plugin: &str, mut denied: authorize::Denied) -> PluginError {
+        let requests = self.manifest(plugin).map(|manifest| manifest.requests).unwrap_or_default();
+        denied.requested = requests.iter().any(|request| rights::covers(&request.right, &denied.right));
+        PluginError::new(plugin, None, Fault::Denied(denied))
     }
 
     /// All keywords as they are called here, sorted, with their plugins.
@@ -242,7 +391,9 @@ impl Slot {
             let (plugin, about) = self.open::<imports::Instruction>()?;
             match about {
                 About::Instruction(specs) => {
-                    Ok(Arc::new(InstructionPlugin::new(plugin, specs, &self.config.keywords)))
+                    let plugin = InstructionPlugin::new(plugin, specs, &self.config.keywords);
+                    self.check_locked_keywords(&plugin)?;
+                    Ok(Arc::new(plugin))
                 }
                 About::Storage(_) | About::Network(_) | About::Hook(_) => Err(self.another_world(&about)),
             }
@@ -294,7 +445,7 @@ impl Slot {
         }
         match self.hook() {
             Ok(plugin) => {
-                let may = authorize::phase(&self.config.name, &self.config.grants, phase).is_ok();
+                let may = authorize::phase(&self.config.name, plugin.grants(), phase).is_ok();
                 plugin.subscriptions().contains(&(moment, phase)) && (may || self.config.required)
             }
             Err(_) => true,
@@ -302,7 +453,21 @@ impl Slot {
     }
 
     fn open<W: Introduce>(&self) -> Result<(Loaded<W>, About), PluginError> {
+        self.check_lock(self.config.pin.as_ref().and_then(|pinned| pinned.mismatch.clone()))?;
         Loaded::open(&self.host, &self.config, &self.subject)
+    }
+
+    fn check_lock(&self, mismatch: Option<Mismatch>) -> Result<(), PluginError> {
+        mismatch.map_or(Ok(()), |mismatch| {
+            Err(PluginError::new(&self.config.name, None, Fault::Locked(mismatch)))
+        })
+    }
+
+    /// The keywords are known when the code is.
+    fn check_locked_keywords(&self, plugin: &InstructionPlugin) -> Result<(), PluginError> {
+        let Some(pinned) = &self.config.pin else { return Ok(()) };
+        let keywords = plugin.describe().iter().map(|spec| &spec.keyword);
+        self.check_lock(pinned.pin.against_keywords(&pinned.lock, &self.config.place, keywords))
     }
 
     fn another_world(&self, about: &About) -> PluginError {

@@ -68,6 +68,11 @@ pub(crate) fn covered(grants: &Grants, url: &Url) -> bool {
     grants.remote.iter().filter_map(|text| granted(text).ok()).any(|grant| covers(&grant, url))
 }
 
+/// Whether an address of a grant covers another one.
+pub(crate) fn is_below(wide: &str, narrow: &str) -> bool {
+    granted(wide).is_ok_and(|wide| granted(narrow).is_ok_and(|narrow| covers(&wide, &narrow)))
+}
+
 fn covers(grant: &Url, url: &Url) -> bool {
     let place =
         |url: &Url| (url.scheme().to_owned(), url.host_str().map(str::to_owned), url.port_or_known_default());

@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use scoped_tls_hkt::scoped_thread_local;
 use wharf_model::grant::Grants;
+use wharf_model::manifest::Manifest;
 use wharf_model::remote::{RemoteRequest, RemoteResponse};
 use wharf_model::{Diagnostic, Failure, FailureKind, Platform, Settings, Severity};
 
@@ -16,7 +17,7 @@ use crate::Event;
 use crate::authorize::{self, Denied};
 use crate::config::{Limits, PluginConfig};
 use crate::kind::{BuildContext, Entry, ImageFiles, Remote, ResolvedImage, Root, StateView};
-use crate::remote;
+use crate::{remote, rights};
 
 scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
 scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
@@ -67,7 +68,10 @@ impl Outside {
 pub(crate) struct Subject {
     pub(crate) name: String,
     pub(crate) settings: Settings,
+    /// What is granted; from when its manifest is known, what that requests of it.
     pub(crate) grants: Grants,
+    /// What its manifest requests, in words; `None` until that is known.
+    requests: Option<Vec<String>>,
     pub(crate) limits: Limits,
     reads: Vec<glob::Pattern>,
     pub(crate) listener: Listener,
@@ -125,16 +129,39 @@ pub(crate) fn with_files<R>(image: Option<&mut dyn ImageFiles>, call: impl FnOnc
 
 impl Subject {
     pub(crate) fn new(plugin: &PluginConfig, listener: Listener, outside: Outside) -> Self {
-        let patterns = plugin.grants.read.iter().filter_map(|read| read.strip_prefix("context:"));
         Self {
             name: plugin.name.clone(),
             settings: plugin.settings.clone(),
             grants: plugin.grants.clone(),
+            requests: None,
             limits: plugin.limits,
-            reads: patterns.filter_map(|pattern| glob::Pattern::new(pattern).ok()).collect(),
+            reads: patterns(&plugin.grants),
             listener,
             outside,
         }
+    }
+
+    /// The same with what is both granted and requested.
+    pub(crate) fn narrowed(&self, manifest: &Manifest) -> Self {
+        let grants = rights::effective(&self.grants, &manifest.requests);
+        Self {
+            name: self.name.clone(),
+            settings: self.settings.clone(),
+            reads: patterns(&grants),
+            grants,
+            requests: Some(manifest.requests.iter().map(|request| request.right.clone()).collect()),
+            limits: self.limits,
+            listener: self.listener.clone(),
+            outside: self.outside.clone(),
+        }
+    }
+
+    /// Says whether a grant would help.
+    pub(crate) fn denied(&self, mut denied: Denied) -> Denied {
+        let requests = self.requests.iter().flatten();
+        denied.requested =
+            self.requests.is_none() || requests.into_iter().any(|right| rights::covers(right, &denied.right));
+        denied
     }
 
     /// Some address is granted.
@@ -154,6 +181,11 @@ impl Subject {
                 pattern.matches_with(path, options) || directory == Some(path)
             })
     }
+}
+
+fn patterns(grants: &Grants) -> Vec<glob::Pattern> {
+    let patterns = grants.read.iter().filter_map(|read| read.strip_prefix("context:"));
+    patterns.filter_map(|pattern| glob::Pattern::new(pattern).ok()).collect()
 }
 
 impl Session {
@@ -372,8 +404,9 @@ impl Session {
     }
 
     fn refuse(&mut self, denied: Denied) -> Failure {
+        let denied = self.subject.denied(denied);
         let mut diagnostic = Diagnostic::new(Severity::Error, "wharf/denied", denied.to_string());
-        diagnostic.help = Some(format!("to allow it, write:\n{}", denied.toml));
+        diagnostic.help = Some(denied.next_step());
         self.denied.get_or_insert(denied);
         Failure { kind: FailureKind::Denied, diagnostics: vec![diagnostic] }
     }

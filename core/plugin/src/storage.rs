@@ -2,6 +2,7 @@
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
+use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
 use wharf_model::storage::{HostFacts, Location, Object, StorageInfo, StoragePlan};
 
@@ -12,7 +13,7 @@ use crate::kind::{StateView, Storage};
 use crate::loaded::{Introduce, Loaded};
 use crate::session::with_view;
 use crate::wasm::Bound;
-use crate::{Fault, PluginError, authorize, convert};
+use crate::{PluginError, authorize, convert};
 
 /// A storage driver with what it says of itself.
 pub(crate) struct StoragePlugin {
@@ -46,6 +47,11 @@ impl StoragePlugin {
         Self { plugin, info }
     }
 
+    /// What is granted and requested.
+    pub(crate) fn grants(&self) -> &Grants {
+        &self.plugin.subject.grants
+    }
+
     pub(crate) fn manifest(&self) -> Manifest {
         self.plugin.manifest()
     }
@@ -63,7 +69,7 @@ impl StoragePlugin {
     ) -> Result<StoragePlan, PluginError> {
         plan.diagnostics.append(&mut reported);
         authorize::storage(self.name(), &self.plugin.subject.grants, &plan)
-            .map_err(|denied| self.plugin.error(Some(function), Fault::Denied(denied)))?;
+            .map_err(|denied| self.plugin.denied(function, denied))?;
         Ok(plan)
     }
 }

@@ -144,7 +144,7 @@ fn pairs(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// The lines of the Dockerfile come before the error.
-fn report(failure: BuildFailure) -> Report {
+pub(super) fn report(failure: BuildFailure) -> Report {
     if let Some(excerpt) = &failure.excerpt {
         output::say(excerpt.trim_end());
     }

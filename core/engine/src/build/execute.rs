@@ -174,14 +174,9 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn grants(&self, plugin: &str) -> String {
-        let Some(grants) = self.engine.plugins.grants(plugin) else { return "none".to_owned() };
-        let word = |value: Option<serde_json::Value>| {
-            value.and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-        };
-        let ops = grants.ops.iter().map(|right| word(serde_json::to_value(right).ok()));
-        let net = grants.net.iter().map(|net| format!("net:{}", word(serde_json::to_value(net).ok())));
-        let read = grants.read.iter().map(|read| format!("read:{read}"));
-        ops.chain(net).chain(read).collect::<Vec<_>>().join(" ")
+        let Ok(grants) = self.engine.plugins.grants(plugin) else { return "none".to_owned() };
+        let words = wharf_plugin::rights::words(&grants).into_iter();
+        words.map(|word| word.trim_start_matches("ops:").to_owned()).collect::<Vec<_>>().join(" ")
     }
 
     fn carry_out(
@@ -217,6 +212,7 @@ impl<'a> Execution<'a, '_> {
         let mut ops = Vec::with_capacity(step.plan.ops.len());
         for op in &step.plan.ops {
             let (op, warnings) = self.engine.ask_build_hooks(op.clone(), &step.plugin, &step.keyword)?;
+            self.engine.plugins.permit_operation(&step.plugin, &op.action)?;
             for warning in &warnings {
                 (self.report)(BuildEvent::Warning(warning));
             }

@@ -28,6 +28,7 @@ mod mounts;
 pub mod owner;
 pub mod pattern;
 mod plan;
+mod planned;
 mod progress;
 mod request;
 mod resolve;
@@ -40,6 +41,7 @@ pub mod words;
 
 pub use explain::Explained;
 pub use lint::Checked;
+pub use planned::{PlannedFile, PlannedStage, PlannedStep};
 pub use progress::{BuildEvent, Outcome};
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
 pub use wharf_model::{Diagnostic, Severity};

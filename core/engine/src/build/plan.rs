@@ -128,6 +128,25 @@ impl Engine {
         (planner.warnings, planned.err())
     }
 
+    /// Plans every stage, whether the target needs it or not. Images that are not here count as
+    /// empty, and are named in the answer.
+    pub(super) fn plan_every_stage(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+    ) -> Result<(BuildPlan, BTreeSet<String>), At> {
+        let keywords = self.build_keywords()?;
+        let dockerfile = parse(path, text, &keywords)?;
+        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        planner.lenient = true;
+        planner.split(&dockerfile)?;
+        planner.plan_all()?;
+        let warnings = lint::Directive::of(text).keep(planner.warnings);
+        Ok((BuildPlan { stages: planner.stages, order: planner.order, warnings }, planner.absent))
+    }
+
     /// Reads a Dockerfile with the keywords of the configured plugins; unknown ones are no error.
     ///
     /// # Errors
@@ -179,6 +198,8 @@ struct Planner<'a> {
     lenient: bool,
     /// Stages on such an image: nobody knows their variables.
     unknown: BTreeSet<usize>,
+    /// The full names of such images.
+    absent: BTreeSet<String>,
 }
 
 /// A plugin's answer to one statement, with where it came from.
@@ -213,6 +234,7 @@ impl<'a> Planner<'a> {
             moved: BTreeSet::new(),
             lenient: false,
             unknown: BTreeSet::new(),
+            absent: BTreeSet::new(),
         }
     }
 
@@ -412,8 +434,9 @@ impl<'a> Planner<'a> {
             return Err(BuildError::Target(name.to_owned()).into());
         }
         match self.engine.base_image(name) {
-            Err(BuildError::NoImage { .. }) if self.lenient => {
+            Err(BuildError::NoImage { full }) if self.lenient => {
                 self.unknown.insert(before);
+                self.absent.insert(full);
                 Ok(Base::Scratch)
             }
             image => Ok(Base::Image(Box::new(image?))),

@@ -324,6 +324,6 @@ fn references(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
     tags.iter().map(parse).collect()
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
+pub(super) fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
     fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
 }

@@ -63,12 +63,14 @@ impl Engine {
         let facts = self.facts();
         let state = DriverState { store: &self.store, driver: driver.name() };
         let plan = driver.plan_attach(&attachment.container, attachment, &facts, &state)?;
+        self.plugins.permit_network(driver.name(), &plan)?;
         let namespace = match plan.namespace {
             Whose::Own => Some(Namespace::create()?),
             Whose::Host => None,
         };
         if !plan.steps.is_empty() {
             let base = driver.plan_network(&network.id, network, &facts, &state)?;
+            self.plugins.permit_network(driver.name(), &base)?;
             let asker = Asker::new(driver.name(), driver.digest());
             self.carry_out(run_dir, attachment, (&base, &plan), namespace.as_ref(), &asker).inspect_err(
                 |error| {

@@ -1,6 +1,6 @@
 //! TOML in which every value knows its line and its dotted key.
 
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::str::FromStr;
 
 use toml::Spanned;
@@ -117,6 +117,13 @@ impl<'a> Node<'a> {
         ConfigError::Key { place: self.place(), key: self.key.clone(), what: what.into(), help }
     }
 
+    /// A path that is relative to the directory of the file.
+    pub(super) fn beside(&self, path: &Path) -> PathBuf {
+        let folder = self.file.path.parent().unwrap_or(Path::new(""));
+        let clean: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+        std::path::absolute(folder.join(&clean)).unwrap_or(clean)
+    }
+
     fn expected(&self, what: &str) -> ConfigError {
         self.wrong(format!("expected {what}, found {}", self.value.type_str()), None)
     }
@@ -196,7 +203,7 @@ fn suggest(wrong: &str, known: &[&str]) -> Option<String> {
 }
 
 /// A key as TOML writes it.
-fn quote(name: &str) -> String {
+pub(super) fn quote(name: &str) -> String {
     let bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !name.is_empty() && name.bytes().all(bare) { name.into() } else { format!("{name:?}") }
 }

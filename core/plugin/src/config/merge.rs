@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use wharf_model::grant::Grants;
-use wharf_model::{Settings, Value};
+use wharf_model::{Digest, Settings, Value};
 
+use super::document::quote;
 use super::read::{Layer, Partial, Said};
-use super::{Config, ConfigError, Level, Limits, NetworkConfig, Place, PluginConfig, Request, Trust, World};
+use super::{Approval, Config, ConfigError, Level, NetworkConfig, Pinned, Place, PluginConfig, PluginSource};
+use super::{Request, Source, Trust, World};
+use crate::lock::Lock;
 
 /// What the files so far say.
 #[derive(Debug, Default)]
@@ -16,22 +18,59 @@ pub(super) struct Merged {
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
     requests: Vec<Request>,
+    approvals: Vec<Approval>,
 }
 
 #[derive(Debug)]
 struct Slot {
     plugin: PluginConfig,
+    /// As the file that names the source has it, which is what its lock is about.
+    defined: PluginConfig,
     enabled: bool,
     level: Level,
 }
 
 impl Merged {
     /// Puts a file on top.
-    pub(super) fn add(&mut self, layer: Layer, level: Level) -> Result<(), ConfigError> {
-        if level == Level::Project {
-            self.narrow(layer);
-            return Ok(());
+    pub(super) fn add(&mut self, layer: Layer, source: &Source) -> Result<(), ConfigError> {
+        if source.level != Level::Project {
+            return self.authority(layer, source.level);
         }
+        if let Some(said) = layer.approvals.first() {
+            return Err(ConfigError::Key {
+                place: said.place.clone(),
+                key: said.key.clone(),
+                what: "a project can not approve of itself".into(),
+                help: Some("remove the lines; `wharf plugin approve` writes them into your own file".into()),
+            });
+        }
+        self.narrow(layer);
+        self.approved(source)
+    }
+
+    /// Applies what the user approved of this very file, as far as it still asks for it.
+    fn approved(&mut self, source: &Source) -> Result<(), ConfigError> {
+        let directory = source.path.parent();
+        let digest = Digest::of(&source.text);
+        let fits = |approval: &&Approval| Some(&*approval.project) == directory && approval.digest == digest;
+        let Some(approval) = self.approvals.iter().rev().find(fits) else { return Ok(()) };
+        let approved = |request: &mut Request| approval.lines.contains(&request.grant);
+        let mut granted: Vec<Request> = self.requests.extract_if(.., approved).collect();
+        granted.sort_by_key(|request| request.place.line);
+        // Each line stands where the project has it, so that errors name the right place.
+        let mut text = String::new();
+        for request in granted {
+            let here = text.lines().count();
+            text += &"\n".repeat(request.place.line.saturating_sub(here + 1));
+            text += &format!("{}\n", request.grant);
+        }
+        let lines = Source { path: source.path.clone(), text, level: Level::User };
+        self.authority(super::read::read(&lines)?, Level::User)
+    }
+
+    /// What the machine's administrator or the user says, counts.
+    fn authority(&mut self, layer: Layer, level: Level) -> Result<(), ConfigError> {
+        self.approvals.extend(layer.approvals.into_iter().map(|said| said.value));
         self.storage = layer.storage.map(|said| said.value).or(self.storage.take());
         self.network = layer.network.map(|said| said.value).or(self.network.take());
         for partial in layer.plugins {
@@ -45,9 +84,9 @@ impl Merged {
     }
 
     /// The whole, without what is switched off.
-    pub(super) fn finish(self) -> Result<Config, ConfigError> {
-        let plugins: Vec<PluginConfig> =
-            self.plugins.into_iter().filter(|slot| slot.enabled).map(|slot| slot.plugin).collect();
+    pub(super) fn finish(self, locks: &[Lock]) -> Result<Config, ConfigError> {
+        let slots = self.plugins.into_iter().filter(|slot| slot.enabled);
+        let plugins: Vec<PluginConfig> = slots.map(|slot| pin(slot, locks)).collect();
         for plugin in &plugins {
             check(plugin)?;
         }
@@ -57,6 +96,7 @@ impl Merged {
             plugins,
             networks: self.networks,
             requests: self.requests,
+            approvals: self.approvals,
         })
     }
 
@@ -92,6 +132,19 @@ impl Merged {
     }
 }
 
+/// Holds a definition against the lock beside its file. A lock gives the digest where the file has
+/// none.
+fn pin(slot: Slot, locks: &[Lock]) -> PluginConfig {
+    let Slot { mut plugin, defined, .. } = slot;
+    let path = Lock::beside(&defined.place.file);
+    let Some(lock) = locks.iter().find(|lock| lock.path == path) else { return plugin };
+    let Some(pin) = lock.pins.get(&plugin.name) else { return plugin };
+    plugin.digest = plugin.digest.or(Some(pin.digest));
+    let mismatch = pin.against(&path, &defined);
+    plugin.pin = Some(Pinned { lock: path, pin: pin.clone(), mismatch });
+    plugin
+}
+
 /// A required plugin belongs to the file that requires it.
 fn refuse_locked(slot: &Slot, partial: &Partial, level: Level) -> Result<(), ConfigError> {
     if !slot.plugin.required || slot.level == level {
@@ -118,22 +171,12 @@ fn define(partial: Partial, world: Option<World>, level: Level) -> Result<Slot, 
     let world = partial.world.as_ref().map(|said| said.value).or(world).ok_or_else(|| {
         missing("world", "write `world = \"instruction\"`, `\"storage\"`, `\"network\"` or `\"hook\"`")
     })?;
-    let plugin = PluginConfig {
-        name: partial.name.clone(),
-        world,
-        source,
-        digest: None,
-        keywords: std::collections::BTreeMap::new(),
-        grants: Grants::default(),
-        limits: Limits::default(),
-        settings: Settings::new(),
-        required: false,
-        phases: Vec::new(),
-        trust: Trust::Sandboxed,
-        place: partial.place.clone(),
-    };
-    let mut slot = Slot { plugin, enabled: true, level };
+    let mut plugin = PluginConfig::fresh(&partial.name, world, source);
+    plugin.place = partial.place.clone();
+    plugin.level = level;
+    let mut slot = Slot { defined: plugin.clone(), plugin, enabled: true, level };
     amend(&mut slot, partial, level);
+    slot.defined = slot.plugin.clone();
     Ok(slot)
 }
 
@@ -226,10 +269,10 @@ fn ask<T>(requests: &mut Vec<Request>, said: Option<Said<T>>) {
     }
 }
 
-/// Code that the project brings: whoever wants it copies the definition.
+/// Code that the project brings: the definition as it would stand in the user's own file.
 fn whole(partial: &Partial) -> Request {
-    let key = format!("plugin.{}", partial.name);
-    let grant = format!("# copy [{key}] from {}", partial.place);
+    let key = format!("plugin.{}", quote(&partial.name));
+    let grant = format!("{key} = {}", partial.toml);
     Request { place: partial.place.clone(), key, grant }
 }
 
@@ -250,6 +293,10 @@ fn check(plugin: &PluginConfig) -> Result<(), ConfigError> {
             "a native library is loaded by its digest only",
             "write `digest = \"sha256:...\"` with what `sha256sum` prints",
         );
+    }
+    if matches!(plugin.source, PluginSource::Bundle(_)) && plugin.digest.is_none() {
+        let help = "add the bundle with `wharf plugin add`, which writes all that is needed";
+        return wrong(&plugin.place, "digest", "what came from a bundle is found by its digest only", help);
     }
     if plugin.world != World::Hook && (plugin.required || !plugin.phases.is_empty()) {
         let key = if plugin.required { "required" } else { "phases" };

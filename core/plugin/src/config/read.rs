@@ -6,13 +6,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use toml::de::DeValue;
-use wharf_model::grant::{NetGrant, Right};
+use wharf_model::grant::{Grants, NetGrant, Right};
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
 use wharf_model::{Digest, Keyword, Value};
 
 use super::document::{self, File, Node, Table, one_of};
-use super::{ConfigError, NetworkConfig, Place, PluginSource, Source, Trust, World};
+use super::{Approval, ConfigError, Level, NetworkConfig, Place, PluginSource, Source, Trust, World};
 
 /// A value with its place and its key.
 #[derive(Debug, Clone)]
@@ -33,6 +33,7 @@ pub(super) struct Layer {
     pub(super) network: Maybe<String>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
+    pub(super) approvals: Vec<Said<Approval>>,
 }
 
 /// What one file says about one plugin.
@@ -40,6 +41,8 @@ pub(super) struct Layer {
 pub(super) struct Partial {
     pub(super) name: String,
     pub(super) place: Place,
+    /// All of it, for the line that would define it.
+    pub(super) toml: String,
     pub(super) world: Maybe<World>,
     pub(super) source: Maybe<PluginSource>,
     pub(super) digest: Maybe<Digest>,
@@ -120,7 +123,7 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let file = File::new(&source.path, &source.text, &lines);
     let parsed = file.parse()?;
     let root = file.table("", 0, parsed.get_ref());
-    root.only(&["engine", "plugin", "network"])?;
+    root.only(&["engine", "plugin", "network", "project"])?;
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
@@ -134,7 +137,50 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     for (name, node) in tables(&root, "network")? {
         layer.networks.push(network(&name, &node)?);
     }
+    if let Some(node) = root.get("project") {
+        for (directory, node) in node.table()?.entries() {
+            layer.approvals.push(here(node, approval(directory, node)?)?);
+        }
+    }
     Ok(layer)
+}
+
+/// What one value of one key of a `grants` table grants.
+pub(super) fn grant(key: &str, value: &str) -> Result<Grants, ConfigError> {
+    let mut keys = toml::Table::new();
+    keys.insert(key.to_owned(), toml::Value::Array(vec![toml::Value::String(value.to_owned())]));
+    let text = format!("plugin.x.grants = {}", toml::Value::Table(keys));
+    let layer = read(&Source { path: "grant".into(), text, level: Level::User })?;
+    let partial = layer.plugins.into_iter().next();
+    Ok(partial.map(|partial| partial.grants()).unwrap_or_default())
+}
+
+impl Partial {
+    /// The grants that it names.
+    fn grants(self) -> Grants {
+        Grants {
+            ops: self.ops.map(|said| said.value).unwrap_or_default(),
+            net: self.net.map(|said| said.value).unwrap_or_default(),
+            read: self.read.map(|said| said.value).unwrap_or_default(),
+            remote: self.remote.map(|said| said.value).unwrap_or_default(),
+            extensions: self.extensions.map(|said| said.value).unwrap_or_default(),
+        }
+    }
+}
+
+fn approval(directory: &str, node: &Node<'_>) -> Result<Approval, ConfigError> {
+    let table = node.table()?;
+    table.only(&["digest", "approved"])?;
+    let missing = |what: &str| {
+        table.wrong(format!("`{what}` is missing"), Some("`wharf plugin approve` writes it".into()))
+    };
+    if !Path::new(directory).is_absolute() {
+        return Err(node.wrong("not an absolute path", None));
+    }
+    let digest = table.get("digest").ok_or_else(|| missing("digest"))?.parse()?;
+    let lines = table.get("approved").ok_or_else(|| missing("approved"))?.texts()?;
+    let lines = lines.into_iter().map(str::to_owned).collect();
+    Ok(Approval { project: directory.into(), digest, lines, place: node.place() })
 }
 
 /// The named tables below `[plugin]` or `[network]`.
@@ -175,6 +221,7 @@ fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
     Ok(Partial {
         name: name.into(),
         place: node.place(),
+        toml: write(node.value()),
         world: said(&table, "world", |node| node.word(WORLDS))?,
         source: said(&table, "source", source)?,
         digest: said(&table, "digest", Node::parse)?,
@@ -219,10 +266,16 @@ fn source(node: &Node<'_>) -> Result<PluginSource, ConfigError> {
     let help = || Some("write `file:/absolute/path.wasm` or `embedded:<name>`".to_owned());
     if let Some(path) = text.strip_prefix("file:") {
         let path = Path::new(path);
+        if path.starts_with("./") || path.starts_with("../") {
+            return Ok(PluginSource::File(node.beside(path)));
+        }
         if !path.is_absolute() {
             return Err(node.wrong(format!("`{}` is not an absolute path", path.display()), help()));
         }
         return Ok(PluginSource::File(path.into()));
+    }
+    if let Some(path) = text.strip_prefix("bundle:").map(Path::new).filter(|path| path.is_absolute()) {
+        return Ok(PluginSource::Bundle(path.into()));
     }
     match text.strip_prefix("embedded:") {
         Some(name) if !name.is_empty() => Ok(PluginSource::Embedded(name.into())),
@@ -358,7 +411,7 @@ fn write(value: &DeValue<'_>) -> String {
         DeValue::Table(table) => {
             let entry = |(key, value): (&toml::Spanned<_>, &toml::Spanned<DeValue<'_>>)| {
                 let key: &std::borrow::Cow<'_, str> = key.get_ref();
-                format!("{key:?} = {}", write(value.get_ref()))
+                format!("{} = {}", document::quote(key), write(value.get_ref()))
             };
             let entries: Vec<String> = table.iter().map(entry).collect();
             format!("{{ {} }}", entries.join(", "))

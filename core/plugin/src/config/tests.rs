@@ -226,13 +226,13 @@ driver = "host"
         requests,
         [
             ("wharf.toml:3".into(), "engine.storage = \"evil\""),
-            ("wharf.toml:16".into(), "network.evil = { \"driver\" = \"host\" }"),
+            ("wharf.toml:16".into(), "network.evil = { driver = \"host\" }"),
             ("wharf.toml:5".into(), "plugin.apt.grants.ops = [\"exec\", \"exec-insecure\"]"),
             ("wharf.toml:8".into(), "plugin.apt.limits.memory = \"1GiB\""),
             ("wharf.toml:9".into(), "plugin.apt.settings.mirror = \"evil.example\""),
             ("wharf.toml:12".into(), "plugin.policy.required = false"),
             ("wharf.toml:11".into(), "plugin.policy.enabled = false"),
-            ("wharf.toml:13".into(), "# copy [plugin.mine] from wharf.toml:13"),
+            ("wharf.toml:13".into(), "plugin.mine = { source = \"file:/tmp/x.wasm\", world = \"hook\" }"),
         ]
     );
 }
@@ -259,4 +259,71 @@ fn a_file_that_is_not_there_is_no_error() {
     let temp = tempfile::tempdir().unwrap();
     assert!(Source::read(&temp.path().join("none"), Level::User).unwrap().is_none());
     assert!(matches!(Source::read(temp.path(), Level::User), Err(ConfigError::Read { .. })));
+}
+
+/// A project's file and the user's approval of it.
+fn approved(project: &str, digest: Digest, lines: &str) -> Result<Config, ConfigError> {
+    let user = format!("{APT}\n[project.\"/work\"]\ndigest = \"{digest}\"\napproved = [{lines}]\n");
+    let project = Source { path: "/work/wharf.toml".into(), text: project.into(), level: Level::Project };
+    Config::load(&[source(Level::User, &user), project])
+}
+
+#[test]
+fn what_the_user_approved_holds_for_that_file_only() {
+    let project = "[plugin.apt]\ngrants.ops = [\"exec\", \"http\"]\nlimits.fuel = 5000\n";
+    let line = "'plugin.apt.grants.ops = [\"exec\", \"http\"]'";
+    let config = approved(project, Digest::of(project), line).unwrap();
+    assert_eq!(config.plugin("apt").unwrap().grants.ops, [Right::Exec, Right::Http].into());
+    let left: Vec<&str> = config.requests.iter().map(|request| &*request.key).collect();
+    assert_eq!(left, ["plugin.apt.limits.fuel"], "what was not approved is still asked for");
+
+    let changed = format!("# x\n{project}");
+    let config = approved(&changed, Digest::of(project), line).unwrap();
+    assert_eq!(config.plugin("apt").unwrap().grants.ops, [Right::Exec].into());
+    assert_eq!(config.requests.len(), 2);
+    let elsewhere = Source { path: "/other/wharf.toml".into(), text: project.into(), level: Level::Project };
+    let user =
+        format!("{APT}\n[project.\"/work\"]\ndigest = \"{}\"\napproved = [{line}]\n", Digest::of(project));
+    let config = Config::load(&[source(Level::User, &user), elsewhere]).unwrap();
+    assert_eq!(config.requests.len(), 2);
+}
+
+#[test]
+fn a_project_s_plugin_is_the_user_s_once_it_is_approved() {
+    let project = "\n[plugin.mine]\nworld = \"hook\"\nsource = \"file:./x.wasm\"\n";
+    let line = "plugin.mine = { source = \"file:./x.wasm\", world = \"hook\" }";
+    let config = approved(project, Digest::of(project), &format!("'{line}'")).unwrap();
+    let mine = config.plugin("mine").unwrap();
+    assert_eq!(mine.source, PluginSource::File("/work/x.wasm".into()));
+    assert_eq!(mine.place.to_string(), "/work/wharf.toml:2", "where the project has it");
+    let own = format!("[project.\"/work\"]\ndigest = \"{}\"\napproved = []\n", Digest::of("x"));
+    let error = approved(&own, Digest::of("x"), "").unwrap_err();
+    assert!(error.to_string().contains("a project can not approve of itself"), "{error}");
+}
+
+#[test]
+fn a_lock_says_what_a_definition_has_to_be() {
+    let pin = Pin {
+        source: "file:/usr/lib/wharf/apt.wasm".into(),
+        digest: Digest::of("apt"),
+        world: World::Instruction,
+        version: String::new(),
+        keywords: ["ACME_APT".parse().unwrap()].into(),
+        grants: crate::rights::words(&Config::load(&[source(Level::User, APT)]).unwrap().plugins[0].grants),
+    };
+    let lock = |pin: Pin| Lock { path: "user.lock".into(), pins: [("apt".to_owned(), pin)].into() };
+    let load = |lock: Lock| {
+        let config = Config::load_locked(&[source(Level::User, APT)], &[lock]).unwrap();
+        config.plugin("apt").unwrap().clone()
+    };
+    let fits = load(lock(pin.clone()));
+    assert_eq!(fits.digest, Some(Digest::of("apt")), "the lock gives the digest");
+    assert!(fits.pin.unwrap().mismatch.is_none());
+    let narrower = Pin { grants: ["ops:exec".to_owned()].into(), ..pin.clone() };
+    let mismatch = load(lock(narrower)).pin.unwrap().mismatch.unwrap();
+    let words = "grants: user.toml:5 says net:sandbox, ops:exec, ops:write, read:context:debian/**, read:image, \
+                 and user.lock says ops:exec";
+    assert_eq!(mismatch.to_string(), words);
+    let other = Lock { path: "/etc/wharf/wharf.lock".into(), ..lock(pin) };
+    assert!(load(other).pin.is_none(), "the lock of another file");
 }

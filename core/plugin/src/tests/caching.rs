@@ -78,13 +78,7 @@ fn an_embedded_component_is_found_by_name() {
     let temp = tempfile::tempdir().unwrap();
     for (name, works) in [("hello", true), ("other", false)] {
         let config = crate::testing::plugin(name, "instruction");
-        let config = crate::Config {
-            storage: String::new(),
-            network: String::new(),
-            plugins: vec![config],
-            networks: vec![],
-            requests: vec![],
-        };
+        let config = crate::Config { plugins: vec![config], ..crate::Config::default() };
         match Plugins::load(config, &temp.path().join("cache"), embedded) {
             Ok(plugins) => assert!(works && plugins.keywords().is_ok()),
             Err(error) => {

@@ -147,7 +147,10 @@ fn what_can_not_be_loaded_says_why() {
         (b"hello".to_vec(), "not a component"),
         (Vec::new(), "not a component"),
         (b"\0asm\x01\0\0\0".to_vec(), "a core WebAssembly module"),
-        (hook("unreachable"), "the contract `instruction`: it exports wharf:plugin/hook@0.1.0"),
+        (
+            hook("unreachable"),
+            "the contract `instruction`: it exports wharf:plugin/about@0.1.0, wharf:plugin/hook@0.1.0",
+        ),
         (wat::parse_str("(component)").unwrap(), "it exports nothing"),
         (wat::parse_str(http).unwrap(), "does not get: wasi:http/outgoing-handler@0.2.0"),
         (

@@ -80,8 +80,8 @@ fn drivers_are_looked_for_among_drivers() {
     let plugins = shelf.plugins();
     assert!(plugins.storage("hello", &Default::default).is_none());
     assert!(plugins.network("hello", &Default::default).is_none());
-    assert!(plugins.grants("hello").is_some());
-    assert!(plugins.grants("other").is_none());
+    assert!(plugins.grants("hello").is_ok());
+    assert!(plugins.grants("other").is_err());
 }
 
 #[test]

@@ -94,7 +94,7 @@ unsafe fn plan(host: *const Host) -> Vec<u8> {
 unsafe extern "C" fn call(function: Bytes, _: Bytes, host: *const Host, output: *mut Buffer) -> i32 {
     let function = unsafe { std::slice::from_raw_parts(function.data, function.len) };
     let (code, answer) = match function {
-        b"introduce" => (0, b"\x05hello\x031.2\x00\x00".to_vec()),
+        b"introduce" => (0, b"\x05hello\x031.2\x00\x01\x0aops:expand\x04test".to_vec()),
         b"describe" => (0, b"\x01\x05HELLO\x00\x05\x00\x00\x00\x00\x00".to_vec()),
         b"validate-settings" => (0, vec![0]),
         b"plan-instruction" if cfg!(panics) => (1, b"index out of bounds".to_vec()),

@@ -2,6 +2,7 @@
 
 mod lint;
 mod parse;
+mod plan;
 mod words;
 
 use std::path::Path;
@@ -16,6 +17,7 @@ use crate::report::Report;
 pub(crate) enum Dockerfile {
     Lint(lint::Lint),
     Parse(parse::Parse),
+    Plan(plan::Plan),
     Words(words::Words),
 }
 
@@ -24,6 +26,7 @@ impl Dockerfile {
         match self {
             Self::Lint(verb) => verb.run(globals),
             Self::Parse(verb) => verb.run(globals),
+            Self::Plan(verb) => verb.run(globals),
             Self::Words(verb) => verb.run(globals),
         }
     }
