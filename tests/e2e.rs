@@ -14,6 +14,7 @@ mod build;
 mod deploy;
 mod events;
 mod harness;
+mod hooks;
 mod http_server;
 mod image;
 mod layering;

@@ -117,7 +117,13 @@ fn absolute(path: &Path) -> PathBuf {
 
 /// Compiling a plugin takes a while and happens once, so it is said.
 fn listen(event: PluginEvent<'_>) {
-    if let PluginEvent::Compiling { plugin, .. } = event {
-        output::say(&format!("compiling plugin {plugin} (once)"));
+    match event {
+        PluginEvent::Compiling { plugin, .. } => {
+            output::say(&format!("compiling plugin {plugin} (once)"));
+        }
+        PluginEvent::Diagnostic { diagnostic, .. } => {
+            output::say(&format!("warning: {}", diagnostic.message));
+        }
+        PluginEvent::Compiled { .. } | PluginEvent::Log { .. } => {}
     }
 }

@@ -13,7 +13,7 @@ pub mod container;
 pub mod disk;
 pub mod event;
 mod home;
-mod hook;
+pub mod hook;
 pub mod image;
 mod info;
 mod interrupt;

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_model::storage::HostFacts;
+use wharf_model::{Diagnostic, Value};
 use wharf_plugin::lock::{Lock, LockError};
 use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source, World};
 use wharf_store::Store;
@@ -143,13 +144,19 @@ impl Engine {
         &self.store
     }
 
+    /// Says something that no answer has a place for.
+    pub(crate) fn warn(&self, diagnostic: &Diagnostic) {
+        (self.listen)(Event::Diagnostic { plugin: "", diagnostic });
+    }
+
     /// What drivers may know about the host.
     pub(crate) fn facts(&self) -> HostFacts {
         wharf_runtime::facts::host(&self.options.root)
     }
 }
 
-fn load(options: &Options, config: Config, listen: &Listen) -> Result<Plugins, ConfigError> {
+fn load(options: &Options, mut config: Config, listen: &Listen) -> Result<Plugins, ConfigError> {
+    name_roots(&mut config, options);
     let listen = Arc::clone(listen);
     let plugins = Plugins::load(config, &options.plugins(), options.embedded)?;
     Ok(plugins.on_event(move |event| listen(event)))
@@ -178,6 +185,27 @@ impl Options {
     /// Where the code of plugins is kept, as it came and compiled.
     pub(crate) fn plugins(&self) -> PathBuf {
         self.root.join("plugins")
+    }
+}
+
+/// In the settings of hooks, `{root}` and `{run-root}` stand for the directories in use, without
+/// links, so that a policy protects them wherever they are.
+fn name_roots(config: &mut Config, options: &Options) {
+    let real = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let roots = [("{root}", real(&options.root)), ("{run-root}", real(&options.run_root))];
+    let hooks = config.plugins.iter_mut().filter(|plugin| plugin.world == World::Hook);
+    for (_, value) in hooks.flat_map(|plugin| &mut plugin.settings) {
+        let texts = match value {
+            Value::Text(text) => std::slice::from_mut(text),
+            Value::Texts(texts) => texts.as_mut_slice(),
+            _ => continue,
+        };
+        for (name, root) in &roots {
+            texts
+                .iter_mut()
+                .filter(|text| text == name)
+                .for_each(|text| *text = root.to_string_lossy().into());
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Removing what nobody refers to.
 //!
 //! A blob is referred to by an image (config, manifest, the blobs its layers came in) or by a
-//! download that the build cache remembers. While anybody holds the `gc` lock, new blobs may be
+//! download that the build cache remembers, or it is attached to an image. While anybody holds the `gc` lock, new blobs may be
 //! there that no record knows yet, so nothing is removed.
 
 use std::collections::HashSet;
@@ -50,7 +50,7 @@ impl Store {
     fn live_blobs(&self) -> Result<HashSet<Digest>, RecordError> {
         self.database.read(|database| {
             let query = "SELECT id FROM images UNION SELECT manifest FROM images \
-                         UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads";
+                         UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads UNION SELECT digest FROM attachments";
             let mut query = database.prepare(query)?;
             let rows = query.query_map([], |row| crate::db::digest(row, 0))?;
             Ok(rows.collect::<Result<_, _>>()?)

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use wharf_engine::Engine;
 use wharf_engine::container::{Container, CreateError, CreateOptions, Limits};
 use wharf_engine::network::PortSpec;
-use wharf_engine::volume::MountRequest;
+use wharf_engine::volume::{MountRequest, VolumeError};
 
 use crate::globals::Globals;
 use crate::output;
@@ -334,6 +334,10 @@ fn report(error: CreateError) -> Report {
         CreateError::NameTaken { name, .. } => {
             let hint = format!("remove it with `wharf rm {name}`, or choose another --name");
             Report::engine(error).hint(hint)
+        }
+        CreateError::Hook(refused) | CreateError::Volume(VolumeError::Hook(refused)) => {
+            let hint = refused.next_step();
+            hint.into_iter().fold(Report::engine(error), Report::hint)
         }
         _ => Report::engine(error),
     }

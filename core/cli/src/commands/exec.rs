@@ -59,7 +59,10 @@ impl Exec {
         };
         let engine = globals.engine()?;
         let execution = engine.exec(&self.container, &options);
-        match execution.map_err(|error| Report::with_code(error.exit_code(), &error))? {
+        match execution.map_err(|error| {
+            let report = Report::with_code(error.exit_code(), &error);
+            error.next_step().into_iter().fold(report, Report::hint)
+        })? {
             Execution::Attached(connection) => terminal::forward(connection, self.interactive),
             Execution::Detached { .. } => Ok(0),
         }

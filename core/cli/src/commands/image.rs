@@ -1,15 +1,27 @@
+use std::io::Write;
+
+use wharf_engine::Engine;
 use wharf_engine::disk::Scope;
+use wharf_engine::image::Attachment;
 
 use super::inspect::Shown;
 use super::prune::{self, PruneArgs};
 use super::{build, each, history, images, import, load, rmi, save, tag};
 use crate::globals::Globals;
 use crate::output;
+use crate::render;
 use crate::report::Report;
 
 /// Work with images
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Image {
+    /// List what hooks keep beside an image, or print one of it
+    Attachment {
+        /// Name or id
+        image: String,
+        /// Print this one
+        name: Option<String>,
+    },
     Build(Box<build::Build>),
     History(history::History),
     Import(import::Import),
@@ -29,6 +41,7 @@ pub(crate) enum Image {
 impl Image {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         match self {
+            Self::Attachment { image, name } => attachment(&globals.engine()?, image, name.as_deref()),
             Self::Build(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
             Self::Import(verb) => verb.run(globals),
@@ -41,6 +54,23 @@ impl Image {
             Self::Tag(verb) => verb.run(globals),
         }
     }
+}
+
+fn attachment(engine: &Engine, image: &str, name: Option<&str>) -> Result<u8, Report> {
+    let mut out = output::data();
+    match name {
+        Some(name) => out.write_all(&engine.read_attachment(image, name).map_err(Report::failed)?)?,
+        None => {
+            let held = engine.attachments(image).map_err(Report::failed)?;
+            let row = |it: &Attachment| {
+                vec![it.name.clone(), it.media_type.clone(), render::size(it.size), it.owner.clone()]
+            };
+            let rows: Vec<Vec<String>> = held.iter().map(row).collect();
+            render::table(&mut out, &["NAME", "MEDIA TYPE", "SIZE", "HOOK"], &rows)?;
+        }
+    }
+    out.flush()?;
+    Ok(0)
 }
 
 fn inspect(shown: &Shown, globals: &Globals) -> Result<u8, Report> {

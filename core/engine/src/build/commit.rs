@@ -1,12 +1,17 @@
 //! From a finished stage to an image with names.
 
-use wharf_model::{Digest, Reference};
+use wharf_model::hook::{Attached, Moment, Phase};
+use wharf_model::image::ImageConfig;
+use wharf_model::{Diagnostic, Digest, Reference};
+use wharf_store::AttachError;
 
 use super::execute::{Finished, timestamp};
 use super::progress::BuildEvent;
-use super::request::{At, BuildOptions};
+use super::request::{At, BuildError, BuildOptions};
+use super::tree::Chain;
 use crate::Engine;
-use crate::event::Entry;
+use crate::event::{Asker, Entry};
+use crate::hook::{AskedCommit, Attachments, TreeFiles};
 
 impl Engine {
     /// Nothing in the config depends on when or where it was built.
@@ -24,12 +29,42 @@ impl Engine {
         config.rootfs.diff_ids = stage.chain.layers.iter().map(|layer| layer.diff_id).collect();
         config.config.labels.extend(options.labels.clone());
         let shown: Vec<String> = names.iter().map(Reference::familiar).collect();
-        for warning in self.ask_commit_hooks(&shown, &mut config)? {
-            report(BuildEvent::Warning(&warning));
+        let (warnings, attached) = self.ask_about_commit(&shown, &mut config, &stage.chain)?;
+        for warning in &warnings {
+            report(BuildEvent::Warning(warning));
         }
         let id = self.store.commit(&config, names)?;
+        self.attach_all(&id, &attached).map_err(BuildError::from)?;
         let tagged = shown.into_iter().map(|name| Entry::image("tag", &id, Some(name)));
         self.note([Entry::image("build", &id, None)].into_iter().chain(tagged));
         Ok(id)
+    }
+
+    /// Hooks look into the image, change its labels, judge it, and say what is to be kept beside it.
+    fn ask_about_commit(
+        &self,
+        names: &[String],
+        config: &mut ImageConfig,
+        chain: &Chain,
+    ) -> Result<(Vec<Diagnostic>, Attachments), BuildError> {
+        let asked = |phase| !self.plugins.hooks(Moment::ImageCommit, phase).is_empty();
+        if !asked(Phase::Adjust) && !asked(Phase::Judge) {
+            return Ok((Vec::new(), Vec::new()));
+        }
+        let snapshots = self.default_snapshots()?;
+        let files = TreeFiles::below(self.open_chain(&snapshots, chain)?);
+        let mut commit = AskedCommit { names, config, files, attached: Vec::new() };
+        let warnings = self.ask_hooks(&mut commit)?;
+        Ok((warnings, commit.attached))
+    }
+
+    /// An image that is built again has what hooks say this time.
+    fn attach_all(&self, id: &Digest, attached: &[(Attached, Asker)]) -> Result<(), AttachError> {
+        let attachments = self.store.attachments();
+        let write = |(attached, hook): &(Attached, Asker)| {
+            attachments.write(&attached.name, &attached.media_type, &hook.name, &attached.content)
+        };
+        let written = attached.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+        Ok(attachments.replace(id, &written)?)
     }
 }

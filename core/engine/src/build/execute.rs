@@ -8,9 +8,9 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
-use wharf_model::Digest;
 use wharf_model::build::{Action, Copy, Input, Op};
 use wharf_model::image::History;
+use wharf_model::{Digest, Keyword, Span};
 use wharf_store::CacheEntry;
 use wharf_store::layer::Times;
 
@@ -19,7 +19,7 @@ use super::copy::{self, Target};
 use super::explain::Explained;
 use super::fetch::{Fetched, Unpacker};
 use super::key::Parts;
-use super::plan::{Base, BuildPlan, Stage, Step};
+use super::plan::{Base, Beginning, BuildPlan, Stage, Step};
 use super::progress::{BuildEvent, Outcome};
 use super::request::{At, BuildError, BuildOptions};
 use super::source::{Origin, Source};
@@ -27,6 +27,7 @@ use super::stage::State;
 use super::tree::{Chain, Work};
 use crate::Engine;
 use crate::event::{self, Asker};
+use crate::hook::{AskedOp, Extra};
 use crate::snapshot::Snapshots;
 
 /// 1980-01-01T00:00:00Z: what can be written in a zip file, and long before any image.
@@ -123,6 +124,7 @@ pub(super) struct Opened {
 
 impl<'a> Execution<'a, '_> {
     fn stage(&mut self, stage: &Stage) -> Result<Finished, At> {
+        self.judge_base(stage).map_err(|error| At::from(error).on(&stage.start.span))?;
         let mut done = self.begin(stage);
         self.explained.push(Explained::beginning(stage, self.grants(&stage.start.plugin)));
         for step in &stage.steps {
@@ -130,6 +132,15 @@ impl<'a> Execution<'a, '_> {
         }
         done.state = stage.last_state();
         Ok(done)
+    }
+
+    fn judge_base(&mut self, stage: &Stage) -> Result<(), BuildError> {
+        let Some(name) = &stage.reference else { return Ok(()) };
+        let Beginning { span, statement, plugin, .. } = &stage.start;
+        let Ok(keyword) = statement.split_whitespace().next().unwrap_or_default().parse() else {
+            return Ok(());
+        };
+        self.judge_image(name, statement, &Asking { plugin, keyword: &keyword, span })
     }
 
     fn begin(&self, stage: &Stage) -> Finished {
@@ -186,6 +197,7 @@ impl<'a> Execution<'a, '_> {
         done: &mut Finished,
     ) -> Result<(Outcome, String), BuildError> {
         let ops = self.judged(step)?;
+        self.note(step, ops.iter().filter(|asked| is_download(asked)));
         let mut fetched = self.fetch_all(&ops)?;
         let parts = self.parts(step, &ops, &fetched, done)?;
         let key = parts.key();
@@ -208,24 +220,46 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// The ops as hooks leave them.
-    fn judged(&mut self, step: &Step) -> Result<Vec<Op>, BuildError> {
-        let mut ops = Vec::with_capacity(step.plan.ops.len());
-        for op in &step.plan.ops {
-            let (op, warnings) = self.engine.ask_build_hooks(op.clone(), &step.plugin, &step.keyword)?;
-            self.engine.plugins.permit_operation(&step.plugin, &op.action)?;
-            for warning in &warnings {
-                (self.report)(BuildEvent::Warning(warning));
+    fn judged(&mut self, step: &Step) -> Result<Vec<AskedOp>, BuildError> {
+        let source = Asking { plugin: &step.plugin, keyword: &step.keyword, span: &step.span };
+        let mentioned = |name: &String| {
+            let is_it = |op: &Op| matches!(&op.action, Action::Image { reference, .. } if reference == name);
+            step.plan.ops.iter().any(is_it)
+        };
+        for (name, base) in &step.named {
+            if matches!(base, Base::Image(_)) && !mentioned(name) {
+                self.judge_image(name, &step.statement, &source)?;
             }
-            ops.push(op);
         }
-        Ok(ops)
+        let mut judged = Vec::with_capacity(step.plan.ops.len());
+        for op in &step.plan.ops {
+            let asked = self.judge_op(as_whom(op.clone(), step), &source)?;
+            self.engine.plugins.permit_operation(&step.plugin, &asked.op.action)?;
+            judged.push(asked);
+        }
+        Ok(judged)
+    }
+
+    /// An image that something stands on or reads from, for which there is no op.
+    fn judge_image(&mut self, name: &str, label: &str, source: &Asking<'_>) -> Result<(), BuildError> {
+        let action = Action::Image { reference: name.to_owned(), platform: None };
+        self.judge_op(Op { action, label: label.to_owned() }, source).map(drop)
+    }
+
+    fn judge_op(&mut self, op: Op, source: &Asking<'_>) -> Result<AskedOp, BuildError> {
+        let mut asked = AskedOp::new(op, source.plugin, source.keyword, place(source.span));
+        let warnings = self.engine.ask_hooks(&mut asked)?;
+        for warning in &warnings {
+            (self.report)(BuildEvent::Warning(warning));
+        }
+        Ok(asked)
     }
 
     /// Downloads come before the key, as their content is part of it.
-    fn fetch_all(&self, ops: &[Op]) -> Result<BTreeMap<usize, Fetched>, BuildError> {
+    fn fetch_all(&self, ops: &[AskedOp]) -> Result<BTreeMap<usize, Fetched>, BuildError> {
         let mut fetched = BTreeMap::new();
-        for (index, op) in ops.iter().enumerate() {
-            if let Action::Http { url, checksum, filename } = &op.action {
+        for (index, asked) in ops.iter().enumerate() {
+            if let Action::Http { url, checksum, filename } = &asked.op.action {
                 fetched.insert(index, self.engine.fetch(url, checksum.as_ref(), filename)?);
             }
         }
@@ -235,7 +269,7 @@ impl<'a> Execution<'a, '_> {
     fn parts(
         &mut self,
         step: &Step,
-        ops: &[Op],
+        ops: &[AskedOp],
         fetched: &BTreeMap<usize, Fetched>,
         done: &Finished,
     ) -> Result<Parts, BuildError> {
@@ -243,9 +277,13 @@ impl<'a> Execution<'a, '_> {
         parts.add("base", done.chain.key());
         parts.add("time", done.epoch.to_string());
         parts.add("working directory", step.state.working_dir());
-        for (index, op) in ops.iter().enumerate() {
-            let text = serde_json::to_vec(&op.action).map_err(|error| BuildError::Layer(error.into()))?;
-            parts.add(format!("op {index}"), text);
+        let json = |error: serde_json::Error| BuildError::Layer(error.into());
+        for (index, AskedOp { op, extra, .. }) in ops.iter().enumerate() {
+            parts.add(format!("op {index}"), serde_json::to_vec(&op.action).map_err(json)?);
+            if *extra != Extra::default() {
+                parts
+                    .add(format!("what hooks added to op {index}"), serde_json::to_vec(extra).map_err(json)?);
+            }
             match &op.action {
                 Action::Exec(exec) => self.exec_parts(step, exec, &mut parts)?,
                 Action::Copy(copy) => {
@@ -343,35 +381,36 @@ impl<'a> Execution<'a, '_> {
     fn run_ops(
         &mut self,
         step: &Step,
-        ops: &[Op],
+        ops: &[AskedOp],
         fetched: &mut BTreeMap<usize, Fetched>,
         done: &Finished,
     ) -> Result<Chain, BuildError> {
         let mut trees = Trees::default();
-        self.note(step, ops);
-        for (index, op) in ops.iter().enumerate() {
-            let value = match (&op.action, fetched.remove(&index)) {
+        self.note(step, ops.iter().filter(|asked| !is_download(asked)));
+        for (index, asked) in ops.iter().enumerate() {
+            let value = match (&asked.op.action, fetched.remove(&index)) {
                 (_, Some(file)) => Value::File(file),
                 (Action::Image { reference, .. }, _) => Value::Chain(self.named(step, reference)?),
                 (action, _) => {
                     let tree = self.tree_for(step, action, &mut trees, done)?;
-                    self.act(step, action, tree, &trees, done)?;
+                    self.act(step, (action, &asked.extra), tree, &trees, done)?;
                     Value::Work(tree)
                 }
             };
+            self.engine.tell_hooks(asked);
             trees.values.push(value);
         }
         self.result(step, trees, done)
     }
 
-    /// The tree that an op changes: the one that the op it stands on left, or a new one.
-    /// Downloads are noted here as well, though they were begun for the step's key.
-    fn note(&self, step: &Step, ops: &[Op]) {
+    /// In the journal, before anything is done.
+    fn note<'o>(&self, step: &Step, ops: impl Iterator<Item = &'o AskedOp>) {
         let plugin = Asker::new(&step.plugin, step.plugin_digest);
-        let place = format!("{}:{}", step.span.file, step.span.line);
-        self.engine.note(ops.iter().map(|op| event::operation(&op.action, &place, &plugin)));
+        let place = place(&step.span);
+        self.engine.note(ops.map(|asked| event::operation(&asked.op.action, &place, &plugin)));
     }
 
+    /// The tree that an op changes: the one that the op it stands on left, or a new one.
     fn tree_for(
         &self,
         step: &Step,
@@ -430,14 +469,14 @@ impl<'a> Execution<'a, '_> {
     fn act(
         &mut self,
         step: &Step,
-        action: &Action,
+        (action, extra): (&Action, &Extra),
         tree: usize,
         trees: &Trees<'_>,
         done: &Finished,
     ) -> Result<(), BuildError> {
         let tree = &trees.works[tree];
         if let Action::Exec(exec) = action {
-            return self.exec(step, exec, tree);
+            return self.exec(step, (exec, extra), tree);
         }
         let root = tree.open(false)?;
         let target = Target {
@@ -509,6 +548,34 @@ impl<'a> Execution<'a, '_> {
             _ => self.context.source(),
         }
     }
+}
+
+/// Whose op a hook is asked about.
+struct Asking<'a> {
+    plugin: &'a str,
+    keyword: &'a Keyword,
+    span: &'a Span,
+}
+
+/// Downloads are carried out for the step's key already.
+fn is_download(asked: &AskedOp) -> bool {
+    matches!(asked.op.action, Action::Http { .. } | Action::Git { .. })
+}
+
+/// `Dockerfile:3`, for the journal.
+fn place(span: &Span) -> String {
+    format!("{}:{}", span.file, span.line)
+}
+
+/// With the stage's USER where the op has none of its own, so that a hook knows who runs it.
+fn as_whom(mut op: Op, step: &Step) -> Op {
+    let user = &step.state.config.config.user;
+    if let Action::Exec(exec) = &mut op.action
+        && !user.is_empty()
+    {
+        exec.user.get_or_insert_with(|| user.clone());
+    }
+    op
 }
 
 /// Adds the step to the image's history.

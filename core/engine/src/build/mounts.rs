@@ -175,6 +175,7 @@ fn mount(kind: MountKind, source: &str, target: &str) -> Mount {
         kind,
         name: String::new(),
         source: source.to_owned(),
+        resolved: String::new(),
         target: target.to_owned(),
         read_only: false,
         propagation: String::new(),

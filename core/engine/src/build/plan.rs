@@ -39,6 +39,8 @@ pub(super) struct Stage {
     /// Its name, or its number.
     pub(super) name: String,
     pub(super) base: Base,
+    /// The base as the statement names it, when that is an image.
+    pub(super) reference: Option<String>,
     /// The statement that begins it.
     pub(super) start: Beginning,
     pub(super) steps: Vec<Step>,
@@ -377,7 +379,9 @@ impl<'a> Planner<'a> {
         self.check_platform(number, &base);
         let mut state = self.first_state(&base);
         let triggers = std::mem::take(&mut state.config.config.on_build);
-        let mut stage = Stage { name: self.stage_name(number), base, start, steps: Vec::new(), state };
+        let reference = name_of(&self.sections[number].start.base).filter(|_| matches!(base, Base::Image(_)));
+        let name = self.stage_name(number);
+        let mut stage = Stage { name, base, reference, start, steps: Vec::new(), state };
         let state = stage.state.clone();
         let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number) };
         if !triggers.is_empty() {

@@ -10,7 +10,7 @@ use wharf_plugin::PluginError;
 use wharf_runtime::monitor;
 use wharf_runtime::mount::MountError;
 use wharf_runtime::user::UserError;
-use wharf_store::{CommitError, RecordError, ResolveError};
+use wharf_store::{AttachError, CommitError, RecordError, ResolveError};
 
 use super::context::{Context, ContextError};
 use super::copy::CopyError;
@@ -189,6 +189,9 @@ pub enum BuildError {
     /// The image.
     #[error(transparent)]
     Commit(#[from] CommitError),
+    /// What a hook wants kept beside the image.
+    #[error(transparent)]
+    Attach(#[from] AttachError),
     /// The records.
     #[error("cannot keep the records of the build")]
     Record(#[from] RecordError),
@@ -231,6 +234,7 @@ impl BuildFailure {
                 diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone())
             }
             BuildError::Plugin(error) => error.next_step(),
+            BuildError::Hook(error) => error.next_step(),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
             BuildError::NoImage { full } => Some(format!(
                 "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"

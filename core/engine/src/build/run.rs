@@ -23,6 +23,7 @@ use super::request::BuildError;
 use super::tree::Work;
 use crate::container::spec::{self, Input};
 use crate::container::{DEFAULT_PATH, Limits, cgroup_name};
+use crate::hook::{self, Extra};
 use crate::network::{self, Files, Handles, Join, Joined};
 
 /// What every program of a build is told about where it runs.
@@ -46,7 +47,12 @@ impl Execution<'_, '_> {
     }
 
     /// Runs a program; another exit code than 0 is an error.
-    pub(super) fn exec(&mut self, step: &Step, exec: &Exec, tree: &Work<'_>) -> Result<(), BuildError> {
+    pub(super) fn exec(
+        &mut self,
+        step: &Step,
+        exec: (&Exec, &Extra),
+        tree: &Work<'_>,
+    ) -> Result<(), BuildError> {
         let room = Room::make(self, tree.id())?;
         let ended = self.exec_in(&room, step, exec, tree);
         self.engine.leave(&room.id, &room.run);
@@ -54,14 +60,23 @@ impl Execution<'_, '_> {
         ended
     }
 
-    fn exec_in(&mut self, room: &Room, step: &Step, exec: &Exec, tree: &Work<'_>) -> Result<(), BuildError> {
-        let mounted = self.mount_all(step, exec, &room.data)?;
+    fn exec_in(
+        &mut self,
+        room: &Room,
+        step: &Step,
+        (exec, extra): (&Exec, &Extra),
+        tree: &Work<'_>,
+    ) -> Result<(), BuildError> {
+        let mut mounted = self.mount_all(step, exec, &room.data)?;
+        hook::write_provided(&room.data, &extra.files).map_err(|source| room.failed(source))?;
+        let provided = extra.files.iter().map(|file| file.target.as_str());
+        mounted.mounts.extend(hook::provided_mounts(&room.data, provided));
         let targets = mounted.mounts.iter().map(|mount| mount.target.as_str());
         let missing = Missing::look(tree, MOUNTED.into_iter().chain(targets))?;
         let (joined, handles) = self.join(exec, room)?;
-        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME), &joined);
+        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &extra.hosts), &joined);
         files.map_err(|source| room.failed(source))?;
-        let launch = self.describe(step, exec, tree, room, joined.is_own(), &mounted)?;
+        let launch = self.describe(step, (exec, extra), tree, room, joined.is_own(), &mounted)?;
         self.launch(&launch, &handles, tree.claim())?;
         missing.clean(tree)
     }
@@ -98,7 +113,7 @@ impl Execution<'_, '_> {
     fn describe(
         &self,
         step: &Step,
-        exec: &Exec,
+        (exec, extra): (&Exec, &Extra),
         tree: &Work<'_>,
         room: &Room,
         own_network: bool,
@@ -111,12 +126,12 @@ impl Execution<'_, '_> {
         let spec = spec::of(&Input {
             id: &room.id,
             argv: &argv(step, exec),
-            env: environment(step, exec, &identity.home),
+            env: environment(step, (exec, extra), &identity.home),
             cwd: exec.cwd.as_deref().unwrap_or(step.state.working_dir()),
             user: &identity,
             hostname: Some(HOSTNAME),
             tty: false,
-            capabilities: &capabilities(privileged),
+            capabilities: &capabilities(privileged, &extra.without),
             privileged,
             seccomp_unconfined: privileged,
             read_only: false,
@@ -178,7 +193,7 @@ fn argv(step: &Step, exec: &Exec) -> Vec<String> {
     }
 }
 
-fn environment(step: &Step, exec: &Exec, home: &str) -> Vec<String> {
+fn environment(step: &Step, (exec, extra): (&Exec, &Extra), home: &str) -> Vec<String> {
     let mut env = wharf_model::image::RunConfig::default();
     env.env.push(DEFAULT_PATH.to_owned());
     let given = exec.env.iter().map(|(name, value)| format!("{name}={value}"));
@@ -186,12 +201,16 @@ fn environment(step: &Step, exec: &Exec, home: &str) -> Vec<String> {
         let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
         env.set_env(name, value);
     }
+    env.env.retain(|pair| !extra.unset_env.iter().any(|name| pair.split('=').next() == Some(name)));
     if env.env("HOME").is_none() {
         env.set_env("HOME", home);
     }
     env.env
 }
 
-fn capabilities(privileged: bool) -> Vec<String> {
-    if privileged { spec::capability_names(&caps::all()) } else { spec::capability_names(&caps::DEFAULT) }
+fn capabilities(privileged: bool, without: &[String]) -> Vec<String> {
+    let all = if privileged { caps::all() } else { caps::DEFAULT.to_vec() };
+    let mut names = spec::capability_names(&all);
+    names.retain(|name| !without.contains(name));
+    names
 }

@@ -4,13 +4,14 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use wharf_model::hook::ProvidedFile;
 use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
 use crate::Engine;
 use crate::event::Entry;
-use crate::hook::HookError;
+use crate::hook::{self, AskedContainer, HookError};
 use crate::network::PortSpec;
 use crate::snapshot::{self, SnapshotError};
 use crate::volume::{MountRequest, VolumeError};
@@ -168,14 +169,31 @@ impl Engine {
         let mut container = self.draft(&options, &image)?;
         self.check_network(&container)?;
         let volumes = self.plan_mounts(&mut container, &options.mounts)?;
-        let warnings = self.ask_hooks(&mut container)?;
+        let (warnings, files) = self.ask_about(&mut container)?;
         self.reserve_name(&mut container, options.name.is_none())?;
-        let made = self.make_root(&container, volumes);
+        let made = self.make_root(&container, volumes, &files);
         match &made {
-            Ok(()) => self.note([Entry::of(&container, "create")]),
+            Ok(()) => self.created(&mut container),
             Err(_) => self.discard(&container),
         }
         made.map(|()| Created { container, warnings })
+    }
+
+    /// Hooks change and judge it; the files that they provide come back.
+    fn ask_about(
+        &self,
+        container: &mut Container,
+    ) -> Result<(Vec<Diagnostic>, Vec<ProvidedFile>), HookError> {
+        let details = |container: &Container| self.container_details(container);
+        let mut asked = AskedContainer { container, files: Vec::new(), details: &details };
+        let warnings = self.ask_hooks(&mut asked)?;
+        Ok((warnings, asked.files))
+    }
+
+    fn created(&self, container: &mut Container) {
+        self.note([Entry::of(container, "create")]);
+        let details = |container: &Container| self.container_details(container);
+        self.tell_hooks(&AskedContainer { container, files: Vec::new(), details: &details });
     }
 
     fn find_image(&self, name: &str) -> Result<Image, CreateError> {
@@ -228,6 +246,7 @@ impl Engine {
             limits: options.limits.clone(),
             stop_timeout: options.stop_timeout,
             annotations: Vec::new(),
+            provided: Vec::new(),
             joined: None,
             has_run: false,
             failed_start: None,
@@ -271,9 +290,16 @@ impl Engine {
         containers.hold(&container.id, &top).map_err(|error| record(error.into()))
     }
 
-    fn make_root(&self, container: &Container, volumes: crate::volume::Pending) -> Result<(), CreateError> {
+    fn make_root(
+        &self,
+        container: &Container,
+        volumes: crate::volume::Pending,
+        files: &[ProvidedFile],
+    ) -> Result<(), CreateError> {
         let data = self.data_dir(&container.id);
-        std::fs::create_dir_all(&data).map_err(|source| CreateError::Prepare { path: data, source })?;
+        std::fs::create_dir_all(&data)
+            .and_then(|()| hook::write_provided(&data, files))
+            .map_err(|source| CreateError::Prepare { path: data, source })?;
         let snapshots = self.snapshots(&container.storage)?;
         snapshots.create(&snapshot::container(&container.id, container.layers.clone()))?;
         self.make_volumes(container, volumes)?;

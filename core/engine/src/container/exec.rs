@@ -14,6 +14,7 @@ use wharf_runtime::user::{self, Identity, UserError};
 use super::{Container, LookupError, spec, start};
 use crate::Engine;
 use crate::event::Entry;
+use crate::hook::{AskedExec, HookError};
 
 /// What is to be run, and how.
 #[derive(Debug, Clone, Default)]
@@ -58,6 +59,9 @@ pub enum ExecutionError {
         /// Why not.
         source: std::io::Error,
     },
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// The process can not be described.
     #[error("cannot describe the process to the runtime")]
     Spec(#[from] OciSpecError),
@@ -67,10 +71,19 @@ pub enum ExecutionError {
 }
 
 impl ExecutionError {
-    /// Docker's exit code: 127 not found, 126 not executable, 1 anything else.
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Hook(error) => error.next_step(),
+            _ => None,
+        }
+    }
+
+    /// Docker's exit code: 127 not found, 126 not executable or not allowed, 1 anything else.
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Monitor(ExecFailure::Start(error)) if error.exit_code() != 125 => error.exit_code(),
+            Self::Hook(_) => 126,
             _ => 1,
         }
     }
@@ -97,18 +110,23 @@ impl Engine {
             return Err(ExecutionError::NotRunning(container.id));
         };
         let identity = identity(&container, pid, options)?;
+        let mut asked = asked(&container, &identity, options);
+        self.ask_aloud(&mut asked)?;
         let request = ExecRequest {
-            process: process(&container, &identity, options)?,
+            process: process(&asked, &identity)?,
             open_stdin: options.interactive,
             detach: options.detached,
             attach: options.attach.clone(),
         };
         let command = options.argv.join(" ");
         self.note(["exec_create", "exec_start"].map(|it| Entry::of(&container, format!("{it}: {command}"))));
-        monitor::exec(&self.run_dir(&container.id), &request).map_err(|failure| match failure {
-            ExecFailure::NotRunning => ExecutionError::NotRunning(container.id),
+        let started = monitor::exec(&self.run_dir(&container.id), &request);
+        let started = started.map_err(|failure| match failure {
+            ExecFailure::NotRunning => ExecutionError::NotRunning(container.id.clone()),
             failure => ExecutionError::Monitor(failure),
-        })
+        })?;
+        self.tell_hooks(&asked);
+        Ok(started)
     }
 }
 
@@ -124,24 +142,34 @@ fn open_root(pid: i32) -> rustix::io::Result<OwnedFd> {
     rustix::fs::open(format!("/proc/{pid}/root"), flags, Mode::empty())
 }
 
-fn process(
-    container: &Container,
-    identity: &Identity,
-    options: &ExecOptions,
-) -> Result<Process, OciSpecError> {
+/// What hooks are asked about, and what is run in the end.
+fn asked<'a>(container: &'a Container, identity: &Identity, options: &ExecOptions) -> AskedExec<'a> {
     let names = if options.privileged {
         spec::capability_names(&caps::all())
     } else {
         container.capabilities.clone()
     };
     let directory = options.working_dir.as_ref().unwrap_or(&container.config.working_dir);
+    AskedExec {
+        container,
+        argv: options.argv.clone(),
+        env: environment(container, identity, options),
+        working_dir: if directory.is_empty() { "/".to_owned() } else { directory.clone() },
+        user: options.user.as_ref().unwrap_or(&container.config.user).clone(),
+        privileged: options.privileged,
+        tty: options.tty,
+        capabilities: names,
+    }
+}
+
+fn process(asked: &AskedExec<'_>, identity: &Identity) -> Result<Process, OciSpecError> {
     ProcessBuilder::default()
-        .terminal(options.tty)
-        .args(options.argv.clone())
-        .env(environment(container, identity, options))
-        .cwd(if directory.is_empty() { "/" } else { directory })
+        .terminal(asked.tty)
+        .args(asked.argv.clone())
+        .env(asked.env.clone())
+        .cwd(&asked.working_dir)
         .user(spec::user(identity)?)
-        .capabilities(caps::linux(&spec::parsed(&names), identity.uid))
+        .capabilities(caps::linux(&spec::parsed(&asked.capabilities), identity.uid))
         .no_new_privileges(false)
         .build()
 }

@@ -20,15 +20,19 @@ impl Engine {
     /// # Errors
     /// When there is none.
     pub fn inspect_container(&self, name: &str) -> Result<Value, LookupError> {
-        let container = self.container(name)?;
-        let status = self.status(&container);
+        Ok(self.container_details(&self.container(name)?))
+    }
+
+    /// The same of a container that may not be there yet.
+    pub(crate) fn container_details(&self, container: &Container) -> Value {
+        let status = self.status(container);
         let data = self.data_dir(&container.id);
-        Ok(json!({
+        json!({
             "Id": container.id,
             "Created": container.created.to_string(),
             "Path": container.argv.first(),
             "Args": container.argv.get(1..).unwrap_or_default(),
-            "State": state(&status, self.started_at(&container), container.failed_start.as_ref()),
+            "State": state(&status, self.started_at(container), container.failed_start.as_ref()),
             "Image": container.image_id.to_string(),
             "ResolvConfPath": data.join("resolv.conf"),
             "HostnamePath": data.join("hostname"),
@@ -38,11 +42,11 @@ impl Engine {
             "RestartCount": 0,
             "Driver": container.storage,
             "Platform": "linux",
-            "HostConfig": host_config(&container),
+            "HostConfig": host_config(container),
             "Mounts": container.mounts.iter().filter(|mount| mount.kind != MountKind::Tmpfs).map(mount).collect::<Vec<_>>(),
-            "Config": config(&container),
-            "NetworkSettings": network_settings(&container, &status),
-        }))
+            "Config": config(container),
+            "NetworkSettings": network_settings(container, &status),
+        })
     }
 
     fn started_at(&self, container: &Container) -> Option<Timestamp> {

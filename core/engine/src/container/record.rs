@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
 use wharf_model::image::RunConfig;
 
+use crate::hook::Provided;
 use crate::network::{Joined, PortSpec};
 
 /// Everything about a container that does not change while it runs, and its network's answer.
@@ -66,6 +67,9 @@ pub struct Container {
     pub stop_timeout: Option<i64>,
     /// Annotations of its OCI spec.
     pub annotations: Vec<(String, String)>,
+    /// Files that hooks put into it, over everything else.
+    #[serde(default)]
+    pub provided: Vec<Provided>,
     /// What the network answered when it was started last.
     pub joined: Option<Joined>,
     /// It has run at least once.
@@ -132,8 +136,11 @@ pub struct Mount {
     pub kind: MountKind,
     /// The volume's name, empty for others.
     pub name: String,
-    /// The host path; empty for tmpfs.
+    /// The host path as it was given; empty for tmpfs.
     pub source: String,
+    /// A bind's source without links, as hooks judged it; empty when none was there to judge.
+    #[serde(default)]
+    pub resolved: String,
     /// Where it is in the container.
     pub target: String,
     /// No writes.
@@ -144,4 +151,11 @@ pub struct Mount {
     pub anonymous: bool,
     /// Further options of a tmpfs.
     pub options: Vec<String>,
+}
+
+impl Mount {
+    /// What is mounted: the source, without links where it is a bind's.
+    pub(crate) fn host_path(&self) -> &str {
+        if self.resolved.is_empty() { &self.source } else { &self.resolved }
+    }
 }

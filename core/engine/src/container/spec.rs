@@ -169,7 +169,7 @@ fn user_mount(mount: &Mount) -> Result<oci::Mount, OciSpecError> {
         }
         MountKind::Bind => {
             let spread = if mount.propagation.is_empty() { "rprivate" } else { &mount.propagation };
-            bind(Path::new(&mount.source), &mount.target, &["rbind", access, spread])
+            bind(Path::new(mount.host_path()), &mount.target, &["rbind", access, spread])
         }
         MountKind::Volume => bind(Path::new(&mount.source), &mount.target, &["rbind", access, "rprivate"]),
     }

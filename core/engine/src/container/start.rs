@@ -10,11 +10,13 @@ use wharf_runtime::mount::{self, MountError, RootMount};
 use wharf_runtime::user::{self, Identity, UserError};
 use wharf_store::{LockGuard, RecordError};
 
-use super::{Container, FailedStart, LookupError, spec};
+use super::{Container, FailedStart, LookupError, Mount, spec};
 use crate::Engine;
 use crate::event::Entry;
+use crate::hook::{self, AskedContainer, HookError};
 use crate::network::{self, Files, Handles, Joined, NetworkError};
 use crate::snapshot::{self, SnapshotError};
+use crate::volume;
 
 /// What a start gives back.
 #[derive(Debug)]
@@ -59,6 +61,9 @@ pub enum StartError {
     /// Its monitor, or the program itself.
     #[error(transparent)]
     Monitor(#[from] monitor::StartError),
+    /// A hook refused what a bind's source leads to by now.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// Its record.
     #[error("cannot keep the record of the container")]
     Record(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -106,7 +111,6 @@ impl Engine {
         let attached = attach_wanted.then(|| Entry::of(&container, "attach"));
         let connection = started?;
         self.note_start(&container, attached);
-        self.tell_hooks(&container);
         Ok(Started { container, connection, already: false })
     }
 
@@ -120,6 +124,7 @@ impl Engine {
         container: &mut Container,
         attach: Option<AttachOptions>,
     ) -> Result<Option<Connection>, StartError> {
+        self.judge_binds(container)?;
         let root = self.attach_root(container)?;
         let identity = self.identity(container)?;
         let (joined, handles) = self.join(&self.join_of(container))?;
@@ -131,6 +136,22 @@ impl Engine {
         container.failed_start = None;
         self.keep(container)?;
         Ok(connection)
+    }
+
+    /// A link in the source of a bind may have changed since hooks judged it.
+    fn judge_binds(&self, container: &mut Container) -> Result<(), HookError> {
+        let mut moved = false;
+        for mount in container.mounts.iter_mut().filter(|mount| !mount.resolved.is_empty()) {
+            let now = volume::resolved(&mount.source);
+            moved |= now != mount.resolved;
+            mount.resolved = now;
+        }
+        if moved {
+            let details = |container: &Container| self.container_details(container);
+            let mut asked = AskedContainer { container, files: Vec::new(), details: &details };
+            self.judge(&mut asked)?.iter().for_each(|diagnostic| self.warn(diagnostic));
+        }
+        Ok(())
     }
 
     fn join_of<'a>(&self, container: &'a Container) -> network::Join<'a> {
@@ -172,6 +193,9 @@ impl Engine {
         let data_dir = self.data_dir(&container.id);
         let own_network = container.joined.as_ref().is_none_or(Joined::is_own);
         let cwd = if container.config.working_dir.is_empty() { "/" } else { &container.config.working_dir };
+        let targets = container.provided.iter().map(|file| file.target.as_str());
+        let provided = hook::provided_mounts(&data_dir, targets);
+        let mounts: Vec<Mount> = container.mounts.iter().cloned().chain(provided).collect();
         let spec = spec::of(&spec::Input {
             id: &container.id,
             argv: &container.argv,
@@ -185,7 +209,7 @@ impl Engine {
             seccomp_unconfined: container.seccomp_unconfined,
             read_only: container.read_only,
             limits: &container.limits,
-            mounts: &container.mounts,
+            mounts: &mounts,
             files: &data_dir,
             own_network,
             annotations: &container.annotations,

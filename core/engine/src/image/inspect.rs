@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use wharf_model::Reference;
-use wharf_store::ResolveError;
+use wharf_store::{Attachment, ResolveError};
 
 use crate::Engine;
 
@@ -17,6 +17,8 @@ impl Engine {
         let config = &image.config;
         let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
         let added = Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default();
+        let attached = self.store.attachments().of(&image.id)?;
+        let attachments: Vec<Value> = attached.iter().map(shown).collect();
         Ok(json!({
             "Id": image.id.to_string(),
             "RepoTags": names,
@@ -33,6 +35,17 @@ impl Engine {
             "GraphDriver": { "Name": image.layers.last().map(|layer| &layer.driver), "Data": null },
             "RootFS": { "Type": "layers", "Layers": config.rootfs.diff_ids },
             "Metadata": { "LastTagTime": added },
+            "Attachments": attachments,
         }))
     }
+}
+
+fn shown(attached: &Attachment) -> Value {
+    json!({
+        "Name": attached.name,
+        "MediaType": attached.media_type,
+        "Digest": attached.digest.to_string(),
+        "Size": attached.size,
+        "Hook": attached.owner,
+    })
 }

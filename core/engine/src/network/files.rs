@@ -33,8 +33,8 @@ impl<'a> Files<'a> {
     }
 
     /// For the programs of a build.
-    pub(crate) fn of_build(hostname: &'a str) -> Self {
-        Self { hostname, name: String::new(), extra_hosts: &[], dns: &[] }
+    pub(crate) fn of_build(hostname: &'a str, extra_hosts: &'a [(String, IpAddr)]) -> Self {
+        Self { hostname, name: String::new(), extra_hosts, dns: &[] }
     }
 }
 

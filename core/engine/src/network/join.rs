@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use wharf_model::hook::NetworkChange;
 use wharf_model::network::{Attachment, Cidr, Namespace as Whose, Network, NetworkPlan, Port, Subnet};
 use wharf_plugin::Network as Driver;
 use wharf_runtime::net::{self, Namespace};
@@ -39,6 +40,8 @@ impl Engine {
         if !join.ports.is_empty() && !driver.info().can_publish {
             return Err(NetworkError::NoPorts(network.name));
         }
+        let mut asked = self.asked_network(NetworkChange::Connect, &network, Some(join.id));
+        self.ask_aloud(&mut asked)?;
         let reserved = net::reserve(&wanted(join.ports))?;
         let attachment = Attachment {
             container: join.id.to_owned(),
@@ -50,6 +53,7 @@ impl Engine {
         };
         let joined = self.attach_to(&join.run_dir, &attachment, driver.as_ref());
         let (joined, namespace) = joined.inspect_err(|_| self.leave(join.id, &join.run_dir))?;
+        self.tell_hooks(&asked);
         Ok((joined, Handles { namespace: namespace.map(Into::into), ports: reserved.sockets }))
     }
 

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use wharf_model::hook::NetworkChange;
 use wharf_runtime::net;
 
 use super::join::Journal;
@@ -30,6 +31,12 @@ impl Engine {
                 return;
             }
             self.release(&journal);
+            // Nobody can keep a container that has ended on its network, so nobody is asked.
+            self.tell_hooks(&self.asked_network(
+                NetworkChange::Disconnect,
+                &journal.attachment.network,
+                Some(id),
+            ));
         }
         let _ = fs::remove_file(&path);
         let _ = self.store.networks().release(id);

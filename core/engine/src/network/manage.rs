@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use wharf_model::hook::NetworkChange;
 use wharf_model::network::{Cidr, Network};
 use wharf_runtime::net;
 
@@ -108,8 +109,11 @@ impl Engine {
             return Err(NetworkError::InUse { name: network.name, id: network.id });
         }
         let kernel = |source| NetworkError::Kernel { network: network.name.clone(), source };
+        let mut asked = self.asked_network(NetworkChange::Remove, &network, None);
+        self.ask_aloud(&mut asked)?;
         net::remove_network(&network.id).map_err(kernel)?;
         self.store.networks().remove(&network.id).map_err(|source| record_error(name, source))?;
+        self.tell_hooks(&asked);
         self.note([Entry::network("destroy", &network.name, &network.id, &network.driver)]);
         Ok(())
     }

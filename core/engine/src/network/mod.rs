@@ -24,6 +24,8 @@ use wharf_plugin::PluginError;
 use wharf_runtime::net::{NamespaceError, NetError, PortError as BindError};
 use wharf_store::RecordError;
 
+use crate::hook::HookError;
+
 pub(crate) use files::{Files, write as write_files};
 pub(crate) use join::Join;
 pub use manage::{NetworkOptions, NetworkSummary};
@@ -125,6 +127,9 @@ pub enum NetworkError {
     /// The driver refused or failed.
     #[error(transparent)]
     Plugin(#[from] PluginError),
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// A port is in use.
     #[error(transparent)]
     Port(#[from] BindError),

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use wharf_model::hook::{NetworkChange, NetworkOp};
 use wharf_model::network::{Cidr, Network, Subnet};
 use wharf_plugin::Network as Driver;
 use wharf_runtime::net;
@@ -11,6 +12,7 @@ use super::{NetworkError, record_error};
 use crate::Engine;
 use crate::container::{Container, CreateError};
 use crate::event::Entry;
+use crate::hook::AskedNetwork;
 
 impl Engine {
     /// Whether a container could be joined to the network it names.
@@ -81,17 +83,35 @@ impl Engine {
         self.recorded(name)?.ok_or_else(|| NetworkError::Unknown(name.to_owned()))
     }
 
-    /// False when there is one of that name by now.
+    /// Hooks are asked first. False when there is one of that name by now.
     pub(super) fn record_network(&self, network: &Network) -> Result<bool, NetworkError> {
         let name = &network.name;
+        let mut asked = self.asked_network(NetworkChange::Create, network, None);
+        self.ask_aloud(&mut asked)?;
         let json = serde_json::to_string(network)
             .map_err(|error| NetworkError::Record { network: name.clone(), source: error.into() })?;
         let inserted = self.store.networks().insert(&network.id, name, &json);
         let inserted = inserted.map_err(|source| record_error(name, source))?;
         if inserted {
             self.note([Entry::network("create", name, &network.id, &network.driver)]);
+            self.tell_hooks(&asked);
         }
         Ok(inserted)
+    }
+
+    pub(super) fn asked_network(
+        &self,
+        action: NetworkChange,
+        network: &Network,
+        container: Option<&str>,
+    ) -> AskedNetwork {
+        AskedNetwork(NetworkOp {
+            action,
+            name: network.name.clone(),
+            driver: network.driver.clone(),
+            container: container.map(str::to_owned),
+            options: network.options.clone(),
+        })
     }
 
     pub(super) fn draft_network(

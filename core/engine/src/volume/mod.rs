@@ -16,15 +16,18 @@ use std::fs;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 
+use wharf_model::hook::{VolumeChange, VolumeOp};
 use wharf_runtime::mount::MountError;
 use wharf_runtime::tree::{self, TreeError};
 use wharf_store::RecordError;
 
 use crate::Engine;
 use crate::event::{Entry, Kind};
+use crate::hook::{AskedVolume, HookError};
 use crate::snapshot::SnapshotError;
 
 pub use plan::Pending;
+pub(crate) use plan::resolved;
 pub(crate) use syntax::checked_name;
 pub(crate) use syntax::clean;
 pub use syntax::{MountRequest, MountSyntaxError};
@@ -82,6 +85,9 @@ pub enum VolumeError {
         /// Ids of containers.
         users: Vec<String>,
     },
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
     /// Its files can not be removed.
     #[error("cannot remove volume `{name}`")]
     Remove {
@@ -152,15 +158,18 @@ impl Engine {
     /// # Errors
     /// When there is none, a container has it, or its files can not be removed.
     pub fn remove_volume(&self, name: &str) -> Result<(), VolumeError> {
-        self.volume(name)?;
+        let volume = self.volume(name)?;
         let users = self.store.volumes().users(name).map_err(|source| record_error(name, source))?;
         if !users.is_empty() {
             return Err(VolumeError::InUse { name: name.to_owned(), users });
         }
+        let mut asked = AskedVolume(self.volume_op(VolumeChange::Remove, name, &volume.labels));
+        self.ask_aloud(&mut asked)?;
         let directory = self.options.root.join("volumes").join(name);
         tree::remove(&directory).map_err(|source| VolumeError::Remove { name: name.to_owned(), source })?;
         self.store.volumes().remove(name).map_err(|source| record_error(name, source))?;
         self.note([Entry::new(Kind::Volume, "destroy", name).with("driver", "local")]);
+        self.tell_hooks(&asked);
         Ok(())
     }
 
@@ -171,6 +180,13 @@ impl Engine {
         anonymous: bool,
         labels: &[(String, String)],
     ) -> Result<bool, VolumeError> {
+        let known = self.store.volumes().get(name).map_err(|source| record_error(name, source))?;
+        if known.is_some() && self.volume_path(name).is_dir() {
+            return Ok(false);
+        }
+        let mut asked = AskedVolume(self.volume_op(VolumeChange::Create, name, labels));
+        self.ask_aloud(&mut asked)?;
+        let labels = &asked.0.labels;
         let path = self.volume_path(name);
         let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(&path);
         made.map_err(|source| VolumeError::Directory { path, source })?;
@@ -178,8 +194,13 @@ impl Engine {
         let fresh = created.map_err(|source| record_error(name, source))?;
         if fresh {
             self.note([Entry::new(Kind::Volume, "create", name).with("driver", "local")]);
+            self.tell_hooks(&asked);
         }
         Ok(fresh)
+    }
+
+    fn volume_op(&self, action: VolumeChange, name: &str, labels: &[(String, String)]) -> VolumeOp {
+        VolumeOp { action, name: name.to_owned(), driver: "local".to_owned(), labels: labels.to_vec() }
     }
 
     fn volume_path(&self, name: &str) -> PathBuf {

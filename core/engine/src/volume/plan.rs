@@ -67,7 +67,8 @@ impl Engine {
                     Err(_) if create => pending.binds.push(source.clone()),
                     Err(_) => return Err(VolumeError::NoSource(source)),
                 }
-                Ok(Mount { propagation, read_only, ..mount(MountKind::Bind, source, target) })
+                let resolved = resolved(&source);
+                Ok(Mount { resolved, propagation, read_only, ..mount(MountKind::Bind, source, target) })
             }
             MountRequest::Volume { name, target, read_only, no_copy } => {
                 let anonymous = name.is_none();
@@ -118,11 +119,21 @@ impl Engine {
     }
 }
 
+/// Without links, as far as the path is there.
+pub(crate) fn resolved(source: &str) -> String {
+    let path = Path::new(source);
+    let there = path.ancestors().find_map(|above| Some((above, fs::canonicalize(above).ok()?)));
+    let Some((above, real)) = there else { return clean(source) };
+    let rest = path.strip_prefix(above).unwrap_or(Path::new(""));
+    clean(&real.join(rest).to_string_lossy())
+}
+
 fn mount(kind: MountKind, source: String, target: String) -> Mount {
     Mount {
         kind,
         name: String::new(),
         source,
+        resolved: String::new(),
         target,
         read_only: false,
         propagation: if kind == MountKind::Bind { "rprivate".into() } else { String::new() },
@@ -140,4 +151,23 @@ pub(super) fn fresh_name() -> Result<String, VolumeError> {
 fn make_directory(path: &Path) -> Result<(), VolumeError> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(path);
     made.map_err(|source| VolumeError::Directory { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_told_without_links() {
+        let dir = tempfile::tempdir().unwrap();
+        let real = fs::canonicalize(dir.path()).unwrap();
+        fs::create_dir(real.join("real")).unwrap();
+        std::os::unix::fs::symlink("real", real.join("link")).unwrap();
+        for (source, expected) in
+            [("link", "real"), ("link/new/x", "real/new/x"), ("real/../link", "real"), ("new", "new")]
+        {
+            let source = real.join(source);
+            assert_eq!(resolved(source.to_str().unwrap()), real.join(expected).to_str().unwrap());
+        }
+    }
 }

@@ -3,6 +3,7 @@
 //!
 //! A record is a JSON text that the caller understands, with the columns by which it is found.
 
+mod attachment;
 mod cache;
 mod container;
 mod driver;
@@ -10,6 +11,7 @@ mod lease;
 mod network;
 mod volume;
 
+pub use attachment::{AttachError, Attachment, Attachments};
 pub use cache::{Cache, CacheEntry};
 pub use container::{Containers, Lookup, NameTaken, Record};
 pub use driver::DriverState;
@@ -38,6 +40,11 @@ impl Store {
     /// What the driver called `plugin` remembers.
     pub fn driver_state<'a>(&'a self, plugin: &'a str) -> DriverState<'a> {
         DriverState { database: &self.database, plugin }
+    }
+
+    /// What is kept beside images.
+    pub fn attachments(&self) -> Attachments<'_> {
+        Attachments { store: self }
     }
 
     /// The build cache.

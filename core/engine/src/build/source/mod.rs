@@ -7,6 +7,7 @@
 
 mod attribute;
 mod digest;
+mod find;
 mod select;
 mod walk;
 
@@ -22,6 +23,7 @@ use super::resolve::file_type;
 
 pub(in crate::build) use attribute::{Attributes, copyable as copyable_attributes, set as set_attributes};
 pub use digest::Digests;
+pub(crate) use find::find_below;
 pub(in crate::build) use select::{Selected, Selection};
 pub(in crate::build) use walk::{Entry, Visitor, Walk};
 
