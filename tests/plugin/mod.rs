@@ -1,5 +1,7 @@
 //! Plugins as a user meets them: in a TOML file.
 
+mod languages;
+
 use std::path::PathBuf;
 use std::process::Command;
 

@@ -24,6 +24,7 @@ mod kill;
 mod load;
 mod logs;
 mod network;
+mod plugin;
 mod prune;
 mod ps;
 mod restart;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Logs(logs::Logs),
     #[command(subcommand)]
     Network(network::Network),
+    #[command(subcommand)]
+    Plugin(plugin::Plugin),
     Ps(ps::Ps),
     Restart(restart::Restart),
     Rm(rm::Rm),
@@ -113,6 +116,7 @@ impl Command {
             Self::Load(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),
             Self::Network(verb) => verb.run(globals),
+            Self::Plugin(verb) => verb.run(globals),
             Self::Ps(verb) => verb.run(globals),
             Self::Restart(verb) => verb.run(globals),
             Self::Rm(verb) => verb.run(globals),
