@@ -126,7 +126,12 @@ fn a_hook_in_python() {
 fn drivers_in_rust() {
     let box_ = Sandbox::new();
     let Some(network) = built(&box_, "network", "rust", || {}) else { return };
-    configure(&box_, &network, "network", "grants = { ops = [\"sysctl\"] }\n[network.alone]\ndriver = \"hello\"");
+    configure(
+        &box_,
+        &network,
+        "network",
+        "grants = { ops = [\"sysctl\"] }\n[network.alone]\ndriver = \"hello\"",
+    );
     let show = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; ls /sys/class/net";
     let shown = box_.wharf(["run", "--rm", "--network", "alone", "busybox", "sh", "-c", show]).success();
     assert_eq!(shown.stdout, "0\nlo\n");
@@ -233,7 +238,12 @@ fn what_is_missing_is_named_with_the_command_that_installs_it() {
 fn the_bindings_for_c_are_what_the_generator_makes() {
     let script = crate::harness::repository().join("plugins/c-glue/run");
     let target = program().ancestors().nth(2).unwrap().to_owned();
-    let check = std::process::Command::new(script).arg("--check").env("CARGO_TARGET_DIR", target).output().unwrap();
+    let check =
+        std::process::Command::new(script).arg("--check").env("CARGO_TARGET_DIR", target).output().unwrap();
     let said = String::from_utf8_lossy(&check.stdout);
-    assert!(check.status.success(), "run plugins/c-glue/run\n{said}{}", String::from_utf8_lossy(&check.stderr));
+    assert!(
+        check.status.success(),
+        "run plugins/c-glue/run\n{said}{}",
+        String::from_utf8_lossy(&check.stderr)
+    );
 }
