@@ -1,6 +1,7 @@
 //! Plugins as a user meets them: in a TOML file.
 
 mod approve;
+mod author;
 mod grants;
 mod lock;
 mod update;

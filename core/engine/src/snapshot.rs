@@ -82,6 +82,12 @@ pub enum SnapshotError {
         /// Which object.
         id: String,
     },
+    /// A test of a driver wanted it so.
+    #[error("stopped after {steps} steps, as a test asked")]
+    Stopped {
+        /// How many were done, and undone by now.
+        steps: usize,
+    },
     /// The driver's state could not be kept.
     #[error("cannot keep the state of storage driver `{driver}`")]
     State {
@@ -98,7 +104,7 @@ impl Engine {
         let unknown = || SnapshotError::UnknownDriver { name: name.to_owned() };
         let driver = self.plugins.storage(name, &|| self.facts()).ok_or_else(unknown)??;
         let root = self.options.root.join("storage").join(&driver.info().name);
-        Ok(Snapshots { root, driver, store: &self.store, plugins: &self.plugins })
+        Ok(Snapshots { root, driver, store: &self.store, plugins: Some(&self.plugins), fails_after: None })
     }
 
     /// The trees kept by the driver that the config names.
@@ -122,7 +128,23 @@ pub(crate) struct Snapshots<'a> {
     root: PathBuf,
     driver: Arc<dyn Storage>,
     store: &'a Store,
-    plugins: &'a Plugins,
+    /// Check every plan once more before it is carried out.
+    plugins: Option<&'a Plugins>,
+    /// Fail every plan after so many steps.
+    fails_after: Option<usize>,
+}
+
+impl<'a> Snapshots<'a> {
+    /// A driver's trees in a directory of their own, for tests of the driver. With `fails_after` a
+    /// plan fails after so many steps; after the last one, before the driver's state is changed.
+    pub(crate) fn alone(
+        root: PathBuf,
+        driver: Arc<dyn Storage>,
+        store: &'a Store,
+        fails_after: Option<usize>,
+    ) -> Self {
+        Self { root, driver, store, plugins: None, fails_after }
+    }
 }
 
 impl Snapshots<'_> {
@@ -222,7 +244,9 @@ impl Snapshots<'_> {
     }
 
     fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
-        self.plugins.permit_storage(self.driver.name(), plan)?;
+        if let Some(plugins) = self.plugins {
+            plugins.permit_storage(self.driver.name(), plan)?;
+        }
         let driver = Asker::new(self.driver.name(), self.driver.digest());
         let steps = plan.steps.iter().map(|step| event::operation(&step.action, &object.id, &driver));
         let mounts = plan.mounts.iter().map(|mount| event::mount(mount, &object.id, &driver));
@@ -235,14 +259,23 @@ impl Snapshots<'_> {
 
     fn carry_out_noted(&self, plan: &StoragePlan) -> Result<(), SnapshotError> {
         let mut done = Vec::new();
-        for step in &plan.steps {
-            if let Err(error) = self.step(&step.action, &mut done) {
+        for (number, step) in plan.steps.iter().enumerate() {
+            let stopped = self.stop_after(number);
+            if let Err(error) = stopped.and_then(|()| self.step(&step.action, &mut done)) {
                 undo(done);
                 return Err(error);
             }
         }
-        self.remember(plan).inspect_err(|_| undo(std::mem::take(&mut done)))?;
+        let kept = self.stop_after(plan.steps.len()).and_then(|()| self.remember(plan));
+        kept.inspect_err(|_| undo(std::mem::take(&mut done)))?;
         self.remove_trees(plan)
+    }
+
+    fn stop_after(&self, steps: usize) -> Result<(), SnapshotError> {
+        if self.fails_after.is_some_and(|stop| stop <= steps) {
+            return Err(SnapshotError::Stopped { steps });
+        }
+        Ok(())
     }
 
     fn step(&self, action: &StorageAction, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
@@ -273,7 +306,7 @@ impl Snapshots<'_> {
         (uid, gid): (u32, u32),
         done: &mut Vec<Undo>,
     ) -> Result<(), SnapshotError> {
-        make_parents(path)?;
+        self.make_parents(path, done)?;
         let failed = |source| step("make directory", path, source);
         match fs::DirBuilder::new().mode(mode).create(path) {
             Ok(()) => done.push(Undo::RemoveTree(path.to_owned())),
@@ -284,15 +317,29 @@ impl Snapshots<'_> {
         chown(path, Some(uid), Some(gid)).map_err(failed)
     }
 
+    /// What is missing above `path`. It is undone with the rest, unless another object moved in;
+    /// the directory of an area stays, as all objects share it.
+    fn make_parents(&self, path: &Path, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let below_area =
+            |path: &Path| path.strip_prefix(&self.root).is_ok_and(|path| path.iter().count() > 1);
+        let missing = parent.ancestors().take_while(|above| !above.exists() && below_area(above));
+        let mut missing: Vec<Undo> = missing.map(|above| Undo::RemoveEmpty(above.to_owned())).collect();
+        missing.reverse();
+        done.append(&mut missing);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.map_err(|source| step("make directory", parent, source))
+    }
+
     fn rename(&self, source: &Path, dest: PathBuf, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
-        make_parents(&dest)?;
+        self.make_parents(&dest, done)?;
         fs::rename(source, &dest).map_err(|error| step("move tree", source, error))?;
         done.push(Undo::Rename { from: dest, to: source.to_owned() });
         Ok(())
     }
 
     fn clone_tree(&self, source: &Path, dest: PathBuf, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
-        make_parents(&dest)?;
+        self.make_parents(&dest, done)?;
         let failed =
             |source| SnapshotError::Tree { step: format!("copy tree to {}", dest.display()), source };
         tree::clone(source, &dest).map_err(failed)?;
@@ -321,6 +368,7 @@ impl Snapshots<'_> {
 
 enum Undo {
     RemoveTree(PathBuf),
+    RemoveEmpty(PathBuf),
     Rename { from: PathBuf, to: PathBuf },
 }
 
@@ -329,15 +377,10 @@ fn undo(done: Vec<Undo>) {
     for step in done.into_iter().rev() {
         let _ = match step {
             Undo::RemoveTree(path) => tree::remove(&path).map_err(|_| ()),
+            Undo::RemoveEmpty(path) => fs::remove_dir(path).map_err(|_| ()),
             Undo::Rename { from, to } => fs::rename(from, to).map_err(|_| ()),
         };
     }
-}
-
-fn make_parents(path: &Path) -> Result<(), SnapshotError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
-    made.map_err(|source| step("make directory", parent, source))
 }
 
 fn step(step: &str, path: &Path, source: io::Error) -> SnapshotError {

@@ -51,6 +51,40 @@ impl Denied {
     }
 }
 
+/// What `read` grants let a plugin look at.
+#[derive(Debug)]
+pub struct Reads {
+    everything: bool,
+    patterns: Vec<glob::Pattern>,
+}
+
+impl Reads {
+    /// Of the words in the TOML.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut reads = Self { everything: false, patterns: Vec::new() };
+        for word in words {
+            reads.everything |= word == "context";
+            let pattern = word.strip_prefix("context:").and_then(|word| glob::Pattern::new(word).ok());
+            reads.patterns.extend(pattern);
+        }
+        reads
+    }
+
+    /// Whether it may look at a path of a build context.
+    pub fn may(&self, path: &str) -> bool {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        self.everything
+            || self.patterns.iter().any(|pattern| {
+                let directory = pattern.as_str().strip_suffix("/**");
+                pattern.matches_with(path, options) || directory == Some(path)
+            })
+    }
+}
+
 /// Checks what an instruction answered.
 ///
 /// # Errors

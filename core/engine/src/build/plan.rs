@@ -9,12 +9,13 @@ use std::path::Path;
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
 use wharf_model::statement::{Body, Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
-use wharf_plugin::{BuildContext, Trace, Traced};
+use wharf_plugin::{BuildContext, Plugins, Trace, Traced};
 use wharf_store::{Image, ResolveError};
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::lint;
+use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
 use super::stage::{Arguments, PROXIES, State};
 use super::words::Scope;
@@ -93,10 +94,13 @@ impl Engine {
         path: &Path,
         text: &[u8],
         context: &Context,
+        recorder: Option<&mut Recorder>,
     ) -> Result<BuildPlan, At> {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
+        planner.recorder = recorder;
         planner.split(&dockerfile)?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
@@ -122,9 +126,10 @@ impl Engine {
             Ok(parsed) => parsed,
             Err(at) => return (Vec::new(), Some(at)),
         };
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.lenient = true;
-        let planned = planner.split(&dockerfile).and_then(|()| planner.plan_all());
+        let planned = planner.plan_all(&dockerfile);
         (planner.warnings, planned.err())
     }
 
@@ -139,10 +144,10 @@ impl Engine {
     ) -> Result<(BuildPlan, BTreeSet<String>), At> {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.lenient = true;
-        planner.split(&dockerfile)?;
-        planner.plan_all()?;
+        planner.plan_all(&dockerfile)?;
         let warnings = lint::Directive::of(text).keep(planner.warnings);
         Ok((BuildPlan { stages: planner.stages, order: planner.order, warnings }, planner.absent))
     }
@@ -177,9 +182,22 @@ fn no_warnings(warnings: &[Diagnostic]) -> Result<(), At> {
     Err(At { span: first.span.clone(), error })
 }
 
-struct Planner<'a> {
-    engine: &'a Engine,
-    context: &'a Context,
+/// Where base images are found.
+pub(crate) trait Images {
+    /// An image that a build stands on or copies from.
+    fn base_image(&self, name: &str) -> Result<Image, BuildError>;
+}
+
+/// What planning asks: the plugins, for base images, for files.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) plugins: &'a Plugins,
+    pub(super) images: &'a dyn Images,
+    pub(super) context: &'a Context,
+}
+
+pub(super) struct Planner<'a> {
+    ground: Ground<'a>,
     keywords: &'a Keywords,
     escape: char,
     arguments: Arguments,
@@ -200,6 +218,7 @@ struct Planner<'a> {
     unknown: BTreeSet<usize>,
     /// The full names of such images.
     absent: BTreeSet<String>,
+    pub(super) recorder: Option<&'a mut Recorder>,
 }
 
 /// A plugin's answer to one statement, with where it came from.
@@ -211,16 +230,14 @@ struct Answer {
 }
 
 impl<'a> Planner<'a> {
-    fn new(
-        engine: &'a Engine,
-        context: &'a Context,
+    pub(super) fn new(
+        ground: Ground<'a>,
         keywords: &'a Keywords,
         escape: char,
         arguments: Arguments,
     ) -> Self {
         Self {
-            engine,
-            context,
+            ground,
             keywords,
             escape,
             arguments,
@@ -235,25 +252,27 @@ impl<'a> Planner<'a> {
             lenient: false,
             unknown: BTreeSet::new(),
             absent: BTreeSet::new(),
+            recorder: None,
         }
     }
 
     /// For a whole file.
     fn of(
-        engine: &'a Engine,
-        context: &'a Context,
+        ground: Ground<'a>,
         keywords: &'a Keywords,
         dockerfile: &Dockerfile,
         options: &BuildOptions,
     ) -> Self {
         let arguments = Arguments::new(&options.build_args, &Platform::host());
-        let mut planner = Self::new(engine, context, keywords, dockerfile.escape, arguments);
+        let mut planner = Self::new(ground, keywords, dockerfile.escape, arguments);
         planner.warnings.clone_from(&dockerfile.warnings);
         planner.warnings.extend(lint::of_writing(dockerfile, keywords));
         planner
     }
 
-    fn plan_all(&mut self) -> Result<(), At> {
+    /// Plans every stage, also those that none needs.
+    pub(super) fn plan_all(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
+        self.split(dockerfile)?;
         (0..self.sections.len()).try_for_each(|number| self.plan_stage(number))
     }
 
@@ -433,7 +452,7 @@ impl<'a> Planner<'a> {
         if numeric && by_number {
             return Err(BuildError::Target(name.to_owned()).into());
         }
-        match self.engine.base_image(name) {
+        match self.ground.images.base_image(name) {
             Err(BuildError::NoImage { full }) if self.lenient => {
                 self.unknown.insert(before);
                 self.absent.insert(full);
@@ -482,7 +501,12 @@ impl<'a> Planner<'a> {
                 self.warn(&plan.diagnostics, &statement.span);
                 let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
                 self.warnings.extend(said);
-                self.warnings.extend(lint::ignored(&spec.keyword, &plan, self.context, &statement.span));
+                self.warnings.extend(lint::ignored(
+                    &spec.keyword,
+                    &plan,
+                    self.ground.context,
+                    &statement.span,
+                ));
                 let named = self.named_inputs(&plan, walk.number)?;
                 let before = walk.state.clone();
                 for change in &plan.config {
@@ -553,16 +577,22 @@ impl<'a> Planner<'a> {
             let said = reading.unset.iter().map(|name| lint::undefined(name, scope, &statement.span));
             self.warnings.extend(said);
         }
-        self.plan_invocation(&reading.invocation, state)
+        self.plan_invocation(&statement.original, &reading.invocation, state)
     }
 
-    fn plan_invocation(&self, call: &Invocation, state: &State) -> Result<Answer, At> {
+    fn plan_invocation(&mut self, statement: &str, call: &Invocation, state: &State) -> Result<Answer, At> {
+        let Ground { plugins, images, context } = self.ground;
         let unclaimed = || BuildError::Unclaimed(call.keyword.to_string());
-        let plugin = self.engine.plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
-        let mut view = super::tree::View { engine: self.engine, context: self.context, state };
-        let mut traced = Traced::new(&mut view as &mut dyn BuildContext);
-        let outcome = plugin.plan(call, &mut traced)?;
-        let trace = traced.finish();
+        let plugin = plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
+        let mut view = super::tree::View { images, context, state };
+        let view: &mut dyn BuildContext = &mut view;
+        let mut traced = if self.recorder.is_some() { Traced::keeping(view) } else { Traced::new(view) };
+        let outcome = plugin.plan(call, &mut traced);
+        let (trace, reads) = traced.finish_with_answers();
+        if let (Some(recorder), Some(config)) = (&mut self.recorder, plugins.config().plugin(plugin.name())) {
+            recorder.add(statement, (config, plugin.digest()), call, reads, outcome.as_ref());
+        }
+        let outcome = outcome?;
         Ok(Answer { outcome, plugin: plugin.name().to_owned(), plugin_digest: plugin.digest(), trace })
     }
 
@@ -626,9 +656,8 @@ fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> {
     }
 }
 
-impl Engine {
-    /// An image that a build stands on or copies from.
-    pub(super) fn base_image(&self, name: &str) -> Result<Image, BuildError> {
+impl Images for Engine {
+    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
         self.store.resolve(name).map_err(|error| match error {
             ResolveError::Unknown { .. } => {
                 let full = name
@@ -651,7 +680,8 @@ pub(super) fn change_config(
     let keywords = Keywords::new(engine.plugins.keywords()?.into_iter().map(|(spec, _)| spec));
     let span = Span { file: "--change".to_owned(), line: 1, column: 1, end_line: 1, end_column: 1 };
     let statements = dockerfile::parse_lines(lines, &span, '\\', &keywords)?;
-    let mut planner = Planner::new(engine, context, &keywords, '\\', Arguments::default());
+    let ground = Ground { plugins: &engine.plugins, images: engine, context };
+    let mut planner = Planner::new(ground, &keywords, '\\', Arguments::default());
     let beginning = Beginning {
         span,
         statement: String::new(),

@@ -16,9 +16,12 @@ use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
 use super::explain::Explained;
+use super::plan::BuildPlan;
 use super::progress::BuildEvent;
+use super::record::Recorder;
 use super::source::SourceError;
 use crate::Engine;
+use crate::author::bundle;
 use crate::hook::HookError;
 use crate::network::NetworkError;
 use crate::snapshot::SnapshotError;
@@ -44,6 +47,8 @@ pub struct BuildOptions {
     pub network: Option<String>,
     /// Seconds since 1970 instead of the base image's time.
     pub epoch: Option<i64>,
+    /// Write down what planners were asked and what they read; see [`crate::author::replay`].
+    pub record: Option<PathBuf>,
 }
 
 /// A finished build.
@@ -307,7 +312,7 @@ impl Engine {
         names: Vec<Reference>,
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Built, At> {
-        let plan = self.plan_build(options, path, text, context)?;
+        let plan = self.plan_recorded(options, path, text, context)?;
         self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {
@@ -316,6 +321,26 @@ impl Engine {
         let (stage, explained) = self.execute(options, context, &plan, report)?;
         let id = self.commit_stage(options, stage, &names, report)?;
         Ok(Built { id, names, explained })
+    }
+}
+
+impl Engine {
+    /// A failed plan is recorded, too.
+    fn plan_recorded(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+    ) -> Result<BuildPlan, At> {
+        let Some(bundle) = &options.record else {
+            return self.plan_build(options, path, text, context, None);
+        };
+        let mut recorder = Recorder::default();
+        let plan = self.plan_build(options, path, text, context, Some(&mut recorder));
+        let written = bundle::write(bundle, &recorder.calls);
+        written.map_err(|source| BuildError::File { path: bundle.clone(), source })?;
+        plan
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod add;
 mod approve;
+mod bench;
 mod bundle;
 mod grant;
 mod inspect;
 mod lock;
 mod ls;
 mod remove;
+mod replay;
 mod rights;
+mod test;
 mod update;
 mod wit;
 
@@ -22,6 +25,7 @@ use crate::report::Report;
 pub(crate) enum Plugin {
     Add(add::Add),
     Approve(approve::Approve),
+    Bench(bench::Bench),
     Bundle(bundle::Bundle),
     Grant(grant::Grant),
     Inspect(inspect::Inspect),
@@ -30,6 +34,8 @@ pub(crate) enum Plugin {
     Ls(ls::Ls),
     #[command(visible_alias = "rm")]
     Remove(remove::Remove),
+    Replay(replay::Replay),
+    Test(test::Test),
     Update(update::Update),
     Wit(wit::Wit),
 }
@@ -39,12 +45,15 @@ impl Plugin {
         match self {
             Self::Add(verb) => verb.run(globals),
             Self::Approve(verb) => verb.run(globals),
+            Self::Bench(verb) => verb.run(globals),
             Self::Bundle(verb) => verb.run(globals),
             Self::Grant(verb) => verb.run(globals),
             Self::Inspect(verb) => verb.run(globals),
             Self::Lock(verb) => verb.run(globals),
             Self::Ls(verb) => verb.run(globals),
             Self::Remove(verb) => verb.run(globals),
+            Self::Replay(verb) => verb.run(globals),
+            Self::Test(verb) => verb.run(globals),
             Self::Update(verb) => verb.run(globals),
             Self::Wit(verb) => verb.run(),
         }
