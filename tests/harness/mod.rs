@@ -2,6 +2,7 @@
 //! what is left behind.
 
 mod busybox;
+mod components;
 mod output;
 mod python;
 mod sandbox;
@@ -10,6 +11,7 @@ mod traces;
 mod turn;
 mod web;
 
+pub(crate) use components::configured;
 pub(crate) use output::Output;
 pub(crate) use sandbox::{Sandbox, program};
 pub(crate) use terminal::Terminal;

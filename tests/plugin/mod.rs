@@ -1,8 +1,13 @@
 //! Plugins as a user meets them: in a TOML file.
 
 mod approve;
+mod disk;
 mod grants;
+mod include;
+mod ipam;
 mod lock;
+mod packages;
+mod unset;
 mod update;
 mod verbs;
 

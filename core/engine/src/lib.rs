@@ -20,6 +20,7 @@ mod interrupt;
 pub mod network;
 mod open;
 pub mod plugin;
+mod remote;
 mod snapshot;
 mod unfinished;
 pub mod volume;

@@ -15,18 +15,24 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_model::storage::{Area, LayerFormat, Object, Rooted, StorageAction, StorageMount, StoragePlan};
+use wharf_model::storage::{
+    Area, Image, LayerFormat, Object, Rooted, StorageAction, StorageMount, StoragePlan,
+};
 use wharf_plugin::{PluginError, Plugins, StateView, Storage};
+use wharf_runtime::disk::DiskError;
 use wharf_runtime::mount::RootMount;
 use wharf_runtime::tree;
 use wharf_store::Store;
 
-use crate::Engine;
+mod disk;
+
 use crate::event::{self, Asker, Entry, Kind};
+use crate::{Engine, home};
 
 /// Why a tree could not be made, mounted or removed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,20 @@ pub enum SnapshotError {
         /// Why not.
         source: tree::TreeError,
     },
+    /// A disk could not be made, mounted or copied.
+    #[error("{step}")]
+    Disk {
+        /// What was to be done.
+        step: String,
+        /// Why not.
+        source: DiskError,
+    },
+    /// The driver says that its objects are disks, and may not.
+    #[error("storage driver `{driver}` has no right to mount disks")]
+    NoRight {
+        /// Which driver.
+        driver: String,
+    },
     /// The driver asks for something that this engine does not do.
     #[error("storage driver `{driver}` asks for the unknown operation `{name}`")]
     Extension {
@@ -65,14 +85,6 @@ pub enum SnapshotError {
         driver: String,
         /// Which operation.
         name: String,
-    },
-    /// The driver asks for something that comes with a later version.
-    #[error("storage driver `{driver}` asks for {what}, which this version does not carry out")]
-    Unsupported {
-        /// Which driver.
-        driver: String,
-        /// What it asks for.
-        what: &'static str,
     },
     /// The driver answered an attach with no mount.
     #[error("storage driver `{driver}` did not say how `{id}` is mounted")]
@@ -90,6 +102,20 @@ pub enum SnapshotError {
         /// Why not.
         source: wharf_store::RecordError,
     },
+}
+
+impl SnapshotError {
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Plugin(error) => error.next_step(),
+            Self::Disk { source, .. } => source.next_step(),
+            Self::NoRight { driver } => {
+                Some(format!("[plugin.{driver}]\ngrants.ops = [\"mount-image\", ...]"))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl Engine {
@@ -147,12 +173,19 @@ impl Snapshots<'_> {
         self.carry_out(object, &plan)
     }
 
-    /// The directory a layer is unpacked into, or where a container's changes are.
-    pub(crate) fn changes(&self, object: &Object) -> Result<PathBuf, SnapshotError> {
+    /// The directory a layer is unpacked into, or where a container's changes are. Where the driver
+    /// keeps disks, the mount that it is in lasts as long as the descriptor.
+    pub(crate) fn changes(&self, object: &Object) -> Result<OwnedFd, SnapshotError> {
         let location = self.driver.locate(object)?;
-        match location.image {
-            None => Ok(self.path(&location.changes)),
-            Some(_) => Err(self.unsupported("a file system in a file")),
+        match &location.image {
+            Some(image) => {
+                let disk = self.disk(image, location.changes.path(), object.area != Area::Layer);
+                self.open_disk(&disk)
+            }
+            None => {
+                let path = self.path(&location.changes);
+                home::open(&path).map_err(|error| step("open directory", &path, error.into()))
+            }
         }
     }
 
@@ -160,8 +193,7 @@ impl Snapshots<'_> {
     pub(crate) fn attach(&self, object: &Object, read_only: bool) -> Result<Vec<RootMount>, SnapshotError> {
         let plan = self.driver.plan_attach(&object.id, object, read_only, &self.state())?;
         self.carry_out(object, &plan)?;
-        let mounts: Result<Vec<RootMount>, _> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
-        let mounts = mounts?;
+        let mounts: Vec<RootMount> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
         if mounts.is_empty() {
             return Err(SnapshotError::NoMount { driver: self.driver().to_owned(), id: object.id.clone() });
         }
@@ -202,12 +234,8 @@ impl Snapshots<'_> {
         })
     }
 
-    fn unsupported(&self, what: &'static str) -> SnapshotError {
-        SnapshotError::Unsupported { driver: self.driver().to_owned(), what }
-    }
-
-    fn mount(&self, mount: &StorageMount) -> Result<RootMount, SnapshotError> {
-        Ok(match mount {
+    fn mount(&self, mount: &StorageMount) -> RootMount {
+        match mount {
             StorageMount::Overlay { lower, upper, work, options } => RootMount::Overlay {
                 lower: lower.iter().map(|path| self.path(path)).collect(),
                 upper: upper.as_ref().map(|path| self.path(path)),
@@ -217,8 +245,11 @@ impl Snapshots<'_> {
             StorageMount::Bind { source, read_only } => {
                 RootMount::Bind { source: self.path(source), read_only: *read_only }
             }
-            StorageMount::Image { .. } => return Err(self.unsupported("a mount of a file system in a file")),
-        })
+            StorageMount::Image { source, filesystem, path, read_only } => {
+                let image = Image { source: source.clone(), filesystem: *filesystem };
+                RootMount::Image(self.disk(&image, path, !read_only))
+            }
+        }
     }
 
     fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
@@ -251,15 +282,20 @@ impl Snapshots<'_> {
                 self.make_directory(&self.path(path), *mode, (*uid, *gid), done)
             }
             StorageAction::Rename { source, dest } => self.rename(&self.path(source), self.path(dest), done),
+            StorageAction::CloneTree { source, dest } if self.are_disks(source, dest) => {
+                self.fill_disk(source, dest)
+            }
             StorageAction::CloneTree { source, dest } => {
                 self.clone_tree(&self.path(source), self.path(dest), done)
             }
-            StorageAction::RemoveTree(_) => Ok(()),
-            StorageAction::MakeFile { .. }
-            | StorageAction::Format { .. }
-            | StorageAction::CloneFile { .. } => {
-                Err(self.unsupported("making, formatting or cloning a file"))
+            StorageAction::MakeFile { path, size } => self.make_file(self.path(path), *size, done),
+            StorageAction::Format { path, filesystem } => {
+                self.format_file(&self.path(path), *filesystem, done)
             }
+            StorageAction::CloneFile { source, dest } => {
+                self.clone_file(&self.path(source), self.path(dest), done)
+            }
+            StorageAction::RemoveTree(_) => Ok(()),
             StorageAction::Extension(op) => {
                 Err(SnapshotError::Extension { driver: self.driver().to_owned(), name: op.name.clone() })
             }
@@ -321,6 +357,7 @@ impl Snapshots<'_> {
 
 enum Undo {
     RemoveTree(PathBuf),
+    RemoveFile(PathBuf),
     Rename { from: PathBuf, to: PathBuf },
 }
 
@@ -329,6 +366,7 @@ fn undo(done: Vec<Undo>) {
     for step in done.into_iter().rev() {
         let _ = match step {
             Undo::RemoveTree(path) => tree::remove(&path).map_err(|_| ()),
+            Undo::RemoveFile(path) => fs::remove_file(path).map_err(|_| ()),
             Undo::Rename { from, to } => fs::rename(from, to).map_err(|_| ()),
         };
     }

@@ -166,7 +166,8 @@ pub(crate) fn uncovered(plugin: &str, grants: &Grants, mut url: Url) -> Denied {
 
 /// A component that imports `remote` without any grant; `wanted` is what its manifest asks for.
 pub(crate) fn unlinked_remote(plugin: &str, wanted: &[&str]) -> Denied {
-    let mut wanted: Vec<String> = wanted.iter().map(|address| (*address).to_owned()).collect();
+    let named = wanted.iter().filter(|address| **address != "*");
+    let mut wanted: Vec<String> = named.map(|address| (*address).to_owned()).collect();
     let last = wanted.pop().unwrap_or_else(|| "https://host.example/path/".into());
     let toml = lines(plugin, "remote", wanted.into_iter(), &last);
     Denied { plugin: plugin.into(), right: format!("remote:{last}"), toml, requested: true }

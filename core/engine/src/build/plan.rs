@@ -14,14 +14,12 @@ use wharf_store::{Image, ResolveError};
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
+use super::expanding::Expanding;
 use super::lint;
 use super::request::{At, BuildError, BuildOptions};
 use super::stage::{Arguments, PROXIES, State};
 use super::words::Scope;
 use crate::Engine;
-
-/// How often lines may expand to lines.
-const DEPTH: usize = 16;
 
 /// All stages that are needed, each after those it needs.
 #[derive(Debug)]
@@ -205,6 +203,7 @@ struct Planner<'a> {
 /// A plugin's answer to one statement, with where it came from.
 struct Answer {
     outcome: Outcome,
+    call: Invocation,
     plugin: String,
     plugin_digest: Digest,
     trace: Trace,
@@ -379,13 +378,14 @@ impl<'a> Planner<'a> {
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let mut stage = Stage { name: self.stage_name(number), base, start, steps: Vec::new(), state };
         let state = stage.state.clone();
-        let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number) };
+        let expanding = Expanding::default();
+        let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number), expanding };
         if !triggers.is_empty() {
             let lines = dockerfile::parse_lines(&triggers, &span, self.escape, self.keywords)?;
-            self.plan_statements(&lines, &mut walk, 1)?;
+            self.plan_statements(&lines, &mut walk)?;
         }
         let statements = self.sections[number].statements;
-        self.plan_statements(statements, &mut walk, 0)?;
+        self.plan_statements(statements, &mut walk)?;
         stage.steps = walk.steps;
         if walk.inside.has_directory {
             self.moved.insert(number);
@@ -465,14 +465,14 @@ impl<'a> Planner<'a> {
         State::new(config, self.arguments.clone()).with_path()
     }
 
-    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk, depth: usize) -> Result<(), At> {
+    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk) -> Result<(), At> {
         for statement in statements {
-            self.plan_statement(statement, walk, depth).map_err(|at| at.on(&statement.span))?;
+            self.plan_statement(statement, walk).map_err(|at| at.on(&statement.span))?;
         }
         Ok(())
     }
 
-    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk, depth: usize) -> Result<(), At> {
+    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk) -> Result<(), At> {
         let spec = self.spec(statement)?;
         let stage = self.sections[walk.number].start.name.clone();
         let known = !self.unknown.contains(&walk.number);
@@ -504,13 +504,13 @@ impl<'a> Planner<'a> {
                 });
                 Ok(())
             }
-            Outcome::Expand(lines) if depth < DEPTH => {
+            Outcome::Expand(lines) => {
+                walk.expanding.enter(answer.call, answer.trace)?;
                 let lines = dockerfile::parse_lines(&lines, &statement.span, self.escape, self.keywords)?;
-                self.plan_statements(&lines, walk, depth + 1)
-            }
-            Outcome::Expand(_) => {
-                let cause = format!("its lines expand to lines more than {DEPTH} times");
-                Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
+                lines.iter().try_for_each(|line| line.check(self.keywords).map(drop))?;
+                self.plan_statements(&lines, walk)?;
+                walk.expanding.leave();
+                Ok(())
             }
             Outcome::Stage(_) => {
                 let cause = "it begins a stage inside a stage".to_owned();
@@ -563,7 +563,8 @@ impl<'a> Planner<'a> {
         let mut traced = Traced::new(&mut view as &mut dyn BuildContext);
         let outcome = plugin.plan(call, &mut traced)?;
         let trace = traced.finish();
-        Ok(Answer { outcome, plugin: plugin.name().to_owned(), plugin_digest: plugin.digest(), trace })
+        let (call, plugin_digest) = (call.clone(), plugin.digest());
+        Ok(Answer { outcome, call, plugin: plugin.name().to_owned(), plugin_digest, trace })
     }
 
     fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
@@ -592,6 +593,7 @@ struct Walk {
     state: State,
     steps: Vec<Step>,
     inside: lint::Inside,
+    expanding: Expanding,
 }
 
 impl Stage {
@@ -661,8 +663,9 @@ pub(super) fn change_config(
     };
     let start = StageStart { base: Input::Scratch, name: None, platform: None };
     planner.sections.push(Section { start, beginning, statements: &[] });
-    let mut walk = Walk { number: 0, state, steps: Vec::new(), inside: lint::Inside::default() };
-    planner.plan_statements(&statements, &mut walk, 0)?;
+    let (inside, expanding) = (lint::Inside::default(), Expanding::default());
+    let mut walk = Walk { number: 0, state, steps: Vec::new(), inside, expanding };
+    planner.plan_statements(&statements, &mut walk)?;
     match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
         Some(step) => {
             Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword))

@@ -18,7 +18,6 @@ use super::stage::State;
 use super::unchanged;
 use crate::Engine;
 use crate::container::fresh_id;
-use crate::home;
 use crate::snapshot::{self, Snapshots};
 use crate::unfinished::{Unfinished, turn};
 
@@ -107,7 +106,7 @@ impl<'a> Work<'a> {
         if self.snapshots.format() == LayerFormat::Tree {
             return Ok(()); // it is compared with the tree below
         }
-        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let changes = self.snapshots.changes(&self.object)?;
         let below = self.engine.open_chain(self.snapshots, &self.base)?;
         unchanged::forget(changes.as_fd(), below.as_fd(), paths);
         Ok(())
@@ -115,11 +114,13 @@ impl<'a> Work<'a> {
 
     /// The changes as a layer on top of the chain; the same chain when nothing changed.
     pub(super) fn finish(mut self, times: &Times) -> Result<Chain, BuildError> {
-        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let changes = self.snapshots.changes(&self.object)?;
         let (diffed, blob) = match self.snapshots.format() {
             LayerFormat::Overlay => (self.diff(&changes, None, times, &mut std::io::sink())?, None),
             LayerFormat::Tree => self.diff_kept(&changes, times)?,
         };
+        // A disk is whole once nobody looks at it any more.
+        drop(changes);
         if diffed.entries == 0 {
             return Ok(self.base.clone());
         }
@@ -182,8 +183,7 @@ impl<'a> Work<'a> {
     fn parent_tree(&self) -> Result<Option<OwnedFd>, BuildError> {
         let Some((top, below)) = self.base.layers.split_last() else { return Ok(None) };
         let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
-        let tree = self.snapshots.changes(&snapshot::layer(&top.chain_id.hex(), parents))?;
-        home::open(&tree).map(Some).map_err(layer_error)
+        Ok(Some(self.snapshots.changes(&snapshot::layer(&top.chain_id.hex(), parents))?))
     }
 }
 

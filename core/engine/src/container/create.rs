@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use wharf_model::storage::Object;
 use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::{Image, NameTaken, ResolveError};
 
@@ -275,7 +276,8 @@ impl Engine {
         let data = self.data_dir(&container.id);
         std::fs::create_dir_all(&data).map_err(|source| CreateError::Prepare { path: data, source })?;
         let snapshots = self.snapshots(&container.storage)?;
-        snapshots.create(&snapshot::container(&container.id, container.layers.clone()))?;
+        let object = snapshot::container(&container.id, container.layers.clone());
+        snapshots.create(&Object { size_limit: container.limits.storage_size, ..object })?;
         self.make_volumes(container, volumes)?;
         Ok(())
     }
