@@ -1,8 +1,13 @@
-//! Refuses to embed components that were built from other sources than those beside them.
+//! Refuses to embed components that were built from other sources than those beside them, and lists the
+//! files that `plugin new` writes.
 
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-fn main() {
+fn main() -> io::Result<()> {
     for path in ["../../plugins", "../../wit"] {
         println!("cargo::rerun-if-changed={path}");
     }
@@ -12,4 +17,66 @@ fn main() {
         Ok(_) => println!("cargo::error=plugins/prebuilt is older than its sources: run plugins/build.sh"),
         Err(error) => println!("cargo::error=cannot run plugins/build.sh --stale: {error}"),
     }
+    templates()
+}
+
+/// Writes `TEMPLATES`: what `plugins/templates/` has, the contract below `wit/`, and the kit below
+/// `rust/vendor/`.
+fn templates() -> io::Result<()> {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let top = fs::canonicalize("../..")?;
+    let mut files = Vec::new();
+    for (from, to) in [
+        ("plugins/templates", ""),
+        ("wit", "wit/"),
+        ("plugins/sdk/src", "rust/vendor/wharf-sdk/src/"),
+        ("plugins/Cargo.lock", "rust/project/Cargo.lock"),
+    ] {
+        collect(&top.join(from), to, &mut files)?;
+    }
+    let manifest = out.join("sdk.toml");
+    fs::write(&manifest, sdk_manifest(&top)?)?;
+    files.push(("rust/vendor/wharf-sdk/Cargo.toml".into(), manifest));
+    files.sort();
+
+    let mut text = String::from(
+        "/// Every file of every template, by its path.\nstatic TEMPLATES: &[(&str, &[u8])] = &[\n",
+    );
+    for (name, path) in files {
+        let _ = writeln!(text, "    ({name:?}, include_bytes!({path:?})),");
+    }
+    text.push_str("];\n");
+    fs::write(out.join("templates.rs"), text)
+}
+
+/// The files below a path, under the names they get.
+fn collect(path: &Path, name: &str, files: &mut Vec<(String, PathBuf)>) -> io::Result<()> {
+    if path.is_file() {
+        files.push((name.to_owned(), path.to_owned()));
+        return Ok(());
+    }
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let below = if entry.file_type()?.is_dir() { "/" } else { "" };
+        let name = format!("{name}{}{below}", entry.file_name().to_string_lossy());
+        collect(&entry.path(), &name, files)?;
+    }
+    Ok(())
+}
+
+/// The kit's `Cargo.toml`, on its own: what it has from its workspace is written out.
+fn sdk_manifest(top: &Path) -> io::Result<String> {
+    let workspace = fs::read_to_string(top.join("plugins/Cargo.toml"))?;
+    let own = fs::read_to_string(top.join("plugins/sdk/Cargo.toml"))?;
+    let own = own.split("\n[lints]").next().unwrap_or_default();
+    let written_out = own.lines().map(|line| match line.strip_suffix(".workspace = true") {
+        None => line,
+        Some(key) => {
+            let value = workspace
+                .lines()
+                .find(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(" = ")));
+            value.unwrap_or(line)
+        }
+    });
+    Ok(written_out.collect::<Vec<_>>().join("\n") + "\n")
 }

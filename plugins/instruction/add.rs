@@ -14,7 +14,11 @@ impl Instruction for Add {
         let summary = "copy files into the image; extract archives, fetch addresses";
         let keyword = KeywordSpec::new("ADD", summary, BodyKind::JsonOrWords).expanding().with_heredocs();
         let own = [
-            FlagSpec::value("checksum", "what the fetched file must hash to: sha256:...").expanding(),
+            FlagSpec::value(
+                "checksum",
+                "what the fetched file must hash to, sha256:..., or the commit of a repository",
+            )
+            .expanding(),
             FlagSpec::switch("keep-git-dir", "keep the .git directory of a repository"),
             FlagSpec::switch("unpack", "extract archives; by default those of the build context only"),
         ];
@@ -33,9 +37,11 @@ impl Instruction for Add {
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
         let mut transfer = Transfer::read(call)?;
         let git = transfer.sources.iter().any(|source| transfer::is_git(source));
-        if call.switch("keep-git-dir", false)? && !git {
+        transfer.keep_git_dir = call.switch("keep-git-dir", false)?;
+        if transfer.keep_git_dir && !git {
             return Err(refuse("--keep-git-dir is for git repositories"));
         }
+        let checksum = if git { transfer::commit } else { checksum };
         transfer.checksum = call.flag("checksum").map(checksum).transpose()?;
         transfer.unpack_files = call.switch("unpack", true)?;
         transfer.unpack_remote = call.switch("unpack", false)?;
@@ -58,7 +64,7 @@ fn checksum(text: &str) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharf_sdk::instruction::{Action, Plan};
+    use wharf_sdk::instruction::{Action, GitSource, Input, Plan};
     use wharf_sdk::testing::{Stage, words};
 
     fn plan(call: &Invocation) -> Result<Plan, Failure> {
@@ -98,8 +104,32 @@ mod tests {
     }
 
     #[test]
-    fn repositories_are_refused_clearly() {
-        let error = plan(&words("ADD", "https://a/b.git /x")).unwrap_err();
-        assert_eq!(error.message(), "https://a/b.git: git repositories are not supported");
+    fn repositories_are_fetched_and_their_contents_copied() {
+        let call = words("ADD", "https://a/b.git#v1:docs /x")
+            .with_flag("checksum", "ABCDEF012")
+            .with_switch("keep-git-dir");
+        let plan = plan(&call).unwrap();
+        let source = GitSource {
+            url: "https://a/b.git".into(),
+            reference: Some("v1".into()),
+            checksum: Some("abcdef012".into()),
+            keep_git_dir: true,
+        };
+        assert_eq!(plan.ops[0].action, Action::Git(source));
+        let Action::Copy(copy) = &plan.ops[1].action else { panic!("not a copy: {:?}", plan.ops[1]) };
+        assert_eq!((copy.paths.as_slice(), &copy.source), (["/docs".to_owned()].as_slice(), &Input::Op(0)));
+        for (line, flag, said) in [
+            ("https://a/b.git /x", "sha256:12", "`sha256:12` is not a commit"),
+            (
+                "https://a/b.git?commit=1234567 /x",
+                "7654321",
+                "https://a/b.git?commit=1234567 and --checksum name different commits",
+            ),
+        ] {
+            let call = words("ADD", line).with_flag("checksum", flag);
+            assert_eq!(super::tests::plan(&call).unwrap_err().message(), said);
+        }
+        let error = super::tests::plan(&words("ADD", "b /x").with_switch("keep-git-dir")).unwrap_err();
+        assert_eq!(error.message(), "--keep-git-dir is for git repositories");
     }
 }

@@ -3,6 +3,7 @@
 mod cache;
 mod context;
 mod files;
+mod git;
 mod instructions;
 mod interrupt;
 mod lint;

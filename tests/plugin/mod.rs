@@ -1,8 +1,15 @@
 //! Plugins as a user meets them: in a TOML file.
 
 mod approve;
+mod author;
+mod disk;
 mod grants;
+mod include;
+mod ipam;
+mod languages;
 mod lock;
+mod packages;
+mod unset;
 mod update;
 mod verbs;
 

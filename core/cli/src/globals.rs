@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use wharf_engine::author::Workshop;
 use wharf_engine::{Engine, Level, OpenError, Options, PluginEvent};
 
 use crate::embedded;
@@ -59,6 +60,11 @@ impl Globals {
             }
         }
         Engine::open(options, listen).map_err(unopened)
+    }
+
+    /// Where plugins are tried out, without the engine's store.
+    pub(crate) fn workshop(&self) -> Workshop {
+        Workshop::new(self.options(), listen)
     }
 
     fn options(&self) -> Options {
@@ -124,6 +130,9 @@ fn listen(event: PluginEvent<'_>) {
         PluginEvent::Diagnostic { diagnostic, .. } => {
             output::say(&format!("warning: {}", diagnostic.message));
         }
-        PluginEvent::Compiled { .. } | PluginEvent::Log { .. } => {}
+        PluginEvent::Compiled { .. }
+        | PluginEvent::Denied { .. }
+        | PluginEvent::Called { .. }
+        | PluginEvent::Log { .. } => {}
     }
 }

@@ -8,6 +8,7 @@ mod embedded;
 mod globals;
 mod output;
 mod progress;
+mod project;
 mod render;
 mod report;
 mod template;

@@ -19,6 +19,17 @@ pub(crate) fn bytes(text: &str) -> Result<i64, String> {
     number.checked_mul(1 << shift).ok_or_else(wrong)
 }
 
+/// `size=64m`
+pub(crate) fn storage_size(text: &str) -> Result<u64, String> {
+    match text.split_once('=') {
+        Some(("size", value)) => {
+            let size = u64::try_from(bytes(value)?).ok().filter(|size| *size > 0);
+            size.ok_or_else(|| format!("`{value}` is not a size"))
+        }
+        _ => Err(format!("unknown storage option `{text}`: expected size=BYTES")),
+    }
+}
+
 /// `1.5` processors, in billionths.
 pub(crate) fn cpus(text: &str) -> Result<i64, String> {
     match text.parse::<f64>() {
@@ -93,6 +104,14 @@ mod tests {
         }
         for text in ["", "m", "1x", "1.5g", "9999999999t"] {
             assert!(bytes(text).is_err(), "for {text:?}");
+        }
+    }
+
+    #[test]
+    fn a_storage_option_is_a_size() {
+        assert_eq!(storage_size("size=64m"), Ok(64 << 20));
+        for text in ["size", "size=", "size=0", "size=-1", "quota=1"] {
+            assert!(storage_size(text).is_err(), "for {text}");
         }
     }
 

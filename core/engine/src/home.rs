@@ -45,7 +45,7 @@ impl LayerHome for Home<'_> {
         let claim = Unfinished::tree(self.snapshots.store(), self.snapshots.driver(), &fresh)?;
         let (fresh, _) = self.pending.insert((fresh, claim));
         self.snapshots.create(fresh)?;
-        Ok(open(&self.snapshots.changes(fresh)?)?)
+        Ok(self.snapshots.changes(fresh)?)
     }
 
     fn keep(&mut self, chain_id: &Digest) -> Result<(), HomeError> {
@@ -74,11 +74,11 @@ impl LayerHome for Home<'_> {
         parents: &[Digest],
     ) -> Result<(OwnedFd, Option<OwnedFd>), HomeError> {
         let layer = snapshot::layer(&chain_id.hex(), hexes(parents));
-        let changes = open(&self.snapshots.changes(&layer)?)?;
+        let changes = self.snapshots.changes(&layer)?;
         let parent = match (self.format(), parents.split_first()) {
             (LayerFormat::Tree, Some((top, below))) => {
                 let below = snapshot::layer(&top.hex(), hexes(below));
-                Some(open(&self.snapshots.changes(&below)?)?)
+                Some(self.snapshots.changes(&below)?)
             }
             _ => None,
         };

@@ -8,6 +8,7 @@
 //! `Engine::start`. No daemon keeps state in memory, so each method reads what it needs from the
 //! store, takes the locks it needs, and leaves everything true on disk.
 
+pub mod author;
 pub mod build;
 pub mod container;
 pub mod disk;
@@ -20,6 +21,7 @@ mod interrupt;
 pub mod network;
 mod open;
 pub mod plugin;
+mod remote;
 mod snapshot;
 mod unfinished;
 pub mod volume;

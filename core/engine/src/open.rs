@@ -9,6 +9,8 @@ use wharf_plugin::lock::{Lock, LockError};
 use wharf_plugin::{Config, ConfigError, Embedded, Event, Level, Plugins, Source, World};
 use wharf_store::Store;
 
+use crate::remote::Web;
+
 /// Where the engine keeps its things, and which plugins it has from the start.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -159,7 +161,7 @@ fn load(options: &Options, mut config: Config, listen: &Listen) -> Result<Plugin
     name_roots(&mut config, options);
     let listen = Arc::clone(listen);
     let plugins = Plugins::load(config, &options.plugins(), options.embedded)?;
-    Ok(plugins.on_event(move |event| listen(event)))
+    Ok(plugins.on_event(move |event| listen(event)).with_remote(Arc::new(Web)))
 }
 
 /// What all config files say.

@@ -15,18 +15,24 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_model::storage::{Area, LayerFormat, Object, Rooted, StorageAction, StorageMount, StoragePlan};
+use wharf_model::storage::{
+    Area, Image, LayerFormat, Object, Rooted, StorageAction, StorageMount, StoragePlan,
+};
 use wharf_plugin::{PluginError, Plugins, StateView, Storage};
+use wharf_runtime::disk::DiskError;
 use wharf_runtime::mount::RootMount;
 use wharf_runtime::tree;
 use wharf_store::Store;
 
-use crate::Engine;
+mod disk;
+
 use crate::event::{self, Asker, Entry, Kind};
+use crate::{Engine, home};
 
 /// Why a tree could not be made, mounted or removed.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +64,20 @@ pub enum SnapshotError {
         /// Why not.
         source: tree::TreeError,
     },
+    /// A disk could not be made, mounted or copied.
+    #[error("{step}")]
+    Disk {
+        /// What was to be done.
+        step: String,
+        /// Why not.
+        source: DiskError,
+    },
+    /// The driver says that its objects are disks, and may not.
+    #[error("storage driver `{driver}` has no right to mount disks")]
+    NoRight {
+        /// Which driver.
+        driver: String,
+    },
     /// The driver asks for something that this engine does not do.
     #[error("storage driver `{driver}` asks for the unknown operation `{name}`")]
     Extension {
@@ -66,14 +86,6 @@ pub enum SnapshotError {
         /// Which operation.
         name: String,
     },
-    /// The driver asks for something that comes with a later version.
-    #[error("storage driver `{driver}` asks for {what}, which this version does not carry out")]
-    Unsupported {
-        /// Which driver.
-        driver: String,
-        /// What it asks for.
-        what: &'static str,
-    },
     /// The driver answered an attach with no mount.
     #[error("storage driver `{driver}` did not say how `{id}` is mounted")]
     NoMount {
@@ -81,6 +93,12 @@ pub enum SnapshotError {
         driver: String,
         /// Which object.
         id: String,
+    },
+    /// A test of a driver wanted it so.
+    #[error("stopped after {steps} steps, as a test asked")]
+    Stopped {
+        /// How many were done, and undone by now.
+        steps: usize,
     },
     /// The driver's state could not be kept.
     #[error("cannot keep the state of storage driver `{driver}`")]
@@ -92,13 +110,28 @@ pub enum SnapshotError {
     },
 }
 
+impl SnapshotError {
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Plugin(error) => error.next_step(),
+            Self::Disk { source, .. } => source.next_step(),
+            Self::NoRight { driver } => {
+                Some(format!("[plugin.{driver}]\ngrants.ops = [\"mount-image\", ...]"))
+            }
+            _ => None,
+        }
+    }
+}
+
 impl Engine {
     /// The trees kept by the driver `name`.
     pub(crate) fn snapshots(&self, name: &str) -> Result<Snapshots<'_>, SnapshotError> {
         let unknown = || SnapshotError::UnknownDriver { name: name.to_owned() };
         let driver = self.plugins.storage(name, &|| self.facts()).ok_or_else(unknown)??;
         let root = self.options.root.join("storage").join(&driver.info().name);
-        Ok(Snapshots { root, driver, store: &self.store, plugins: &self.plugins })
+        let plugins = Some(&self.plugins);
+        Ok(Snapshots { root, driver, store: &self.store, plugins, fails_after: None })
     }
 
     /// The trees kept by the driver that the config names.
@@ -122,7 +155,24 @@ pub(crate) struct Snapshots<'a> {
     root: PathBuf,
     driver: Arc<dyn Storage>,
     store: &'a Store,
-    plugins: &'a Plugins,
+    /// What a plan's driver may is looked at once more before it is carried out; a driver that is tried
+    /// out by itself has no grants but those that its plans were checked against.
+    plugins: Option<&'a Plugins>,
+    /// Fail every plan after so many steps.
+    fails_after: Option<usize>,
+}
+
+impl<'a> Snapshots<'a> {
+    /// A driver's trees in a directory of their own, for tests of the driver. With `fails_after` a
+    /// plan fails after so many steps; after the last one, before the driver's state is changed.
+    pub(crate) fn alone(
+        root: PathBuf,
+        driver: Arc<dyn Storage>,
+        store: &'a Store,
+        fails_after: Option<usize>,
+    ) -> Self {
+        Self { root, driver, store, plugins: None, fails_after }
+    }
 }
 
 impl Snapshots<'_> {
@@ -147,12 +197,19 @@ impl Snapshots<'_> {
         self.carry_out(object, &plan)
     }
 
-    /// The directory a layer is unpacked into, or where a container's changes are.
-    pub(crate) fn changes(&self, object: &Object) -> Result<PathBuf, SnapshotError> {
+    /// The directory a layer is unpacked into, or where a container's changes are. Where the driver
+    /// keeps disks, the mount that it is in lasts as long as the descriptor.
+    pub(crate) fn changes(&self, object: &Object) -> Result<OwnedFd, SnapshotError> {
         let location = self.driver.locate(object)?;
-        match location.image {
-            None => Ok(self.path(&location.changes)),
-            Some(_) => Err(self.unsupported("a file system in a file")),
+        match &location.image {
+            Some(image) => {
+                let disk = self.disk(image, location.changes.path(), object.area != Area::Layer);
+                self.open_disk(&disk)
+            }
+            None => {
+                let path = self.path(&location.changes);
+                home::open(&path).map_err(|error| step("open directory", &path, error.into()))
+            }
         }
     }
 
@@ -160,8 +217,7 @@ impl Snapshots<'_> {
     pub(crate) fn attach(&self, object: &Object, read_only: bool) -> Result<Vec<RootMount>, SnapshotError> {
         let plan = self.driver.plan_attach(&object.id, object, read_only, &self.state())?;
         self.carry_out(object, &plan)?;
-        let mounts: Result<Vec<RootMount>, _> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
-        let mounts = mounts?;
+        let mounts: Vec<RootMount> = plan.mounts.iter().map(|mount| self.mount(mount)).collect();
         if mounts.is_empty() {
             return Err(SnapshotError::NoMount { driver: self.driver().to_owned(), id: object.id.clone() });
         }
@@ -202,12 +258,8 @@ impl Snapshots<'_> {
         })
     }
 
-    fn unsupported(&self, what: &'static str) -> SnapshotError {
-        SnapshotError::Unsupported { driver: self.driver().to_owned(), what }
-    }
-
-    fn mount(&self, mount: &StorageMount) -> Result<RootMount, SnapshotError> {
-        Ok(match mount {
+    fn mount(&self, mount: &StorageMount) -> RootMount {
+        match mount {
             StorageMount::Overlay { lower, upper, work, options } => RootMount::Overlay {
                 lower: lower.iter().map(|path| self.path(path)).collect(),
                 upper: upper.as_ref().map(|path| self.path(path)),
@@ -217,12 +269,17 @@ impl Snapshots<'_> {
             StorageMount::Bind { source, read_only } => {
                 RootMount::Bind { source: self.path(source), read_only: *read_only }
             }
-            StorageMount::Image { .. } => return Err(self.unsupported("a mount of a file system in a file")),
-        })
+            StorageMount::Image { source, filesystem, path, read_only } => {
+                let image = Image { source: source.clone(), filesystem: *filesystem };
+                RootMount::Image(self.disk(&image, path, !read_only))
+            }
+        }
     }
 
     fn carry_out(&self, object: &Object, plan: &StoragePlan) -> Result<(), SnapshotError> {
-        self.plugins.permit_storage(self.driver.name(), plan)?;
+        if let Some(plugins) = self.plugins {
+            plugins.permit_storage(self.driver.name(), plan)?;
+        }
         let driver = Asker::new(self.driver.name(), self.driver.digest());
         let steps = plan.steps.iter().map(|step| event::operation(&step.action, &object.id, &driver));
         let mounts = plan.mounts.iter().map(|mount| event::mount(mount, &object.id, &driver));
@@ -235,14 +292,23 @@ impl Snapshots<'_> {
 
     fn carry_out_noted(&self, plan: &StoragePlan) -> Result<(), SnapshotError> {
         let mut done = Vec::new();
-        for step in &plan.steps {
-            if let Err(error) = self.step(&step.action, &mut done) {
+        for (number, step) in plan.steps.iter().enumerate() {
+            let stopped = self.stop_after(number);
+            if let Err(error) = stopped.and_then(|()| self.step(&step.action, &mut done)) {
                 undo(done);
                 return Err(error);
             }
         }
-        self.remember(plan).inspect_err(|_| undo(std::mem::take(&mut done)))?;
+        let kept = self.stop_after(plan.steps.len()).and_then(|()| self.remember(plan));
+        kept.inspect_err(|_| undo(std::mem::take(&mut done)))?;
         self.remove_trees(plan)
+    }
+
+    fn stop_after(&self, steps: usize) -> Result<(), SnapshotError> {
+        if self.fails_after.is_some_and(|stop| stop <= steps) {
+            return Err(SnapshotError::Stopped { steps });
+        }
+        Ok(())
     }
 
     fn step(&self, action: &StorageAction, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
@@ -251,15 +317,20 @@ impl Snapshots<'_> {
                 self.make_directory(&self.path(path), *mode, (*uid, *gid), done)
             }
             StorageAction::Rename { source, dest } => self.rename(&self.path(source), self.path(dest), done),
+            StorageAction::CloneTree { source, dest } if self.are_disks(source, dest) => {
+                self.fill_disk(source, dest)
+            }
             StorageAction::CloneTree { source, dest } => {
                 self.clone_tree(&self.path(source), self.path(dest), done)
             }
-            StorageAction::RemoveTree(_) => Ok(()),
-            StorageAction::MakeFile { .. }
-            | StorageAction::Format { .. }
-            | StorageAction::CloneFile { .. } => {
-                Err(self.unsupported("making, formatting or cloning a file"))
+            StorageAction::MakeFile { path, size } => self.make_file(self.path(path), *size, done),
+            StorageAction::Format { path, filesystem } => {
+                self.format_file(&self.path(path), *filesystem, done)
             }
+            StorageAction::CloneFile { source, dest } => {
+                self.clone_file(&self.path(source), self.path(dest), done)
+            }
+            StorageAction::RemoveTree(_) => Ok(()),
             StorageAction::Extension(op) => {
                 Err(SnapshotError::Extension { driver: self.driver().to_owned(), name: op.name.clone() })
             }
@@ -273,7 +344,7 @@ impl Snapshots<'_> {
         (uid, gid): (u32, u32),
         done: &mut Vec<Undo>,
     ) -> Result<(), SnapshotError> {
-        make_parents(path)?;
+        self.make_parents(path, done)?;
         let failed = |source| step("make directory", path, source);
         match fs::DirBuilder::new().mode(mode).create(path) {
             Ok(()) => done.push(Undo::RemoveTree(path.to_owned())),
@@ -284,15 +355,29 @@ impl Snapshots<'_> {
         chown(path, Some(uid), Some(gid)).map_err(failed)
     }
 
+    /// What is missing above `path`. It is undone with the rest, unless another object moved in;
+    /// the directory of an area stays, as all objects share it.
+    fn make_parents(&self, path: &Path, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
+        let Some(parent) = path.parent() else { return Ok(()) };
+        let below_area =
+            |path: &Path| path.strip_prefix(&self.root).is_ok_and(|path| path.iter().count() > 1);
+        let missing = parent.ancestors().take_while(|above| !above.exists() && below_area(above));
+        let mut missing: Vec<Undo> = missing.map(|above| Undo::RemoveEmpty(above.to_owned())).collect();
+        missing.reverse();
+        done.append(&mut missing);
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
+        made.map_err(|source| step("make directory", parent, source))
+    }
+
     fn rename(&self, source: &Path, dest: PathBuf, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
-        make_parents(&dest)?;
+        self.make_parents(&dest, done)?;
         fs::rename(source, &dest).map_err(|error| step("move tree", source, error))?;
         done.push(Undo::Rename { from: dest, to: source.to_owned() });
         Ok(())
     }
 
     fn clone_tree(&self, source: &Path, dest: PathBuf, done: &mut Vec<Undo>) -> Result<(), SnapshotError> {
-        make_parents(&dest)?;
+        self.make_parents(&dest, done)?;
         let failed =
             |source| SnapshotError::Tree { step: format!("copy tree to {}", dest.display()), source };
         tree::clone(source, &dest).map_err(failed)?;
@@ -321,6 +406,8 @@ impl Snapshots<'_> {
 
 enum Undo {
     RemoveTree(PathBuf),
+    RemoveEmpty(PathBuf),
+    RemoveFile(PathBuf),
     Rename { from: PathBuf, to: PathBuf },
 }
 
@@ -329,15 +416,11 @@ fn undo(done: Vec<Undo>) {
     for step in done.into_iter().rev() {
         let _ = match step {
             Undo::RemoveTree(path) => tree::remove(&path).map_err(|_| ()),
+            Undo::RemoveEmpty(path) => fs::remove_dir(path).map_err(|_| ()),
+            Undo::RemoveFile(path) => fs::remove_file(path).map_err(|_| ()),
             Undo::Rename { from, to } => fs::rename(from, to).map_err(|_| ()),
         };
     }
-}
-
-fn make_parents(path: &Path) -> Result<(), SnapshotError> {
-    let Some(parent) = path.parent() else { return Ok(()) };
-    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(parent);
-    made.map_err(|source| step("make directory", parent, source))
 }
 
 fn step(step: &str, path: &Path, source: io::Error) -> SnapshotError {

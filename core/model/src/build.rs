@@ -359,6 +359,8 @@ pub struct StageStart {
     pub name: Option<String>,
     /// For which platform.
     pub platform: Option<Platform>,
+    /// What the plugin reported meanwhile.
+    pub diagnostics: Vec<Diagnostic>,
 }
 
 /// A plugin's answer to one statement.

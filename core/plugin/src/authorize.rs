@@ -51,6 +51,40 @@ impl Denied {
     }
 }
 
+/// What `read` grants let a plugin look at.
+#[derive(Debug)]
+pub struct Reads {
+    everything: bool,
+    patterns: Vec<glob::Pattern>,
+}
+
+impl Reads {
+    /// Of the words in the TOML.
+    pub fn new<'a>(words: impl IntoIterator<Item = &'a String>) -> Self {
+        let mut reads = Self { everything: false, patterns: Vec::new() };
+        for word in words {
+            reads.everything |= word == "context";
+            let pattern = word.strip_prefix("context:").and_then(|word| glob::Pattern::new(word).ok());
+            reads.patterns.extend(pattern);
+        }
+        reads
+    }
+
+    /// Whether it may look at a path of a build context.
+    pub fn may(&self, path: &str) -> bool {
+        let options = glob::MatchOptions {
+            case_sensitive: true,
+            require_literal_separator: true,
+            require_literal_leading_dot: false,
+        };
+        self.everything
+            || self.patterns.iter().any(|pattern| {
+                let directory = pattern.as_str().strip_suffix("/**");
+                pattern.matches_with(path, options) || directory == Some(path)
+            })
+    }
+}
+
 /// Checks what an instruction answered.
 ///
 /// # Errors
@@ -166,7 +200,8 @@ pub(crate) fn uncovered(plugin: &str, grants: &Grants, mut url: Url) -> Denied {
 
 /// A component that imports `remote` without any grant; `wanted` is what its manifest asks for.
 pub(crate) fn unlinked_remote(plugin: &str, wanted: &[&str]) -> Denied {
-    let mut wanted: Vec<String> = wanted.iter().map(|address| (*address).to_owned()).collect();
+    let named = wanted.iter().filter(|address| **address != "*");
+    let mut wanted: Vec<String> = named.map(|address| (*address).to_owned()).collect();
     let last = wanted.pop().unwrap_or_else(|| "https://host.example/path/".into());
     let toml = lines(plugin, "remote", wanted.into_iter(), &last);
     Denied { plugin: plugin.into(), right: format!("remote:{last}"), toml, requested: true }
@@ -384,7 +419,12 @@ mod tests {
 
     #[test]
     fn stages_lines_and_config_take_rights_too() {
-        let stage = Outcome::Stage(StageStart { base: Input::Scratch, name: None, platform: None });
+        let stage = Outcome::Stage(StageStart {
+            base: Input::Scratch,
+            name: None,
+            platform: None,
+            diagnostics: vec![],
+        });
         let config = Outcome::Plan(Plan {
             ops: vec![],
             rootfs: Input::Stage,

@@ -64,6 +64,11 @@ impl HookPlugin {
         self.plugin.manifest()
     }
 
+    /// Checks the settings, unless that was done before.
+    pub(crate) fn validate(&self) -> Result<(), PluginError> {
+        self.plugin.validate(&HostFacts::default)
+    }
+
     /// What it subscribes to.
     pub(crate) fn subscriptions(&self) -> &[(Moment, Phase)] {
         &self.subscriptions

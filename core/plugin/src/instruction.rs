@@ -123,7 +123,8 @@ impl Instruction for InstructionPlugin {
             .map_err(|denied| self.plugin.denied(FUNCTION, denied))?;
         match &mut outcome {
             Outcome::Plan(plan) => plan.diagnostics.append(&mut reported),
-            Outcome::Stage(_) | Outcome::Expand(_) => self.plugin.tell(&reported),
+            Outcome::Stage(stage) => stage.diagnostics.append(&mut reported),
+            Outcome::Expand(_) => self.plugin.tell(&reported),
         }
         Ok(outcome)
     }

@@ -57,6 +57,19 @@ pub use registry::{Embedded, Plugins, Portrait, Role};
 pub use trace::{Trace, Traced};
 use wharf_model::Diagnostic;
 
+/// What one call of a component used up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// WebAssembly instructions, roughly; 0 for hooks, which run against a clock.
+    pub fuel: u64,
+    /// Bytes of all its memories together when it ended, which is the most it had.
+    pub memory: u64,
+    /// Until the fresh instance was ready.
+    pub instantiated: Duration,
+    /// All of it.
+    pub took: Duration,
+}
+
 /// Something a front end may show while a plugin is asked.
 #[derive(Debug, Clone, Copy)]
 pub enum Event<'a> {
@@ -73,6 +86,22 @@ pub enum Event<'a> {
         plugin: &'a str,
         /// How long it took.
         took: Duration,
+    },
+    /// A plugin asked for something that it was not granted; it may go on without.
+    Denied {
+        /// Which plugin.
+        plugin: &'a str,
+        /// What it lacks, as `read:image`.
+        right: &'a str,
+    },
+    /// A call of a component is over.
+    Called {
+        /// Which plugin.
+        plugin: &'a str,
+        /// Which function of the contract.
+        function: &'a str,
+        /// What it cost.
+        cost: Cost,
     },
     /// A plugin logs a line.
     Log {

@@ -215,6 +215,10 @@ impl<W: Introduce> Loaded<W> {
             }
             Code::Native(library) => library.call(session, function, &input),
         };
+        if let Code::Component { .. } = &self.code {
+            let (plugin, cost) = (&*self.subject.name, session.cost);
+            self.subject.listener.tell(Event::Called { plugin, function, cost });
+        }
         let heard = session.finish();
         match result {
             Ok(answer) => Ok((answer, heard)),

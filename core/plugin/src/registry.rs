@@ -259,6 +259,48 @@ impl Plugins {
         PluginError::new(plugin, None, Fault::Denied(denied))
     }
 
+    /// Loads one plugin and learns what it says of itself, whatever its world.
+    ///
+    /// # Errors
+    /// When it can not be loaded, or is of another world than the configuration says.
+    pub fn introduce(&self, name: &str) -> Result<(), PluginError> {
+        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(()) };
+        match slot.config.world {
+            World::Instruction => slot.instruction().map(drop),
+            World::Storage => slot.storage().map(drop),
+            World::Network => slot.network().map(drop),
+            World::Hook => slot.hook().map(drop),
+        }
+    }
+
+    /// Asks a plugin again what it says of itself, and compares.
+    ///
+    /// # Errors
+    /// When it can not be loaded or asked.
+    pub fn describes_the_same(&self, name: &str) -> Result<bool, PluginError> {
+        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(true) };
+        match slot.config.world {
+            World::Instruction => slot.describes_the_same::<imports::Instruction>(),
+            World::Storage => slot.describes_the_same::<imports::Storage>(),
+            World::Network => slot.describes_the_same::<imports::Network>(),
+            World::Hook => slot.describes_the_same::<imports::Hook>(),
+        }
+    }
+
+    /// Has a plugin check its settings, unless it did so before.
+    ///
+    /// # Errors
+    /// When it can not be loaded or does not like them.
+    pub fn validate(&self, name: &str, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError> {
+        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(()) };
+        match slot.config.world {
+            World::Instruction => slot.instruction()?.validate(),
+            World::Storage => slot.storage()?.validate(facts),
+            World::Network => slot.network()?.validate(facts),
+            World::Hook => slot.hook()?.validate(),
+        }
+    }
+
     /// All keywords as they are called here, sorted, with their plugins.
     ///
     /// # Errors
@@ -450,6 +492,11 @@ impl Slot {
             }
             Err(_) => true,
         }
+    }
+
+    fn describes_the_same<W: Introduce>(&self) -> Result<bool, PluginError> {
+        let (plugin, about) = self.open::<W>()?;
+        Ok(W::describe(&plugin)? == about)
     }
 
     fn open<W: Introduce>(&self) -> Result<(Loaded<W>, About), PluginError> {

@@ -18,6 +18,10 @@ use wharf_model::manifest::Request;
 use crate::config::{self, ConfigError};
 use crate::{authorize, remote};
 
+/// What a plugin requests whose server the user names: every address that is granted, and none by
+/// itself.
+const ANY_SERVER: &str = "remote:*";
+
 /// A word that names no right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{right}` is not a right: {what}")]
@@ -163,7 +167,10 @@ pub fn states(granted: &Grants, requests: &[Request]) -> Vec<RightState> {
 }
 
 fn standing(wanted: &str, granted: &BTreeSet<String>) -> Standing {
-    if !is_known(wanted) {
+    if wanted == ANY_SERVER {
+        let named = granted.iter().any(|right| covers(wanted, right));
+        if named { Standing::Granted } else { Standing::NotGranted }
+    } else if !is_known(wanted) {
         Standing::Unknown
     } else if granted.iter().any(|right| covers(right, wanted)) {
         Standing::Granted
@@ -189,6 +196,7 @@ pub fn covers(wide: &str, narrow: &str) -> bool {
             .is_some_and(|folder| narrow == folder || below(&format!("{folder}/")));
     }
     match (wide.strip_prefix("remote:"), narrow.strip_prefix("remote:")) {
+        (Some(_), Some(_)) if wide == ANY_SERVER => true,
         (Some(wide), Some(narrow)) => remote::is_below(wide, narrow),
         _ => false,
     }
@@ -200,6 +208,18 @@ mod tests {
 
     fn requests(rights: &[&str]) -> Vec<Request> {
         rights.iter().map(|right| Request { right: (*right).into(), reason: "why".into() }).collect()
+    }
+
+    #[test]
+    fn a_server_that_the_user_names_is_requested_without_an_address() {
+        let wanted = requests(&[ANY_SERVER]);
+        let granted = parse(["remote:https://a.example/v1/", "remote:http://127.0.0.1:8080/"]).unwrap();
+        assert_eq!(effective(&granted, &wanted), granted);
+        assert_eq!(effective(&Grants::default(), &wanted), Grants::default());
+        assert_eq!(states(&granted, &wanted).len(), 1);
+        assert_eq!(states(&granted, &wanted)[0].standing, Standing::Granted);
+        assert_eq!(states(&Grants::default(), &wanted)[0].standing, Standing::NotGranted);
+        assert!(!is_known(ANY_SERVER), "it can not be granted");
     }
 
     #[test]

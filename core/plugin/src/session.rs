@@ -13,11 +13,10 @@ use wharf_model::manifest::Manifest;
 use wharf_model::remote::{RemoteRequest, RemoteResponse};
 use wharf_model::{Diagnostic, Failure, FailureKind, Platform, Settings, Severity};
 
-use crate::Event;
-use crate::authorize::{self, Denied};
+use crate::authorize::{self, Denied, Reads};
 use crate::config::{Limits, PluginConfig};
 use crate::kind::{BuildContext, Entry, ImageFiles, Remote, ResolvedImage, Root, StateView};
-use crate::{remote, rights};
+use crate::{Cost, Event, remote, rights};
 
 scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
 scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
@@ -73,7 +72,7 @@ pub(crate) struct Subject {
     /// What its manifest requests, in words; `None` until that is known.
     requests: Option<Vec<String>>,
     pub(crate) limits: Limits,
-    reads: Vec<glob::Pattern>,
+    reads: Reads,
     pub(crate) listener: Listener,
     outside: Outside,
 }
@@ -87,6 +86,7 @@ pub(crate) struct Session {
     last_log: Option<String>,
     diagnostics: Vec<Diagnostic>,
     denied: Option<Denied>,
+    pub(crate) cost: Cost,
 }
 
 /// What is known of a call when it is over.
@@ -135,7 +135,7 @@ impl Subject {
             grants: plugin.grants.clone(),
             requests: None,
             limits: plugin.limits,
-            reads: patterns(&plugin.grants),
+            reads: Reads::new(&plugin.grants.read),
             listener,
             outside,
         }
@@ -147,7 +147,7 @@ impl Subject {
         Self {
             name: self.name.clone(),
             settings: self.settings.clone(),
-            reads: patterns(&grants),
+            reads: Reads::new(&grants.read),
             grants,
             requests: Some(manifest.requests.iter().map(|request| request.right.clone()).collect()),
             limits: self.limits,
@@ -168,24 +168,6 @@ impl Subject {
     pub(crate) fn may_call(&self) -> bool {
         !self.grants.remote.is_empty()
     }
-
-    fn may_read(&self, path: &str) -> bool {
-        let options = glob::MatchOptions {
-            case_sensitive: true,
-            require_literal_separator: true,
-            require_literal_leading_dot: false,
-        };
-        self.grants.read.contains("context")
-            || self.reads.iter().any(|pattern| {
-                let directory = pattern.as_str().strip_suffix("/**");
-                pattern.matches_with(path, options) || directory == Some(path)
-            })
-    }
-}
-
-fn patterns(grants: &Grants) -> Vec<glob::Pattern> {
-    let patterns = grants.read.iter().filter_map(|read| read.strip_prefix("context:"));
-    patterns.filter_map(|pattern| glob::Pattern::new(pattern).ok()).collect()
 }
 
 impl Session {
@@ -198,6 +180,7 @@ impl Session {
             last_log: None,
             diagnostics: Vec::new(),
             denied: None,
+            cost: Cost::default(),
         }
     }
 
@@ -290,7 +273,7 @@ impl Session {
         };
         let answer = self.context(0, |context| context.glob(root, &patterns, limit.min(ENTRIES)))?;
         Ok(answer.map(|mut entries| {
-            entries.retain(|entry| self.subject.may_read(&entry.path));
+            entries.retain(|entry| self.subject.reads.may(&entry.path));
             entries
         }))
     }
@@ -396,7 +379,7 @@ impl Session {
     /// A clean path the plugin may look at.
     fn path(&mut self, path: &str) -> Result<String, Failure> {
         let path = clean(path)?;
-        if self.subject.may_read(&path) { Ok(path) } else { Err(self.deny(&format!("context:{path}"))) }
+        if self.subject.reads.may(&path) { Ok(path) } else { Err(self.deny(&format!("context:{path}"))) }
     }
 
     fn deny(&mut self, wanted: &str) -> Failure {
@@ -407,6 +390,7 @@ impl Session {
         let denied = self.subject.denied(denied);
         let mut diagnostic = Diagnostic::new(Severity::Error, "wharf/denied", denied.to_string());
         diagnostic.help = Some(denied.next_step());
+        self.subject.listener.tell(Event::Denied { plugin: &self.subject.name, right: &denied.right });
         self.denied.get_or_insert(denied);
         Failure { kind: FailureKind::Denied, diagnostics: vec![diagnostic] }
     }

@@ -138,6 +138,8 @@ impl Shelf {
                 Event::Compiled { plugin, .. } => format!("compiled {plugin}"),
                 Event::Log { plugin, level, message } => format!("{plugin} {level}: {message}"),
                 Event::Diagnostic { plugin, diagnostic } => format!("{plugin}: {}", diagnostic.message),
+                Event::Denied { plugin, right } => format!("{plugin} was denied {right}"),
+                Event::Called { .. } => return,
             };
             events.lock().unwrap().push(line);
         })

@@ -3,12 +3,22 @@
 //! An absent file, an unset argument and the listing of a glob are answers like any other. When
 //! every question of a trace still has the same answer, the plan that came of it is still right,
 //! and the plugin need not be started. A failure is an answer too.
+//!
+//! [`Traced::keeping`] keeps the answers themselves, too, and [`Recorded`] gives them again: that
+//! is a record of a call, which can be repeated without the context. Files that were read are in
+//! it whole; a secret is in none, as no question answers with one.
+
+mod answer;
+mod recorded;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use wharf_model::{Digest, Failure, Hasher, Platform};
 
+pub use self::answer::{Answer, Content};
+use self::answer::{content, of};
+pub use self::recorded::Recorded;
 use crate::kind::{BuildContext, Entry, ResolvedImage, Root};
 
 /// One thing a plugin may ask.
@@ -68,7 +78,7 @@ impl Trace {
     /// Names the question whose answer is different now.
     pub fn replay(&self, context: &mut dyn BuildContext) -> Result<(), Changed> {
         for entry in &self.entries {
-            if entry.question.ask(context) != entry.answer {
+            if entry.question.ask(context).digest() != entry.answer {
                 return Err(Changed { question: entry.question.clone() });
             }
         }
@@ -87,19 +97,19 @@ impl Trace {
 }
 
 impl Question {
-    fn ask(&self, context: &mut dyn BuildContext) -> Digest {
+    fn ask(&self, context: &mut dyn BuildContext) -> Answer {
         match self {
-            Self::TargetPlatform => digest(&context.target_platform()),
-            Self::Arg(name) => digest(&context.arg(name)),
-            Self::Env(name) => digest(&context.env(name)),
-            Self::WorkingDir => digest(&context.working_dir()),
-            Self::User => digest(&context.user()),
-            Self::Shell => digest(&context.shell()),
-            Self::Stat(root, path) => digest(&context.stat(root, path)),
-            Self::Read(root, path, limit) => content(&context.read(root, path, *limit)),
-            Self::Glob(root, patterns, limit) => digest(&context.glob(root, patterns, *limit)),
+            Self::TargetPlatform => Answer::Platform(context.target_platform()),
+            Self::Arg(name) => Answer::Value(context.arg(name)),
+            Self::Env(name) => Answer::Value(context.env(name)),
+            Self::WorkingDir => Answer::Text(context.working_dir()),
+            Self::User => Answer::Text(context.user()),
+            Self::Shell => Answer::Words(context.shell()),
+            Self::Stat(root, path) => Answer::Entry(context.stat(root, path)),
+            Self::Read(root, path, limit) => Answer::content(context.read(root, path, *limit)),
+            Self::Glob(root, patterns, limit) => Answer::Entries(context.glob(root, patterns, *limit)),
             Self::ResolveImage(reference, platform) => {
-                digest(&context.resolve_image(reference, platform.as_ref()))
+                Answer::Image(context.resolve_image(reference, platform.as_ref()))
             }
         }
     }
@@ -139,12 +149,18 @@ impl fmt::Display for Place<'_> {
 pub struct Traced<'a> {
     inner: &'a mut dyn BuildContext,
     trace: Trace,
+    answers: Option<Vec<(Question, Answer)>>,
 }
 
 impl<'a> Traced<'a> {
     /// Answers as `inner` does.
     pub fn new(inner: &'a mut dyn BuildContext) -> Self {
-        Self { inner, trace: Trace::default() }
+        Self { inner, trace: Trace::default(), answers: None }
+    }
+
+    /// The same, and keeps every answer.
+    pub fn keeping(inner: &'a mut dyn BuildContext) -> Self {
+        Self { answers: Some(Vec::new()), ..Self::new(inner) }
     }
 
     /// What was asked.
@@ -152,11 +168,20 @@ impl<'a> Traced<'a> {
         self.trace
     }
 
-    fn record(&mut self, question: Question, answer: Digest) {
-        let entry = Answered { question, answer };
-        if !self.trace.entries.contains(&entry) {
-            self.trace.entries.push(entry);
+    /// What was asked and answered; no answers without [`Traced::keeping`].
+    pub fn finish_with_answers(self) -> (Trace, Vec<(Question, Answer)>) {
+        (self.trace, self.answers.unwrap_or_default())
+    }
+
+    fn record<T: Clone>(&mut self, question: Question, answer: &T, digest: Digest, keep: fn(T) -> Answer) {
+        let entry = Answered { question, answer: digest };
+        if self.trace.entries.contains(&entry) {
+            return;
         }
+        if let Some(answers) = &mut self.answers {
+            answers.push((entry.question.clone(), keep(answer.clone())));
+        }
+        self.trace.entries.push(entry);
     }
 }
 
@@ -169,55 +194,57 @@ impl fmt::Debug for Traced<'_> {
 impl BuildContext for Traced<'_> {
     fn target_platform(&mut self) -> Platform {
         let answer = self.inner.target_platform();
-        self.record(Question::TargetPlatform, digest(&answer));
+        self.record(Question::TargetPlatform, &answer, of(&answer), Answer::Platform);
         answer
     }
 
     fn arg(&mut self, name: &str) -> Option<String> {
         let answer = self.inner.arg(name);
-        self.record(Question::Arg(name.into()), digest(&answer));
+        self.record(Question::Arg(name.into()), &answer, of(&answer), Answer::Value);
         answer
     }
 
     fn env(&mut self, name: &str) -> Option<String> {
         let answer = self.inner.env(name);
-        self.record(Question::Env(name.into()), digest(&answer));
+        self.record(Question::Env(name.into()), &answer, of(&answer), Answer::Value);
         answer
     }
 
     fn working_dir(&mut self) -> String {
         let answer = self.inner.working_dir();
-        self.record(Question::WorkingDir, digest(&answer));
+        self.record(Question::WorkingDir, &answer, of(&answer), Answer::Text);
         answer
     }
 
     fn user(&mut self) -> String {
         let answer = self.inner.user();
-        self.record(Question::User, digest(&answer));
+        self.record(Question::User, &answer, of(&answer), Answer::Text);
         answer
     }
 
     fn shell(&mut self) -> Vec<String> {
         let answer = self.inner.shell();
-        self.record(Question::Shell, digest(&answer));
+        self.record(Question::Shell, &answer, of(&answer), Answer::Words);
         answer
     }
 
     fn stat(&mut self, root: &Root, path: &str) -> Result<Option<Entry>, Failure> {
         let answer = self.inner.stat(root, path);
-        self.record(Question::Stat(root.clone(), path.into()), digest(&answer));
+        self.record(Question::Stat(root.clone(), path.into()), &answer, of(&answer), Answer::Entry);
         answer
     }
 
     fn read(&mut self, root: &Root, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
         let answer = self.inner.read(root, path, limit);
-        self.record(Question::Read(root.clone(), path.into(), limit), content(&answer));
+        let question = Question::Read(root.clone(), path.into(), limit);
+        self.record(question, &answer, content(&answer), Answer::content);
         answer
     }
 
     fn glob(&mut self, root: &Root, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure> {
         let answer = self.inner.glob(root, patterns, limit);
-        self.record(Question::Glob(root.clone(), patterns.to_vec(), limit), digest(&answer));
+        let question = Question::Glob(root.clone(), patterns.to_vec(), limit);
+        self.record(question, &answer, of(&answer), Answer::Entries);
         answer
     }
 
@@ -228,7 +255,7 @@ impl BuildContext for Traced<'_> {
     ) -> Result<ResolvedImage, Failure> {
         let answer = self.inner.resolve_image(reference, platform);
         let question = Question::ResolveImage(reference.into(), platform.cloned());
-        self.record(question, digest(&answer));
+        self.record(question, &answer, of(&answer), Answer::Image);
         answer
     }
 }
@@ -236,28 +263,6 @@ impl BuildContext for Traced<'_> {
 /// JSON of our own types; they have string keys only, so there is nothing that could fail.
 fn json<T: Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
-}
-
-fn digest<T: Serialize>(answer: &T) -> Digest {
-    Digest::of(json(answer))
-}
-
-/// Like [`digest`], without writing a large file's bytes as JSON numbers. What precedes the bytes
-/// keeps a file from looking like an absence or a failure.
-fn content(answer: &Result<Option<Vec<u8>>, Failure>) -> Digest {
-    let mut hasher = Hasher::new();
-    match answer {
-        Ok(Some(bytes)) => {
-            hasher.field("file");
-            hasher.field(bytes);
-        }
-        Ok(None) => hasher.field("absent"),
-        Err(failure) => {
-            hasher.field("failure");
-            hasher.field(json(failure));
-        }
-    }
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -296,11 +301,5 @@ mod tests {
         assert_eq!(trace.replay(&mut fixed).unwrap_err().to_string(), "stat missing has another answer now");
         fixed.files.insert("a.txt".into(), b"two".to_vec());
         assert_eq!(trace.replay(&mut fixed).unwrap_err().to_string(), "read a.txt has another answer now");
-    }
-
-    #[test]
-    fn an_empty_file_is_not_an_absent_one() {
-        assert_ne!(content(&Ok(Some(Vec::new()))), content(&Ok(None)));
-        assert_ne!(content(&Ok(Some(b"absent".to_vec()))), content(&Ok(None)));
     }
 }

@@ -13,17 +13,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Engine, ResourceLimiter, Store, Trap, WasmBacktrace};
 
-use crate::Fault;
 use crate::config::{Limits, World};
 use crate::contract::VERSION;
 use crate::imports::{self, Caller, Contract};
 use crate::session::{BYTES, Session};
 use crate::wasi;
+use crate::{Cost, Fault};
 
 /// How often the epoch moves on.
 const TICK: Duration = Duration::from_millis(5);
@@ -111,12 +111,19 @@ impl Machine {
         store.limiter(|caller| &mut caller.meter);
         store.set_hostcall_fuel(BYTES);
         let clocked = (bound == Bound::Time).then(|| self.start_clock());
+        let begun = Instant::now();
+        let mut instantiated = Duration::ZERO;
         let result = self
             .bound(&mut store, limits, bound)
             .and_then(|()| W::instantiate(pre, &mut store))
+            .inspect(|_| instantiated = begun.elapsed())
             .and_then(|instance| function(&instance, &mut store));
         drop(clocked);
+        let took = begun.elapsed();
+        let left = store.get_fuel().unwrap_or_default();
         let Caller { mut session, meter, wasi } = store.into_data();
+        let fuel = if bound == Bound::Fuel { limits.fuel.saturating_sub(left) } else { 0 };
+        session.cost = Cost { fuel, memory: meter.memory, instantiated, took };
         wasi.finish(&mut session);
         let result = result.map_err(|error| fault(&error, &meter, limits));
         (session, result)

@@ -122,7 +122,10 @@ fn needed(channel: &Channel, job: &Job<'_>) -> Vec<RawFd> {
         Stdio::Terminal => {}
     }
     match &job.place {
-        Place::New { namespaces, .. } => fds.extend(namespaces.descriptors()),
+        Place::New { namespaces, parts } => {
+            fds.extend(namespaces.descriptors());
+            fds.extend(parts.root.iter().filter_map(|mount| Some(mount.descriptor()?.as_raw_fd())));
+        }
         Place::Running { target } => fds.push(target.as_raw_fd()),
     }
     fds.sort_unstable();

@@ -4,6 +4,7 @@
 //! process   a process in namespaces            cgroup     what it may use
 //! monitor   who watches it and tells           mount      root file systems
 //! net       carries out network plans          tree       copies and removes directories
+//! disk      file systems in files
 //! ```
 //!
 //! This room knows no images, no registries, no plugins and no configuration files. Everything that
@@ -14,6 +15,7 @@ pub mod cgroup;
 mod child;
 pub mod defaults;
 mod dev;
+pub mod disk;
 pub mod facts;
 mod limits;
 pub mod log;

@@ -25,6 +25,7 @@ use rustix::mount::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::disk::{Disk, DiskError};
 use crate::sys::mount::{MountChange, change_mount};
 
 /// overlayfs's own limit of lower directories.
@@ -55,6 +56,8 @@ pub enum RootMount {
         /// No writes.
         read_only: bool,
     },
+    /// A file system in a file.
+    Image(Disk),
 }
 
 /// Why a root file system was not mounted.
@@ -108,6 +111,9 @@ pub enum MountError {
         /// Why.
         source: io::Error,
     },
+    /// A file system in a file could not be mounted.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The mount could not be put where it belongs.
     #[error("cannot put the root file system at {target}", target = .target.display())]
     Place {
@@ -138,6 +144,37 @@ pub fn detached(mounts: &[RootMount]) -> Result<OwnedFd, MountError> {
     }
 }
 
+/// A mount as far as it can be made outside of the container's control group, whose rules about
+/// devices would be in the way of a file system in a file.
+#[derive(Debug)]
+pub struct Prepared<'a> {
+    mount: &'a RootMount,
+    made: Option<OwnedFd>,
+}
+
+impl Prepared<'_> {
+    /// What [`in_namespace`] needs from the process that prepared it.
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.made.as_ref().map(AsFd::as_fd)
+    }
+}
+
+/// Makes what [`in_namespace`] could not make by itself; it is gone with the answer.
+///
+/// # Errors
+/// When the kernel refuses.
+pub fn prepare(mounts: &[RootMount]) -> Result<Vec<Prepared<'_>>, MountError> {
+    mounts.iter().map(prepare_one).collect()
+}
+
+fn prepare_one(mount: &RootMount) -> Result<Prepared<'_>, MountError> {
+    let made = match mount {
+        RootMount::Image(disk) => Some(disk.open(MountAttrFlags::empty())?),
+        RootMount::Overlay { .. } | RootMount::Bind { .. } => None,
+    };
+    Ok(Prepared { mount, made })
+}
+
 /// Mounts `mounts` on each other at `target`, in the mount namespace of the calling thread, which
 /// must be the container's own: what is mounted is seen by everybody in it.
 ///
@@ -145,11 +182,15 @@ pub fn detached(mounts: &[RootMount]) -> Result<OwnedFd, MountError> {
 ///
 /// # Errors
 /// When the list is empty or the kernel refuses.
-pub fn in_namespace(mounts: &[RootMount], target: &Path) -> Result<(), MountError> {
+pub fn in_namespace(mounts: &[Prepared<'_>], target: &Path) -> Result<(), MountError> {
     if mounts.is_empty() {
         return Err(MountError::Empty);
     }
-    for mount in mounts {
+    for Prepared { mount, made } in mounts {
+        if let Some(made) = made {
+            place(made.as_fd(), target)?;
+            continue;
+        }
         match open(mount, MountAttrFlags::empty())? {
             Opened::Mount(mount) => place(mount.as_fd(), target)?,
             Opened::OldKernel(overlay) => overlay.mount_at(target)?,
@@ -178,6 +219,7 @@ struct Overlay<'a> {
 fn open(mount: &RootMount, attributes: MountAttrFlags) -> Result<Opened<'_>, MountError> {
     match mount {
         RootMount::Bind { source, read_only } => bind(source, *read_only).map(Opened::Mount),
+        RootMount::Image(disk) => Ok(Opened::Mount(disk.open(attributes)?)),
         RootMount::Overlay { lower, upper, work, options } => match (lower.as_slice(), upper) {
             ([], None) => Err(MountError::Empty),
             ([], Some(only)) => bind(only, false).map(Opened::Mount),
@@ -319,7 +361,7 @@ fn release(text: &str) -> Option<(u32, u32)> {
 }
 
 /// Gives the calling thread a mount namespace whose changes nobody else sees.
-fn own_mount_namespace() -> io::Result<()> {
+pub(crate) fn own_mount_namespace() -> io::Result<()> {
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS)?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change("/", private)?;
@@ -361,7 +403,7 @@ fn refused(context: BorrowedFd<'_>, option: &str, err: rustix::io::Errno) -> Mou
 
 /// What the kernel has to say about a mount that it refused, after a colon. The messages wait in
 /// the context, one a read, as `e overlay: text`.
-fn said(context: BorrowedFd<'_>) -> String {
+pub(crate) fn said(context: BorrowedFd<'_>) -> String {
     let mut all = String::new();
     let mut buffer = [0_u8; 1024];
     while let Ok(length @ 1..) = rustix::io::read(context, &mut buffer) {
@@ -503,7 +545,8 @@ mod tests {
         let lower = layers(box_.path(), 2);
         let read_only = RootMount::Bind { source: lower[0].clone(), read_only: true };
         in_own_namespace(|| {
-            in_namespace(&[overlay(lower.clone(), None), read_only], &target).unwrap();
+            let mounts = [overlay(lower.clone(), None), read_only];
+            in_namespace(&prepare(&mounts).unwrap(), &target).unwrap();
             assert_eq!(fs::read_to_string(target.join("top")).unwrap(), "1");
             assert!(!target.join("of-0").exists(), "the bind is on top");
             let err = fs::write(target.join("top"), "").unwrap_err();

@@ -7,13 +7,14 @@
 //! A here-document is written onto an empty file system and copied from it, so that owner, mode
 //! and the question whether the destination is a directory are settled as for any other file.
 
+mod git;
 mod web;
 
 use wharf_sdk::instruction::{
-    Body, CopyFiles, FlagSpec, Heredoc, HttpSource, Input, Invocation, ModeChange, Outcome, Owner, Plan,
-    Write,
+    Body, CopyFiles, FlagSpec, GitSource, Heredoc, HttpSource, Input, Invocation, ModeChange, Outcome, Owner,
+    Plan, Write,
 };
-use wharf_sdk::{Diagnostic, Failure, FailureKind, path, refuse};
+use wharf_sdk::{Diagnostic, Failure, path, refuse};
 
 /// What both keywords say about the files they put into the image.
 #[derive(Debug, Clone)]
@@ -28,8 +29,10 @@ pub struct Transfer {
     pub unpack_files: bool,
     /// Archives from the web are extracted.
     pub unpack_remote: bool,
-    /// What the one remote file must hash to.
+    /// What the one remote file must hash to, or the one repository's commit begin with.
     pub checksum: Option<String>,
+    /// `.git` of a repository is copied, too.
+    pub keep_git_dir: bool,
     owner: Option<Owner>,
     mode: Option<ModeChange>,
     excludes: Vec<String>,
@@ -71,6 +74,7 @@ impl Transfer {
             unpack_files: false,
             unpack_remote: false,
             checksum: None,
+            keep_git_dir: false,
             owner: call.flag("chown").map(str::parse).transpose()?,
             mode: call.flag("chmod").map(mode).transpose()?,
             excludes: call.values("exclude").map(Into::into).collect(),
@@ -117,9 +121,7 @@ impl Transfer {
 
     fn fetch(&self, plan: &mut Plan, url: &str) -> Result<(), Failure> {
         if web::is_git(url) {
-            return Err(refuse(format!("{url}: git repositories are not supported"))
-                .kind(FailureKind::Unsupported)
-                .help("clone it in a `RUN`, or into the build context"));
+            return self.clone_repository(plan, url);
         }
         let named = web::file_name(url)?;
         if named.is_default {
@@ -138,6 +140,27 @@ impl Transfer {
             parents: false,
             ..self.copy(base, source, vec![literal(&named.name)])
         });
+        Ok(())
+    }
+
+    /// The contents of the repository, or of the directory of it that the address names.
+    fn clone_repository(&self, plan: &mut Plan, address: &str) -> Result<(), Failure> {
+        let repository = git::Repository::parse(address)?;
+        let checksum = match (&self.checksum, repository.checksum) {
+            (Some(flag), Some(query)) if *flag != query => {
+                return Err(refuse(format!("{address} and --checksum name different commits")));
+            }
+            (flag, query) => flag.clone().or(query),
+        };
+        let source = GitSource {
+            url: repository.url,
+            reference: repository.reference,
+            checksum,
+            keep_git_dir: self.keep_git_dir || repository.keep_git_dir,
+        };
+        let files = plan.op(format!("fetch {address}"), source);
+        let paths = vec![format!("/{}", literal(&repository.directory))];
+        plan.then(&*self.label, |base| CopyFiles { parents: false, ..self.copy(base, files, paths) });
         Ok(())
     }
 
@@ -253,6 +276,14 @@ pub fn is_remote(source: &str) -> bool {
 /// Whether a source is the address of a git repository.
 pub fn is_git(source: &str) -> bool {
     web::is_git(source)
+}
+
+/// The beginning of a commit's name, as `--checksum` takes it for a repository.
+///
+/// # Errors
+/// When it is not one.
+pub fn commit(text: &str) -> Result<String, Failure> {
+    git::commit(text)
 }
 
 #[cfg(test)]

@@ -57,6 +57,10 @@ pub(crate) struct Build {
     /// The same for a step that failed: always done
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     force_rm: Option<bool>,
+    /// Write down what plugins were asked and what they read, for `wharf plugin replay`; contents of
+    /// files they read are in it
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// Directory that COPY and ADD read
     directory: PathBuf,
 }
@@ -108,6 +112,7 @@ impl Build {
             labels: pairs(&self.label),
             network: self.network.clone(),
             epoch: super::import::source_date_epoch()?,
+            record: self.record.clone(),
         })
     }
 }

@@ -126,6 +126,9 @@ pub(crate) struct ContainerArgs {
     /// Size of /dev/shm
     #[arg(long, value_name = "BYTES", value_parser = units::bytes)]
     shm_size: Option<i64>,
+    /// Size of the root file system, where the storage driver can: size=BYTES
+    #[arg(long, value_name = "OPTION", value_parser = units::storage_size)]
+    storage_opt: Option<u64>,
     /// Resource limit of each process: NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT", value_parser = units::ulimit)]
     ulimit: Vec<(String, u64, u64)>,
@@ -208,6 +211,7 @@ impl ContainerArgs {
             cpuset_cpus: self.cpuset_cpus.clone(),
             pids: self.pids_limit,
             shm_size: self.shm_size,
+            storage_size: self.storage_opt,
             ulimits: self.ulimit.clone(),
         }
     }
@@ -335,6 +339,10 @@ fn report(error: CreateError) -> Report {
             let hint = format!("remove it with `wharf rm {name}`, or choose another --name");
             Report::engine(error).hint(hint)
         }
+        CreateError::Snapshot(cause) => match cause.next_step() {
+            Some(hint) => Report::engine(error).hint(hint),
+            None => Report::engine(error),
+        },
         CreateError::Hook(refused) | CreateError::Volume(VolumeError::Hook(refused)) => {
             let hint = refused.next_step();
             hint.into_iter().fold(Report::engine(error), Report::hint)

@@ -16,8 +16,9 @@ use wharf_store::layer::Times;
 
 use super::context::Context;
 use super::copy::{self, Target};
+use super::download::{Download, Downloaded};
 use super::explain::Explained;
-use super::fetch::{Fetched, Unpacker};
+use super::fetch::Unpacker;
 use super::key::Parts;
 use super::plan::{Base, Beginning, BuildPlan, Stage, Step};
 use super::progress::{BuildEvent, Outcome};
@@ -97,7 +98,7 @@ pub(super) struct Execution<'a, 'r> {
 /// What an op gave.
 enum Value {
     Chain(Chain),
-    File(Fetched),
+    File(Downloaded),
     /// One of the trees that the ops of this step change.
     Work(usize),
 }
@@ -255,12 +256,12 @@ impl<'a> Execution<'a, '_> {
         Ok(asked)
     }
 
-    /// Downloads come before the key, as their content is part of it.
-    fn fetch_all(&self, ops: &[AskedOp]) -> Result<BTreeMap<usize, Fetched>, BuildError> {
+    /// Before the key, as what an address stands for is part of it.
+    fn fetch_all(&self, ops: &[AskedOp]) -> Result<BTreeMap<usize, Download>, BuildError> {
         let mut fetched = BTreeMap::new();
         for (index, asked) in ops.iter().enumerate() {
-            if let Action::Http { url, checksum, filename } = &asked.op.action {
-                fetched.insert(index, self.engine.fetch(url, checksum.as_ref(), filename)?);
+            if let Some(download) = self.engine.begin_download(&asked.op.action)? {
+                fetched.insert(index, download);
             }
         }
         Ok(fetched)
@@ -270,7 +271,7 @@ impl<'a> Execution<'a, '_> {
         &mut self,
         step: &Step,
         ops: &[AskedOp],
-        fetched: &BTreeMap<usize, Fetched>,
+        fetched: &BTreeMap<usize, Download>,
         done: &Finished,
     ) -> Result<Parts, BuildError> {
         let mut parts = Parts::default();
@@ -300,7 +301,7 @@ impl<'a> Execution<'a, '_> {
         &mut self,
         step: &Step,
         copy: &Copy,
-        fetched: &BTreeMap<usize, Fetched>,
+        fetched: &BTreeMap<usize, Download>,
     ) -> Result<String, BuildError> {
         match &copy.source {
             Input::Op(index) => match fetched.get(&(*index as usize)) {
@@ -382,14 +383,14 @@ impl<'a> Execution<'a, '_> {
         &mut self,
         step: &Step,
         ops: &[AskedOp],
-        fetched: &mut BTreeMap<usize, Fetched>,
+        fetched: &mut BTreeMap<usize, Download>,
         done: &Finished,
     ) -> Result<Chain, BuildError> {
         let mut trees = Trees::default();
         self.note(step, ops.iter().filter(|asked| !is_download(asked)));
         for (index, asked) in ops.iter().enumerate() {
             let value = match (&asked.op.action, fetched.remove(&index)) {
-                (_, Some(file)) => Value::File(file),
+                (_, Some(download)) => Value::File(download.finish(self.engine)?),
                 (Action::Image { reference, .. }, _) => Value::Chain(self.named(step, reference)?),
                 (action, _) => {
                     let tree = self.tree_for(step, action, &mut trees, done)?;
@@ -493,14 +494,11 @@ impl<'a> Execution<'a, '_> {
             Action::Mkdir { path, owner, mode, .. } => Ok(copy::mkdir(path, owner.as_ref(), *mode, &target)?),
             Action::Remove { path, missing_ok, .. } => Ok(copy::remove(path, *missing_ok, &target)?),
             Action::Symlink { target: to, path, .. } => Ok(copy::symlink(to, path, &target)?),
-            Action::Git { url, .. } => Err(BuildError::Unsupported(format!(
-                "fetching the repository {url} is not carried out by this version"
-            ))),
             Action::Extension(op) => Err(BuildError::Unsupported(format!(
                 "the experimental operation `{}` is not known here",
                 op.name
             ))),
-            Action::Exec(_) | Action::Image { .. } | Action::Http { .. } => Ok(()),
+            Action::Exec(_) | Action::Image { .. } | Action::Http { .. } | Action::Git { .. } => Ok(()),
         }
     }
 

@@ -26,13 +26,14 @@ pub(super) struct Fetched {
 }
 
 /// A directory that goes away with its owner, however that one ends.
-struct Scratch {
+#[derive(Debug)]
+pub(super) struct Scratch {
     path: PathBuf,
     claim: Option<Unfinished>,
 }
 
 impl Scratch {
-    fn make(engine: &Engine) -> Result<Self, BuildError> {
+    pub(super) fn make(engine: &Engine) -> Result<Self, BuildError> {
         let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
         let id = format!("fetch-{}", &fresh_id().map_err(random)?[..16]);
         let claim = Unfinished::begin(&engine.store, &id)?;
@@ -40,6 +41,10 @@ impl Scratch {
         let made = fs::create_dir_all(&path);
         made.map_err(|source| BuildError::File { path: path.clone(), source })?;
         Ok(Self { path, claim: Some(claim) })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -9,19 +9,18 @@ use std::path::Path;
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
 use wharf_model::statement::{Body, Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
-use wharf_plugin::{BuildContext, Trace, Traced};
+use wharf_plugin::{BuildContext, Plugins, Trace, Traced};
 use wharf_store::{Image, ResolveError};
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
+use super::expanding::Expanding;
 use super::lint;
+use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
 use super::stage::{Arguments, PROXIES, State};
 use super::words::Scope;
 use crate::Engine;
-
-/// How often lines may expand to lines.
-const DEPTH: usize = 16;
 
 /// All stages that are needed, each after those it needs.
 #[derive(Debug)]
@@ -95,10 +94,13 @@ impl Engine {
         path: &Path,
         text: &[u8],
         context: &Context,
+        recorder: Option<&mut Recorder>,
     ) -> Result<BuildPlan, At> {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
+        planner.recorder = recorder;
         planner.split(&dockerfile)?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
@@ -124,9 +126,10 @@ impl Engine {
             Ok(parsed) => parsed,
             Err(at) => return (Vec::new(), Some(at)),
         };
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.lenient = true;
-        let planned = planner.split(&dockerfile).and_then(|()| planner.plan_all());
+        let planned = planner.plan_all(&dockerfile);
         (planner.warnings, planned.err())
     }
 
@@ -141,10 +144,10 @@ impl Engine {
     ) -> Result<(BuildPlan, BTreeSet<String>), At> {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
-        let mut planner = Planner::of(self, context, &keywords, &dockerfile, options);
+        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.lenient = true;
-        planner.split(&dockerfile)?;
-        planner.plan_all()?;
+        planner.plan_all(&dockerfile)?;
         let warnings = lint::Directive::of(text).keep(planner.warnings);
         Ok((BuildPlan { stages: planner.stages, order: planner.order, warnings }, planner.absent))
     }
@@ -179,9 +182,22 @@ fn no_warnings(warnings: &[Diagnostic]) -> Result<(), At> {
     Err(At { span: first.span.clone(), error })
 }
 
-struct Planner<'a> {
-    engine: &'a Engine,
-    context: &'a Context,
+/// Where base images are found.
+pub(crate) trait Images {
+    /// An image that a build stands on or copies from.
+    fn base_image(&self, name: &str) -> Result<Image, BuildError>;
+}
+
+/// What planning asks: the plugins, for base images, for files.
+#[derive(Clone, Copy)]
+pub(super) struct Ground<'a> {
+    pub(super) plugins: &'a Plugins,
+    pub(super) images: &'a dyn Images,
+    pub(super) context: &'a Context,
+}
+
+pub(super) struct Planner<'a> {
+    ground: Ground<'a>,
     keywords: &'a Keywords,
     escape: char,
     arguments: Arguments,
@@ -202,27 +218,27 @@ struct Planner<'a> {
     unknown: BTreeSet<usize>,
     /// The full names of such images.
     absent: BTreeSet<String>,
+    pub(super) recorder: Option<&'a mut Recorder>,
 }
 
 /// A plugin's answer to one statement, with where it came from.
 struct Answer {
     outcome: Outcome,
+    call: Invocation,
     plugin: String,
     plugin_digest: Digest,
     trace: Trace,
 }
 
 impl<'a> Planner<'a> {
-    fn new(
-        engine: &'a Engine,
-        context: &'a Context,
+    pub(super) fn new(
+        ground: Ground<'a>,
         keywords: &'a Keywords,
         escape: char,
         arguments: Arguments,
     ) -> Self {
         Self {
-            engine,
-            context,
+            ground,
             keywords,
             escape,
             arguments,
@@ -237,25 +253,27 @@ impl<'a> Planner<'a> {
             lenient: false,
             unknown: BTreeSet::new(),
             absent: BTreeSet::new(),
+            recorder: None,
         }
     }
 
     /// For a whole file.
     fn of(
-        engine: &'a Engine,
-        context: &'a Context,
+        ground: Ground<'a>,
         keywords: &'a Keywords,
         dockerfile: &Dockerfile,
         options: &BuildOptions,
     ) -> Self {
         let arguments = Arguments::new(&options.build_args, &Platform::host());
-        let mut planner = Self::new(engine, context, keywords, dockerfile.escape, arguments);
+        let mut planner = Self::new(ground, keywords, dockerfile.escape, arguments);
         planner.warnings.clone_from(&dockerfile.warnings);
         planner.warnings.extend(lint::of_writing(dockerfile, keywords));
         planner
     }
 
-    fn plan_all(&mut self) -> Result<(), At> {
+    /// Plans every stage, also those that none needs.
+    pub(super) fn plan_all(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
+        self.split(dockerfile)?;
         (0..self.sections.len()).try_for_each(|number| self.plan_stage(number))
     }
 
@@ -317,6 +335,7 @@ impl<'a> Planner<'a> {
         let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
         match answer.outcome {
             Outcome::Stage(start) => {
+                self.warn(&start.diagnostics, &statement.span);
                 let twice = start.name.as_deref().and_then(|name| self.names.add(name, &statement.span));
                 self.warnings.extend(twice);
                 Ok((
@@ -383,13 +402,14 @@ impl<'a> Planner<'a> {
         let name = self.stage_name(number);
         let mut stage = Stage { name, base, reference, start, steps: Vec::new(), state };
         let state = stage.state.clone();
-        let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number) };
+        let expanding = Expanding::default();
+        let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number), expanding };
         if !triggers.is_empty() {
             let lines = dockerfile::parse_lines(&triggers, &span, self.escape, self.keywords)?;
-            self.plan_statements(&lines, &mut walk, 1)?;
+            self.plan_statements(&lines, &mut walk)?;
         }
         let statements = self.sections[number].statements;
-        self.plan_statements(statements, &mut walk, 0)?;
+        self.plan_statements(statements, &mut walk)?;
         stage.steps = walk.steps;
         if walk.inside.has_directory {
             self.moved.insert(number);
@@ -437,7 +457,7 @@ impl<'a> Planner<'a> {
         if numeric && by_number {
             return Err(BuildError::Target(name.to_owned()).into());
         }
-        match self.engine.base_image(name) {
+        match self.ground.images.base_image(name) {
             Err(BuildError::NoImage { full }) if self.lenient => {
                 self.unknown.insert(before);
                 self.absent.insert(full);
@@ -469,14 +489,14 @@ impl<'a> Planner<'a> {
         State::new(config, self.arguments.clone()).with_path()
     }
 
-    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk, depth: usize) -> Result<(), At> {
+    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk) -> Result<(), At> {
         for statement in statements {
-            self.plan_statement(statement, walk, depth).map_err(|at| at.on(&statement.span))?;
+            self.plan_statement(statement, walk).map_err(|at| at.on(&statement.span))?;
         }
         Ok(())
     }
 
-    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk, depth: usize) -> Result<(), At> {
+    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk) -> Result<(), At> {
         let spec = self.spec(statement)?;
         let stage = self.sections[walk.number].start.name.clone();
         let known = !self.unknown.contains(&walk.number);
@@ -486,7 +506,12 @@ impl<'a> Planner<'a> {
                 self.warn(&plan.diagnostics, &statement.span);
                 let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
                 self.warnings.extend(said);
-                self.warnings.extend(lint::ignored(&spec.keyword, &plan, self.context, &statement.span));
+                self.warnings.extend(lint::ignored(
+                    &spec.keyword,
+                    &plan,
+                    self.ground.context,
+                    &statement.span,
+                ));
                 let named = self.named_inputs(&plan, walk.number)?;
                 let before = walk.state.clone();
                 for change in &plan.config {
@@ -508,13 +533,13 @@ impl<'a> Planner<'a> {
                 });
                 Ok(())
             }
-            Outcome::Expand(lines) if depth < DEPTH => {
+            Outcome::Expand(lines) => {
+                walk.expanding.enter(answer.call, answer.trace)?;
                 let lines = dockerfile::parse_lines(&lines, &statement.span, self.escape, self.keywords)?;
-                self.plan_statements(&lines, walk, depth + 1)
-            }
-            Outcome::Expand(_) => {
-                let cause = format!("its lines expand to lines more than {DEPTH} times");
-                Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
+                lines.iter().try_for_each(|line| line.check(self.keywords).map(drop))?;
+                self.plan_statements(&lines, walk)?;
+                walk.expanding.leave();
+                Ok(())
             }
             Outcome::Stage(_) => {
                 let cause = "it begins a stage inside a stage".to_owned();
@@ -557,17 +582,24 @@ impl<'a> Planner<'a> {
             let said = reading.unset.iter().map(|name| lint::undefined(name, scope, &statement.span));
             self.warnings.extend(said);
         }
-        self.plan_invocation(&reading.invocation, state)
+        self.plan_invocation(&statement.original, &reading.invocation, state)
     }
 
-    fn plan_invocation(&self, call: &Invocation, state: &State) -> Result<Answer, At> {
+    fn plan_invocation(&mut self, statement: &str, call: &Invocation, state: &State) -> Result<Answer, At> {
+        let Ground { plugins, images, context } = self.ground;
         let unclaimed = || BuildError::Unclaimed(call.keyword.to_string());
-        let plugin = self.engine.plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
-        let mut view = super::tree::View { engine: self.engine, context: self.context, state };
-        let mut traced = Traced::new(&mut view as &mut dyn BuildContext);
-        let outcome = plugin.plan(call, &mut traced)?;
-        let trace = traced.finish();
-        Ok(Answer { outcome, plugin: plugin.name().to_owned(), plugin_digest: plugin.digest(), trace })
+        let plugin = plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
+        let mut view = super::tree::View { images, context, state };
+        let view: &mut dyn BuildContext = &mut view;
+        let mut traced = if self.recorder.is_some() { Traced::keeping(view) } else { Traced::new(view) };
+        let outcome = plugin.plan(call, &mut traced);
+        let (trace, reads) = traced.finish_with_answers();
+        if let (Some(recorder), Some(config)) = (&mut self.recorder, plugins.config().plugin(plugin.name())) {
+            recorder.add(statement, (config, plugin.digest()), call, reads, outcome.as_ref());
+        }
+        let outcome = outcome?;
+        let (call, plugin_digest) = (call.clone(), plugin.digest());
+        Ok(Answer { outcome, call, plugin: plugin.name().to_owned(), plugin_digest, trace })
     }
 
     fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
@@ -596,6 +628,7 @@ struct Walk {
     state: State,
     steps: Vec<Step>,
     inside: lint::Inside,
+    expanding: Expanding,
 }
 
 impl Stage {
@@ -630,9 +663,8 @@ fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> {
     }
 }
 
-impl Engine {
-    /// An image that a build stands on or copies from.
-    pub(super) fn base_image(&self, name: &str) -> Result<Image, BuildError> {
+impl Images for Engine {
+    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
         self.store.resolve(name).map_err(|error| match error {
             ResolveError::Unknown { .. } => {
                 let full = name
@@ -655,7 +687,8 @@ pub(super) fn change_config(
     let keywords = Keywords::new(engine.plugins.keywords()?.into_iter().map(|(spec, _)| spec));
     let span = Span { file: "--change".to_owned(), line: 1, column: 1, end_line: 1, end_column: 1 };
     let statements = dockerfile::parse_lines(lines, &span, '\\', &keywords)?;
-    let mut planner = Planner::new(engine, context, &keywords, '\\', Arguments::default());
+    let ground = Ground { plugins: &engine.plugins, images: engine, context };
+    let mut planner = Planner::new(ground, &keywords, '\\', Arguments::default());
     let beginning = Beginning {
         span,
         statement: String::new(),
@@ -663,10 +696,11 @@ pub(super) fn change_config(
         plugin_digest: Digest::of([]),
         trace: Trace::default(),
     };
-    let start = StageStart { base: Input::Scratch, name: None, platform: None };
+    let start = StageStart { base: Input::Scratch, name: None, platform: None, diagnostics: Vec::new() };
     planner.sections.push(Section { start, beginning, statements: &[] });
-    let mut walk = Walk { number: 0, state, steps: Vec::new(), inside: lint::Inside::default() };
-    planner.plan_statements(&statements, &mut walk, 0)?;
+    let (inside, expanding) = (lint::Inside::default(), Expanding::default());
+    let mut walk = Walk { number: 0, state, steps: Vec::new(), inside, expanding };
+    planner.plan_statements(&statements, &mut walk)?;
     match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
         Some(step) => {
             Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword))

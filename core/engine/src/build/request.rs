@@ -16,17 +16,24 @@ use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
 use super::explain::Explained;
+use super::git::{self, GitError};
+use super::plan::BuildPlan;
 use super::progress::BuildEvent;
+use super::record::Recorder;
 use super::source::SourceError;
 use crate::Engine;
+use crate::author::bundle;
 use crate::hook::HookError;
 use crate::network::NetworkError;
 use crate::snapshot::SnapshotError;
 
+/// A file of which lines are shown is not longer.
+const LONGEST_SHOWN: u64 = 1 << 20;
+
 /// What to build, from what, and how.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
-    /// The directory that COPY and ADD read.
+    /// The directory that COPY and ADD read, or the address of a git repository.
     pub context: PathBuf,
     /// `None` is `Dockerfile` in the context.
     pub dockerfile: Option<PathBuf>,
@@ -44,6 +51,14 @@ pub struct BuildOptions {
     pub network: Option<String>,
     /// Seconds since 1970 instead of the base image's time.
     pub epoch: Option<i64>,
+    /// Write down what planners were asked and what they read; see [`crate::author::replay`].
+    pub record: Option<PathBuf>,
+}
+
+/// The options of a build whose context is here now, and goes with this.
+struct FetchedContext {
+    options: BuildOptions,
+    _checkout: git::Checkout,
 }
 
 /// A finished build.
@@ -128,6 +143,24 @@ pub enum BuildError {
         /// Why not.
         cause: String,
     },
+    /// An instruction's lines hold the instruction itself.
+    #[error("{keyword} leads back to itself: {}", .places.join(" -> "))]
+    ExpandsToItself {
+        /// Which instruction.
+        keyword: String,
+        /// The way there: files with line numbers.
+        places: Vec<String>,
+    },
+    /// An instruction's lines expand to lines, and so on.
+    #[error("{keyword} is nested more than {limit} deep: {}", .places.join(" -> "))]
+    ExpandsTooDeep {
+        /// Which instruction.
+        keyword: String,
+        /// How deep is allowed.
+        limit: usize,
+        /// The way there: files with line numbers.
+        places: Vec<String>,
+    },
     /// A base image or a source is not here.
     #[error("{full}: not found")]
     NoImage {
@@ -146,6 +179,9 @@ pub enum BuildError {
     /// A download.
     #[error(transparent)]
     Fetch(#[from] wharf_store::fetch::FetchError),
+    /// A git repository.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// A program failed.
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
     Exit {
@@ -234,6 +270,8 @@ impl BuildFailure {
                 diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone())
             }
             BuildError::Plugin(error) => error.next_step(),
+            BuildError::Git(error) => error.next_step(),
+            BuildError::Snapshot(error) => error.next_step(),
             BuildError::Hook(error) => error.next_step(),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
             BuildError::NoImage { full } => Some(format!(
@@ -281,6 +319,15 @@ impl At {
         let excerpt = self.span.as_ref().map(|span| dockerfile::excerpt(text, span));
         BuildFailure { span: self.span, excerpt, error: self.error }
     }
+
+    /// As [`At::in_text`]; the lines may be those of a file of the context that one of the Dockerfile's
+    /// stands for.
+    fn in_texts(self, path: &Path, text: &[u8], context: &Context) -> BuildFailure {
+        let named = self.span.as_ref().map(|span| span.file.as_str());
+        let other = named.filter(|file| path.file_name().is_none_or(|name| name != *file));
+        let other = other.and_then(|file| context.read(file, LONGEST_SHOWN).ok().flatten());
+        self.in_text(other.as_deref().unwrap_or(text))
+    }
 }
 
 impl Engine {
@@ -295,11 +342,24 @@ impl Engine {
     ) -> Result<Built, BuildFailure> {
         let plain = BuildFailure::anywhere;
         let names = references(&options.tags).map_err(plain)?;
+        let fetched = self.fetch_context(options).map_err(plain)?;
+        let options = fetched.as_ref().map_or(options, |fetched| &fetched.options);
         let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
         let context = Context::open(&options.context, Some(&path)).map_err(|error| plain(error.into()))?;
         let text = read(&path).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
-        built.map_err(|at| at.in_text(&text))
+        built.map_err(|at| at.in_texts(&path, &text, &context))
+    }
+
+    /// A context that is a git repository, with the Dockerfile named from its root.
+    fn fetch_context(&self, options: &BuildOptions) -> Result<Option<FetchedContext>, BuildError> {
+        let Some(address) = options.context.to_str().and_then(git::Address::parse) else { return Ok(None) };
+        let checkout = address.source.pin()?.check_out(self)?;
+        let context = checkout.inside(Path::new(&address.directory))?;
+        let dockerfile = options.dockerfile.as_deref().unwrap_or(Path::new("Dockerfile"));
+        let dockerfile = checkout.inside(&Path::new(&address.directory).join(dockerfile))?;
+        let options = BuildOptions { context, dockerfile: Some(dockerfile), ..options.clone() };
+        Ok(Some(FetchedContext { options, _checkout: checkout }))
     }
 
     fn build_text(
@@ -311,7 +371,7 @@ impl Engine {
         names: Vec<Reference>,
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Built, At> {
-        let plan = self.plan_build(options, path, text, context)?;
+        let plan = self.plan_recorded(options, path, text, context)?;
         self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {
@@ -320,6 +380,26 @@ impl Engine {
         let (stage, explained) = self.execute(options, context, &plan, report)?;
         let id = self.commit_stage(options, stage, &names, report)?;
         Ok(Built { id, names, explained })
+    }
+}
+
+impl Engine {
+    /// A failed plan is recorded, too.
+    fn plan_recorded(
+        &self,
+        options: &BuildOptions,
+        path: &Path,
+        text: &[u8],
+        context: &Context,
+    ) -> Result<BuildPlan, At> {
+        let Some(bundle) = &options.record else {
+            return self.plan_build(options, path, text, context, None);
+        };
+        let mut recorder = Recorder::default();
+        let plan = self.plan_build(options, path, text, context, Some(&mut recorder));
+        let written = bundle::write(bundle, &recorder.calls);
+        written.map_err(|source| BuildError::File { path: bundle.clone(), source })?;
+        plan
     }
 }
 

@@ -6,19 +6,19 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags};
 use wharf_model::storage::{LayerFormat, Object};
 use wharf_model::{Digest, Failure, FailureKind, Platform};
-use wharf_plugin::{BuildContext, Entry, EntryKind, ResolvedImage, Root};
+use wharf_plugin::{BuildContext, Entry, ResolvedImage, Root};
 use wharf_runtime::mount::{self, RootMount};
 use wharf_store::Layer;
 use wharf_store::layer::{self, Diffed, Times};
 
-use super::context::{self, Context};
+use super::context::Context;
+use super::look::{self, failure};
+use super::plan::Images;
 use super::request::BuildError;
-use super::source::SourceError;
 use super::stage::State;
 use super::unchanged;
 use crate::Engine;
 use crate::container::fresh_id;
-use crate::home;
 use crate::snapshot::{self, Snapshots};
 use crate::unfinished::{Unfinished, turn};
 
@@ -107,7 +107,7 @@ impl<'a> Work<'a> {
         if self.snapshots.format() == LayerFormat::Tree {
             return Ok(()); // it is compared with the tree below
         }
-        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let changes = self.snapshots.changes(&self.object)?;
         let below = self.engine.open_chain(self.snapshots, &self.base)?;
         unchanged::forget(changes.as_fd(), below.as_fd(), paths);
         Ok(())
@@ -115,11 +115,13 @@ impl<'a> Work<'a> {
 
     /// The changes as a layer on top of the chain; the same chain when nothing changed.
     pub(super) fn finish(mut self, times: &Times) -> Result<Chain, BuildError> {
-        let changes = home::open(&self.snapshots.changes(&self.object)?).map_err(layer_error)?;
+        let changes = self.snapshots.changes(&self.object)?;
         let (diffed, blob) = match self.snapshots.format() {
             LayerFormat::Overlay => (self.diff(&changes, None, times, &mut std::io::sink())?, None),
             LayerFormat::Tree => self.diff_kept(&changes, times)?,
         };
+        // A disk is whole once nobody looks at it any more.
+        drop(changes);
         if diffed.entries == 0 {
             return Ok(self.base.clone());
         }
@@ -182,8 +184,7 @@ impl<'a> Work<'a> {
     fn parent_tree(&self) -> Result<Option<OwnedFd>, BuildError> {
         let Some((top, below)) = self.base.layers.split_last() else { return Ok(None) };
         let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
-        let tree = self.snapshots.changes(&snapshot::layer(&top.chain_id.hex(), parents))?;
-        home::open(&tree).map(Some).map_err(layer_error)
+        Ok(Some(self.snapshots.changes(&snapshot::layer(&top.chain_id.hex(), parents))?))
     }
 }
 
@@ -222,7 +223,7 @@ impl Engine {
 
 /// What a plugin sees while it plans.
 pub(super) struct View<'a> {
-    pub(super) engine: &'a Engine,
+    pub(super) images: &'a dyn Images,
     pub(super) context: &'a Context,
     pub(super) state: &'a State,
 }
@@ -264,21 +265,20 @@ impl BuildContext for View<'_> {
     }
 
     fn stat(&mut self, root: &Root, path: &str) -> Result<Option<Entry>, Failure> {
-        Ok(self.local(root)?.stat(path).map_err(unreadable)?.map(entry))
+        look::stat(self.local(root)?, path)
     }
 
     fn read(&mut self, root: &Root, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
-        self.local(root)?.read(path, limit).map_err(unreadable)
+        look::read(self.local(root)?, path, limit)
     }
 
     fn glob(&mut self, root: &Root, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure> {
-        let found = self.local(root)?.glob(patterns, limit).map_err(unreadable)?;
-        Ok(found.into_iter().map(entry).collect())
+        look::glob(self.local(root)?, patterns, limit)
     }
 
     fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
         let image = self
-            .engine
+            .images
             .base_image(reference)
             .map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
         let config = &image.config.config;
@@ -295,24 +295,4 @@ impl BuildContext for View<'_> {
             labels: config.labels.clone().into_iter().collect(),
         })
     }
-}
-
-fn entry(found: context::Entry) -> Entry {
-    let kind = match found.kind {
-        context::EntryKind::File => EntryKind::File,
-        context::EntryKind::Directory => EntryKind::Directory,
-        context::EntryKind::Symlink => EntryKind::Symlink,
-        context::EntryKind::Other => EntryKind::Other,
-    };
-    Entry { path: found.path, kind, size: found.size, mode: found.mode, content: found.content }
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "handed over by map_err")]
-fn unreadable(error: SourceError) -> Failure {
-    failure(FailureKind::InvalidInput, error.to_string())
-}
-
-fn failure(kind: FailureKind, message: String) -> Failure {
-    let diagnostic = wharf_model::Diagnostic::new(wharf_model::Severity::Error, "context", message);
-    Failure { kind, diagnostics: vec![diagnostic] }
 }

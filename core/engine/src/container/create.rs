@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use jiff::Timestamp;
 use wharf_model::hook::ProvidedFile;
+use wharf_model::storage::Object;
 use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::{Image, NameTaken, ResolveError};
 
@@ -301,7 +302,8 @@ impl Engine {
             .and_then(|()| hook::write_provided(&data, files))
             .map_err(|source| CreateError::Prepare { path: data, source })?;
         let snapshots = self.snapshots(&container.storage)?;
-        snapshots.create(&snapshot::container(&container.id, container.layers.clone()))?;
+        let object = snapshot::container(&container.id, container.layers.clone());
+        snapshots.create(&Object { size_limit: container.limits.storage_size, ..object })?;
         self.make_volumes(container, volumes)?;
         Ok(())
     }

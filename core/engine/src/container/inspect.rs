@@ -103,6 +103,7 @@ fn host_config(container: &Container) -> Value {
         "NanoCpus": limits.nano_cpus.unwrap_or(0),
         "CpuShares": limits.cpu_shares.unwrap_or(0),
         "PidsLimit": limits.pids,
+        "StorageOpt": limits.storage_size.map(|size| json!({ "size": size.to_string() })),
         "ShmSize": limits.shm_size.unwrap_or(64 << 20),
         "ExtraHosts": container.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>(),
         "Dns": container.dns,

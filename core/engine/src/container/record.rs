@@ -113,6 +113,8 @@ pub struct Limits {
     pub pids: Option<i64>,
     /// Bytes of `/dev/shm`.
     pub shm_size: Option<i64>,
+    /// Bytes of the root file system, where the storage driver can.
+    pub storage_size: Option<u64>,
     /// Resource limits of each process: name, soft, hard.
     pub ulimits: Vec<(String, u64, u64)>,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -106,7 +107,7 @@ impl Engine {
     pub(super) fn container_size(&self, container: &Container) -> u64 {
         let object = snapshot::container(&container.id, container.layers.clone());
         let changes = self.snapshots(&container.storage).and_then(|snapshots| snapshots.changes(&object));
-        changes.map_or(0, |path| size_of(&path))
+        changes.map_or(0, |changes| size_of(format!("/proc/self/fd/{}", changes.as_raw_fd()).as_ref()))
     }
 
     fn volume_usages(&self) -> Result<Vec<VolumeUsage>, VolumeError> {

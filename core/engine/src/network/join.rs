@@ -11,12 +11,16 @@ use wharf_runtime::net::{self, Namespace};
 
 use super::{Handles, Joined, NetworkError, PortSpec, record_error};
 use crate::Engine;
+use crate::container::fresh_id;
 use crate::event::{self, Asker, Entry, Kind};
 use crate::snapshot::DriverState;
 
 /// What is to be undone when a container ends; `network.json` in its run directory.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Journal {
+    /// What the driver's calls of this attachment were made with.
+    #[serde(default)]
+    pub(super) token: String,
     pub(super) attachment: Attachment,
     pub(super) plan: NetworkPlan,
 }
@@ -66,7 +70,12 @@ impl Engine {
         let network = &attachment.network;
         let facts = self.facts();
         let state = DriverState { store: &self.store, driver: driver.name() };
-        let plan = driver.plan_attach(&attachment.container, attachment, &facts, &state)?;
+        let token = token(network)?;
+        if self.calls_servers(driver.name()) {
+            // What a server gave is given back also when nothing more comes of this.
+            self.write_journal(run_dir, attachment, &NetworkPlan::default(), &token)?;
+        }
+        let plan = driver.plan_attach(&token, attachment, &facts, &state)?;
         self.plugins.permit_network(driver.name(), &plan)?;
         let namespace = match plan.namespace {
             Whose::Own => Some(Namespace::create()?),
@@ -76,12 +85,11 @@ impl Engine {
             let base = driver.plan_network(&network.id, network, &facts, &state)?;
             self.plugins.permit_network(driver.name(), &base)?;
             let asker = Asker::new(driver.name(), driver.digest());
-            self.carry_out(run_dir, attachment, (&base, &plan), namespace.as_ref(), &asker).inspect_err(
-                |error| {
+            self.carry_out(run_dir, attachment, (&base, &plan), namespace.as_ref(), &asker, &token)
+                .inspect_err(|error| {
                     let failed = Entry::new(Kind::Operation, "failed", &attachment.container).by(&asker);
                     self.note([failed.with("error", error.to_string())]);
-                },
-            )?;
+                })?;
         }
         self.remember(driver.name(), network, &plan)?;
         Ok((joined(attachment, plan), namespace))
@@ -95,6 +103,7 @@ impl Engine {
         (base, plan): (&NetworkPlan, &NetworkPlan),
         namespace: Option<&Namespace>,
         driver: &Asker,
+        token: &str,
     ) -> Result<(), NetworkError> {
         let network = &attachment.network;
         let kernel = |source| NetworkError::Kernel { network: network.name.clone(), source };
@@ -110,7 +119,7 @@ impl Engine {
             net::apply(base, None, &network.id).map_err(kernel)?;
         }
         drop(guard);
-        self.write_journal(run_dir, attachment, plan)?;
+        self.write_journal(run_dir, attachment, plan, token)?;
         self.note(steps(plan, &attachment.container));
         net::apply(plan, namespace, &network.id).map_err(kernel).inspect_err(|_| {
             if fresh {
@@ -124,15 +133,22 @@ impl Engine {
         run_dir: &Path,
         attachment: &Attachment,
         plan: &NetworkPlan,
+        token: &str,
     ) -> Result<(), NetworkError> {
-        let journal = Journal { attachment: attachment.clone(), plan: plan.clone() };
+        let (attachment, plan) = (attachment.clone(), plan.clone());
+        let network = attachment.network.name.clone();
+        let journal = Journal { token: token.to_owned(), attachment, plan };
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| NetworkError::Record {
-            network: attachment.network.name.clone(),
+            network: network.clone(),
             source,
         };
         let text = serde_json::to_vec(&journal).map_err(|error| failed(error.into()))?;
         std::fs::create_dir_all(run_dir).map_err(|error| failed(error.into()))?;
         std::fs::write(super::leave::journal_path(run_dir), text).map_err(|error| failed(error.into()))
+    }
+
+    fn calls_servers(&self, driver: &str) -> bool {
+        self.plugins.grants(driver).is_ok_and(|grants| !grants.remote.is_empty())
     }
 
     fn remember(&self, driver: &str, network: &Network, plan: &NetworkPlan) -> Result<(), NetworkError> {
@@ -151,6 +167,15 @@ impl Engine {
             self.store.networks().lease(&network.id, container, subnet, &reserved).map_err(failed)?;
         Ok(Some(Cidr { address, prefix: subnet.prefix }))
     }
+}
+
+/// Each attachment has its own: a server may remember what it answered to one for long.
+fn token(network: &Network) -> Result<String, NetworkError> {
+    let failed = |source: std::io::Error| NetworkError::Record {
+        network: network.name.clone(),
+        source: source.into(),
+    };
+    Ok(fresh_id().map_err(failed)?[..32].to_owned())
 }
 
 fn wanted(ports: &[PortSpec]) -> Vec<Port> {

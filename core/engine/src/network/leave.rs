@@ -52,7 +52,7 @@ impl Engine {
         let network = &journal.attachment.network;
         if let Some(Ok(driver)) = self.plugins.network(&network.driver, &|| self.facts()) {
             let state = DriverState { store: &self.store, driver: driver.name() };
-            let _ = driver.release(&journal.attachment.container, &journal.attachment, &state);
+            let _ = driver.release(&journal.token, &journal.attachment, &state);
         }
     }
 }

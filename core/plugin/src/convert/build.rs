@@ -106,6 +106,7 @@ impl TryFrom<call::Outcome> for Outcome {
                 base: input(stage.base, 0)?,
                 name: option(stage.name, |stage| name("stage name", stage))?,
                 platform: option(stage.platform, TryInto::try_into)?,
+                diagnostics: Vec::new(),
             }),
             call::Outcome::Expand(lines) => Self::Expand(texts("lines", lines)?),
         })

@@ -20,11 +20,34 @@ use super::{NetError, conntrack, open_links, short_id, sysctl};
 /// # Errors
 /// Names the step that could not be done; what was done before it has been undone by then.
 pub fn apply(plan: &NetworkPlan, container: Option<&Namespace>, network_id: &str) -> Result<(), NetError> {
+    carry_out(plan, container, network_id, None)
+}
+
+/// The same, failing after so many steps: what a failure at that point leaves can then be seen. After
+/// the last one, it fails before the firewall is changed.
+///
+/// # Errors
+/// Always; [`NetError::Stopped`] when nothing else went wrong before.
+pub fn apply_until(
+    plan: &NetworkPlan,
+    container: Option<&Namespace>,
+    network_id: &str,
+    steps: usize,
+) -> Result<(), NetError> {
+    carry_out(plan, container, network_id, Some(steps))
+}
+
+fn carry_out(
+    plan: &NetworkPlan,
+    container: Option<&Namespace>,
+    network_id: &str,
+    stop: Option<usize>,
+) -> Result<(), NetError> {
     let short_id = short_id(network_id)?;
     check(plan, container.is_some())?;
     let owner = container.map(|_| firewall::owner(&plan.steps)).unwrap_or_default();
     let changes = firewall::changes(plan, &owner)?;
-    let mut work = Work::open(container)?;
+    let mut work = Work { stop, ..Work::open(container)? };
     let done = work
         .carry_out(plan)
         .and_then(|()| if changes.is_empty() { Ok(()) } else { Firewall::open(short_id)?.apply(&changes) });
@@ -132,6 +155,8 @@ struct Work<'a> {
     /// The container's namespace, and its links.
     inside: Option<(&'a Namespace, Links)>,
     done: Vec<Done>,
+    /// Fail after so many steps.
+    stop: Option<usize>,
 }
 
 /// What a step did, so that it can be taken back.
@@ -149,15 +174,21 @@ impl<'a> Work<'a> {
             Some(namespace) => Some((namespace, namespace.run(open_links)??)),
             None => None,
         };
-        Ok(Self { host: open_links()?, inside, done: Vec::new() })
+        Ok(Self { host: open_links()?, inside, done: Vec::new(), stop: None })
     }
 
     fn carry_out(&mut self, plan: &NetworkPlan) -> Result<(), NetError> {
-        for step in &plan.steps {
+        for (number, step) in plan.steps.iter().enumerate() {
+            self.stop_after(number)?;
             self.step(step)?;
         }
+        self.stop_after(plan.steps.len())?;
         let publishes = plan.steps.iter().any(|step| matches!(step.action, NetworkAction::Forward(_)));
         if publishes { self.let_it_reach_itself() } else { Ok(()) }
+    }
+
+    fn stop_after(&self, steps: usize) -> Result<(), NetError> {
+        if self.stop.is_some_and(|stop| stop <= steps) { Err(NetError::Stopped { steps }) } else { Ok(()) }
     }
 
     /// Where bridged packets pass the IP firewall (`br_netfilter`), one that a container sends to
@@ -294,13 +325,18 @@ impl<'a> Work<'a> {
     }
 
     fn sysctl(&mut self, place: Place, key: &str, value: &str) -> Result<(), NetError> {
-        let before = match (place, self.inside.as_ref()) {
-            (Place::Host, _) => sysctl::set(key, value)?,
-            (Place::Container, Some((namespace, _))) => namespace.run(|| sysctl::set(key, value))??,
-            (Place::Container, None) => return Err(NetError::NoContainer { label: String::new() }),
-        };
+        let before = self.set(place, key, value)?;
         self.done.extend(before.map(|before| Done::Sysctl { place, key: key.to_owned(), before }));
         Ok(())
+    }
+
+    /// What it was; `None` when it was that.
+    fn set(&self, place: Place, key: &str, value: &str) -> Result<Option<String>, NetError> {
+        match (place, &self.inside) {
+            (Place::Host, _) => sysctl::set(key, value),
+            (Place::Container, Some((namespace, _))) => namespace.run(|| sysctl::set(key, value))?,
+            (Place::Container, None) => Err(NetError::NoContainer { label: String::new() }),
+        }
     }
 
     /// Takes back what was done, the last first. The step's own error is what the caller hears, so
@@ -322,7 +358,7 @@ impl<'a> Work<'a> {
                 let _gone = self.links(place)?.delete_route(dest, via, link);
                 Ok(())
             }
-            Done::Sysctl { place, key, before } => self.sysctl(place, &key, &before),
+            Done::Sysctl { place, key, before } => self.set(place, &key, &before).map(drop),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Links, addresses and routes of one network namespace, by rtnetlink.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
@@ -175,6 +176,56 @@ impl Links {
         let routes = self.ask(&RouteNetlinkMessage::GetRoute(RouteMessage::default()), DUMP)?;
         Ok(addresses.into_iter().chain(routes).filter_map(network).collect())
     }
+
+    /// A line for each link, address and route.
+    pub(super) fn everything(&mut self) -> io::Result<Vec<String>> {
+        let links = self.ask(&RouteNetlinkMessage::GetLink(LinkMessage::default()), DUMP)?;
+        let addresses = self.ask(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), DUMP)?;
+        let routes = self.ask(&RouteNetlinkMessage::GetRoute(RouteMessage::default()), DUMP)?;
+        let mut names = BTreeMap::new();
+        let mut lines = Vec::new();
+        for link in links {
+            let RouteNetlinkMessage::NewLink(message) = link else { continue };
+            let name = message.attributes.iter().find_map(|attribute| match attribute {
+                LinkAttribute::IfName(name) => Some(name.clone()),
+                _ => None,
+            });
+            let name = name.unwrap_or_default();
+            let link = Link::from(message);
+            lines.push(format!("link {name} {} {}", link.kind, if link.up { "up" } else { "down" }));
+            names.insert(link.index, name);
+        }
+        lines.extend(addresses.into_iter().filter_map(|message| address_line(message, &names)));
+        lines.extend(routes.into_iter().filter_map(|message| route_line(message, &names)));
+        Ok(lines)
+    }
+}
+
+fn address_line(message: RouteNetlinkMessage, names: &BTreeMap<u32, String>) -> Option<String> {
+    let RouteNetlinkMessage::NewAddress(header) = &message else { return None };
+    let name = names.get(&header.header.index).cloned().unwrap_or_default();
+    let cidr = network(message).filter(|cidr| !is_link_local(cidr))?;
+    Some(format!("address {cidr} on {name}"))
+}
+
+/// Routes that somebody made; those that come with an address or a link are in other tables or the
+/// kernel's.
+fn route_line(message: RouteNetlinkMessage, names: &BTreeMap<u32, String>) -> Option<String> {
+    let RouteNetlinkMessage::NewRoute(header) = &message else { return None };
+    if header.header.table != RouteHeader::RT_TABLE_MAIN || header.header.protocol == RouteProtocol::Kernel {
+        return None;
+    }
+    let link = header.attributes.iter().find_map(|attribute| match attribute {
+        RouteAttribute::Oif(index) => names.get(index).cloned(),
+        _ => None,
+    });
+    let link = link.unwrap_or_default();
+    let dest = network(message).map_or_else(|| "default".to_owned(), |dest| dest.to_string());
+    Some(format!("route {dest} by {link}"))
+}
+
+fn is_link_local(cidr: &Cidr) -> bool {
+    matches!(cidr.address, IpAddr::V6(address) if address.is_unicast_link_local())
 }
 
 impl From<LinkMessage> for Link {

@@ -28,6 +28,7 @@ mod firewall;
 mod links;
 mod namespace;
 mod nft;
+mod picture;
 mod ports;
 mod socket;
 mod subnet;
@@ -37,8 +38,9 @@ use std::io;
 
 use wharf_model::network::{Cidr, NetworkAction, NetworkPlan};
 
-pub use apply::{apply, undo_attach, undo_links};
+pub use apply::{apply, apply_until, undo_attach, undo_links};
 pub use namespace::{Namespace, NamespaceError};
+pub use picture::{picture, setting};
 pub use ports::{PortError, Reserved, reserve};
 pub use subnet::free_subnet;
 
@@ -165,6 +167,12 @@ pub enum NetError {
     Extension {
         /// Its name.
         name: String,
+    },
+    /// A test of a driver wanted it so.
+    #[error("stopped after {steps} steps, as a test asked")]
+    Stopped {
+        /// How many were done, and undone by now.
+        steps: usize,
     },
     /// The host's links and routes could not be listed.
     #[error("cannot list the host's networks")]

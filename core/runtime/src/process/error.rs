@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::message::{Cause, Failure};
+use crate::mount::MountError;
 use crate::net::NamespaceError;
 use crate::seccomp::SeccompError;
 
@@ -33,6 +34,9 @@ pub enum SpawnError {
         /// Why.
         source: io::Error,
     },
+    /// A part of the root file system could not be made.
+    #[error("cannot mount the root file system")]
+    Root(#[from] MountError),
     /// No process could be made.
     #[error("cannot make a process")]
     Fork(#[source] io::Error),

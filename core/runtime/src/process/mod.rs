@@ -27,7 +27,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 use crate::cgroup::Cgroup;
 use crate::child::{self, Job, Place};
 use crate::message::{Channel, Failure, FromChild, FromParent};
-use crate::mount::RootMount;
+use crate::mount::{self, RootMount};
 use crate::rootfs::Parts;
 use crate::{parent, state};
 pub use error::{ExecError, SpawnError};
@@ -91,7 +91,8 @@ pub fn spawn(
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let program = Program::new(process, seccomp)?;
     let namespaces = Namespaces::new(spec, netns)?;
-    let parts = Parts { spec, root, cgroup, own_cgroup_namespace: namespaces.has_cgroup() };
+    let root = mount::prepare(root)?;
+    let parts = Parts { spec, root: &root, cgroup, own_cgroup_namespace: namespaces.has_cgroup() };
     let pid = namespaces.pid();
     launch(Job { program: &program, io, cgroup, place: Place::New { parts, namespaces: &namespaces } }, pid)
 }

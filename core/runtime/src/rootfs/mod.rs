@@ -28,7 +28,6 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags};
 
 use crate::cgroup::Cgroup;
 use crate::message::{Failure, Named};
-use crate::mount::RootMount;
 use crate::sys::mount::{MountChange, change_mount};
 use crate::{dev, mask, mount};
 use options::{Options, Recursive};
@@ -44,7 +43,7 @@ pub(crate) struct Parts<'a> {
     /// The spec: mounts, masks, devices, settings.
     pub(crate) spec: &'a Spec,
     /// The storage driver's mounts.
-    pub(crate) root: &'a [RootMount],
+    pub(crate) root: &'a [mount::Prepared<'a>],
     /// What is shown below `/sys/fs/cgroup`.
     pub(crate) cgroup: &'a Cgroup,
     /// Whether the process has a control group namespace of its own.
@@ -137,7 +136,7 @@ fn make_private() -> Result<(), Failure> {
     rustix::mount::mount_change("/", flags).step("make the mounts private")
 }
 
-fn mount_root(mounts: &[RootMount]) -> Result<Root, Failure> {
+fn mount_root(mounts: &[mount::Prepared<'_>]) -> Result<Root, Failure> {
     let step = "mount the root file system";
     mount::in_namespace(mounts, Path::new(PLACE)).map_err(|err| Failure::text(step, None, chain(&err)))?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -140,12 +140,23 @@ impl<'a> Copy<'a> {
                 Err(_) => self.share_data = false,
             }
         }
-        copy_data(&from, &to, u64::try_from(stat.st_size).unwrap_or(0))
+        copy_data(from.as_fd(), to.as_fd(), u64::try_from(stat.st_size).unwrap_or(0))
     }
 }
 
+/// The content of one file: its blocks are shared where the file system can.
+pub(super) fn content(from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> rustix::io::Result<()> {
+    if rustix::fs::ioctl_ficlone(to, from).is_ok() {
+        return Ok(());
+    }
+    let length = u64::try_from(rustix::fs::fstat(from)?.st_size).unwrap_or(0);
+    copy_data(from, to, length).map_err(|failed| match failed {
+        Failed::Reading(err) | Failed::Writing(err) => err,
+    })
+}
+
 /// Copies what is between the holes.
-fn copy_data(from: &OwnedFd, to: &OwnedFd, length: u64) -> Result<(), Failed> {
+fn copy_data(from: BorrowedFd<'_>, to: BorrowedFd<'_>, length: u64) -> Result<(), Failed> {
     rustix::fs::ftruncate(to, length).map_err(Failed::Writing)?;
     let mut position = 0;
     while position < length {
@@ -160,7 +171,7 @@ fn copy_data(from: &OwnedFd, to: &OwnedFd, length: u64) -> Result<(), Failed> {
     Ok(())
 }
 
-fn copy_range(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> Result<(), Failed> {
+fn copy_range(from: BorrowedFd<'_>, to: BorrowedFd<'_>, start: u64, end: u64) -> Result<(), Failed> {
     let (mut read, mut written) = (start, start);
     while read < end {
         let length = usize::try_from(end - read).unwrap_or(usize::MAX);
@@ -177,7 +188,7 @@ fn copy_range(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> Result<(), 
     Ok(())
 }
 
-fn copy_by_hand(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> Result<(), Failed> {
+fn copy_by_hand(from: BorrowedFd<'_>, to: BorrowedFd<'_>, start: u64, end: u64) -> Result<(), Failed> {
     let mut buffer = vec![0; CHUNK];
     let mut position = start;
     while position < end {

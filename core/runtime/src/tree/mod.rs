@@ -85,6 +85,25 @@ pub fn clone(source: &Path, dest: &Path) -> Result<(), TreeError> {
     copied
 }
 
+/// Copies what is in the directory `source`, and what the directory itself is like, to the empty
+/// directory `dest`; both are named by descriptors.
+///
+/// # Errors
+/// Names the entry that could not be copied; what had been copied stays.
+pub fn fill(source: BorrowedFd<'_>, dest: BorrowedFd<'_>) -> Result<(), TreeError> {
+    let path = Path::new("");
+    copy::Copy::new(path, source, path, dest).run()
+}
+
+/// Copies the content of the file `source` to the empty file `dest`. Holes stay holes, and blocks are
+/// shared where the file system can.
+///
+/// # Errors
+/// When one cannot be read or the other not be written.
+pub fn copy_file(source: &impl AsFd, dest: &impl AsFd) -> io::Result<()> {
+    Ok(copy::content(source.as_fd(), dest.as_fd())?)
+}
+
 /// An entry of a directory.
 struct Entry {
     name: CString,

@@ -41,6 +41,15 @@ impl Plan {
     }
 }
 
+impl Outcome {
+    /// The lines of a file, to stand in place of the statement. The first one tells the engine where
+    /// they are from, so that what it says about one of them names that file and its line.
+    pub fn lines_of(file: &str, text: &str) -> Self {
+        let origin = format!("#line 1 {file:?}");
+        Self::Expand([origin].into_iter().chain(text.lines().map(Into::into)).collect())
+    }
+}
+
 impl From<Plan> for Outcome {
     fn from(plan: Plan) -> Self {
         Self::Plan(plan)
@@ -149,6 +158,14 @@ mod tests {
         });
         assert_eq!(bases.collect::<Vec<_>>(), [Input::Stage, Input::Op(0)]);
         assert_eq!(plan.rootfs, Input::Op(1));
+    }
+
+    #[test]
+    fn lines_say_which_file_they_are_from() {
+        let Outcome::Expand(lines) = Outcome::lines_of("a \"b\"\n", "RUN a\n\nRUN b") else {
+            panic!("not lines");
+        };
+        assert_eq!(lines, ["#line 1 \"a \\\"b\\\"\\n\"", "RUN a", "", "RUN b"]);
     }
 
     #[test]

@@ -2,13 +2,18 @@
 
 mod add;
 mod approve;
+mod bench;
+mod build;
 mod bundle;
 mod grant;
 mod inspect;
 mod lock;
 mod ls;
+mod new;
 mod remove;
+mod replay;
 mod rights;
+mod test;
 mod update;
 mod wit;
 
@@ -22,14 +27,19 @@ use crate::report::Report;
 pub(crate) enum Plugin {
     Add(add::Add),
     Approve(approve::Approve),
+    Bench(bench::Bench),
+    Build(build::Build),
     Bundle(bundle::Bundle),
     Grant(grant::Grant),
     Inspect(inspect::Inspect),
     Lock(lock::Lock),
     #[command(visible_alias = "list")]
     Ls(ls::Ls),
+    New(new::New),
     #[command(visible_alias = "rm")]
     Remove(remove::Remove),
+    Replay(replay::Replay),
+    Test(test::Test),
     Update(update::Update),
     Wit(wit::Wit),
 }
@@ -39,12 +49,17 @@ impl Plugin {
         match self {
             Self::Add(verb) => verb.run(globals),
             Self::Approve(verb) => verb.run(globals),
+            Self::Bench(verb) => verb.run(globals),
+            Self::Build(verb) => verb.run(),
             Self::Bundle(verb) => verb.run(globals),
             Self::Grant(verb) => verb.run(globals),
             Self::Inspect(verb) => verb.run(globals),
             Self::Lock(verb) => verb.run(globals),
             Self::Ls(verb) => verb.run(globals),
+            Self::New(verb) => verb.run(),
             Self::Remove(verb) => verb.run(globals),
+            Self::Replay(verb) => verb.run(globals),
+            Self::Test(verb) => verb.run(globals),
             Self::Update(verb) => verb.run(globals),
             Self::Wit(verb) => verb.run(),
         }

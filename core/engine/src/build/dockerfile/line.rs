@@ -28,7 +28,12 @@ pub(super) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text, last: "", number: 0 }
+        Self::after(0, text)
+    }
+
+    /// The first of them is number `before` + 1.
+    pub(super) fn after(before: u32, text: &'a str) -> Self {
+        Self { rest: text, last: "", number: before }
     }
 
     /// The number of the line read last.
@@ -47,7 +52,7 @@ impl<'a> Lines<'a> {
         }
         let length = self.rest.find('\n').map_or(self.rest.len(), |at| at + 1);
         (self.last, self.rest) = self.rest.split_at(length);
-        self.number += 1;
+        self.number = self.number.saturating_add(1);
         Some(self.last)
     }
 

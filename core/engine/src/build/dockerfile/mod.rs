@@ -161,7 +161,8 @@ pub fn parse(file: &str, text: &[u8], keywords: &Keywords) -> Result<Dockerfile,
 }
 
 /// Parses lines that stand in for the statement at `at`: ONBUILD triggers, a plugin's macros.
-/// They have no directives, and every span is `at`.
+/// They have no directives, and every span is `at`; but when the first line is
+/// `#line NUMBER "FILE"`, the lines after it are those of that file from that number on.
 ///
 /// # Errors
 /// As [`parse`]; no lines are no statements.
@@ -171,16 +172,25 @@ pub fn parse_lines(
     escape: char,
     keywords: &Keywords,
 ) -> Result<Vec<Statement>, DockerfileError> {
-    let text = lines.join("\n");
+    let origin = lines.first().and_then(|line| origin(line));
+    let text = if origin.is_some() { lines[1..].join("\n") } else { lines.join("\n") };
     let mut parser = Parser {
-        file: &at.file,
-        at: Some(at),
-        lines: Lines::new(&text),
+        file: origin.as_ref().map_or(&at.file, |(_, file)| file),
+        at: origin.is_none().then_some(at),
+        lines: Lines::after(origin.as_ref().map_or(0, |(first, _)| first - 1), &text),
         directives: Directives::none(escape),
         keywords,
         warnings: Vec::new(),
     };
     parser.statements()
+}
+
+/// `#line 3 "FILE"`, as C's preprocessor has it.
+fn origin(line: &str) -> Option<(u32, String)> {
+    let (number, file) = line.strip_prefix("#line ")?.split_once(' ')?;
+    let file: String = serde_json::from_str(file).ok()?;
+    let number = number.parse().ok().filter(|number| *number > 0)?;
+    (!file.is_empty()).then_some((number, file))
 }
 
 /// What file a `syntax` directive names, in any form that BuildKit detects.

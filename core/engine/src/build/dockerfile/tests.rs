@@ -268,6 +268,24 @@ fn lines_in_place_of_a_statement_stand_where_it_stood() {
 }
 
 #[test]
+fn lines_of_another_file_have_its_numbers() {
+    let at = Span { file: "Dockerfile".into(), line: 7, column: 1, end_line: 7, end_column: 9 };
+    let lines =
+        ["#line 1 \"a/common file\"", "# a comment", "RUN a \\", " b", "", "RUN c"].map(str::to_owned);
+    let places = |lines: &[String]| -> Vec<(String, u32, u32)> {
+        let statements = parse_lines(lines, &at, '\\', &keywords()).unwrap();
+        statements.into_iter().map(|it| (it.span.file, it.span.line, it.span.end_line)).collect()
+    };
+    assert_eq!(places(&lines), [("a/common file".to_owned(), 2, 3), ("a/common file".to_owned(), 5, 5)]);
+    let error = parse_lines(&["#line 4 \"b\"".into(), "ENV a".into()], &at, '\\', &keywords()).unwrap_err();
+    assert_eq!((error.span.file.as_str(), error.span.line), ("b", 4));
+    for no_origin in ["#line 0 \"b\"", "#line x \"b\"", "#line 3 b", "# line 3 \"b\"", "#line 3 \"\""] {
+        let found = places(&[no_origin.to_owned(), "RUN c".into()]);
+        assert_eq!(found, [("Dockerfile".to_owned(), 7, 7)], "{no_origin}");
+    }
+}
+
+#[test]
 fn an_excerpt_marks_the_lines_and_shows_no_control_characters() {
     let text = b"FROM a\nRUN b\nRUN \x1b[31mc\nRUN d\nRUN e\nRUN f\n";
     let span = Span { file: "Dockerfile".into(), line: 3, column: 1, end_line: 4, end_column: 1 };

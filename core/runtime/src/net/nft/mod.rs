@@ -279,6 +279,45 @@ pub(super) fn rules(socket: &mut Socket, table: &Table, chain: &str) -> io::Resu
     Ok(rules.collect())
 }
 
+/// A line for each table, rule and element of the namespace, whoever made it.
+pub(super) fn everything(socket: &mut Socket) -> io::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for message in dump(socket, 0, libc::NFT_MSG_GETTABLE, &Attributes::new())? {
+        lines.push(format!("firewall table {}", text(&message, 1)));
+    }
+    for message in dump(socket, 0, libc::NFT_MSG_GETRULE, &Attributes::new())? {
+        let comment = attributes::find(payload(&message), &[7]).and_then(rule::comment_text);
+        let comment = comment.unwrap_or_default();
+        lines.push(format!("firewall rule in {} {} {comment}", text(&message, 1), text(&message, 2)));
+    }
+    for set in dump(socket, 0, libc::NFT_MSG_GETSET, &Attributes::new())? {
+        let (table, name) = (text(&set, 1), text(&set, 2));
+        let family = set.body.first().copied().unwrap_or_default();
+        let body = Attributes::new().text(1, &table).text(2, &name);
+        for message in dump(socket, family, libc::NFT_MSG_GETSETELEM, &body)? {
+            // Equal contents give equal bytes, and nobody else's order is known.
+            let elements = attributes::find(payload(&message), &[3]).unwrap_or_default();
+            let digest = wharf_model::Digest::of(elements).short();
+            lines.push(format!("firewall elements in {table} {name} {digest}"));
+        }
+    }
+    Ok(lines)
+}
+
+fn dump(socket: &mut Socket, family: u8, kind: libc::c_int, body: &Attributes) -> io::Result<Vec<Message>> {
+    let mut bytes = vec![family, 0, 0, 0];
+    bytes.extend(body.as_bytes());
+    match socket.request(SUBSYSTEM << 8 | kind as u16, DUMP, &bytes) {
+        Err(err) if err.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        answers => answers,
+    }
+}
+
+fn text(message: &Message, kind: u16) -> String {
+    let bytes = attributes::find(payload(message), &[kind]).unwrap_or_default();
+    String::from_utf8_lossy(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into_owned()
+}
+
 fn get(
     socket: &mut Socket,
     family: Family,
