@@ -1,5 +1,6 @@
 //! ADD of a git repository, and a repository as the build context.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -75,7 +76,8 @@ fn add_of_a_repository_puts_its_files_there() {
     let repository = Repository::new(&box_);
     let first =
         repository.commit(&[("README", "one\n"), ("docs/a.txt", "a\n"), ("tool", "#!/bin/sh\necho run\n")]);
-    git(&repository.directory.join("work"), &["update-index", "--chmod=+x", "tool"]);
+    let tool = repository.directory.join("work/tool");
+    std::fs::set_permissions(tool, std::fs::Permissions::from_mode(0o755)).unwrap();
     repository.commit(&[]);
     let url = repository.url();
     box_.build("g", &format!("FROM busybox\nADD {url} /src\nADD {url}#main:docs /docs/\n"));

@@ -36,8 +36,8 @@ fn a_case_is_written_blessed_and_kept() {
     box_.write("project/tests/two/Dockerfile", "FROM busybox\nLABEL a=1 b=three\n");
     let failed = box_.run("plugin test project").fails(1).shows("--- plan.json").shows("+++ this run");
     failed
-        .shows("-          \"two\"")
-        .shows("+          \"three\"")
+        .shows("-            \"two\"")
+        .shows("+            \"three\"")
         .shows("result: FAILED. 0 passed, 1 failed");
 }
 

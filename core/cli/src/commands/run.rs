@@ -92,5 +92,6 @@ fn start(
 
 /// 127 not found, 126 not executable, 125 anything else.
 pub(super) fn failed(error: &StartError) -> Report {
-    Report::with_code(error.exit_code(), error)
+    let report = Report::with_code(error.exit_code(), error);
+    error.next_step().into_iter().fold(report, Report::hint)
 }

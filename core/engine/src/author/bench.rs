@@ -1,5 +1,7 @@
 //! What a plugin costs: compiled once, loaded once a process, called often.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -75,7 +77,9 @@ impl Workshop {
         case: Option<&Path>,
         calls: usize,
     ) -> Result<Bench, ProjectError> {
-        let fresh = tempfile::tempdir()
+        let fresh = tempfile::Builder::new()
+            .permissions(Permissions::from_mode(0o700))
+            .tempdir()
             .map_err(|source| ProjectError::File { path: std::env::temp_dir(), source })?;
         let apart = self.with_cache(fresh.path());
         let stand = apart.alone(candidate, &candidate.config.settings)?;

@@ -24,6 +24,7 @@ mod explain;
 mod fetch;
 mod git;
 pub mod ignore;
+mod inputs;
 mod key;
 mod lint;
 pub(crate) mod look;

@@ -7,14 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
-use wharf_model::statement::{Body, Invocation, KeywordSpec};
+use wharf_model::statement::{Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{BuildContext, Plugins, Trace, Traced};
-use wharf_store::{Image, ResolveError};
+use wharf_store::Image;
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::expanding::Expanding;
+use super::inputs::{mount_source, name_of, names_an_image};
 use super::lint;
 use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
@@ -638,42 +639,6 @@ impl Stage {
         let mut state = last.state.clone();
         last.plan.config.iter().for_each(|change| state.apply(change));
         state
-    }
-}
-
-/// Whether a stage's first line stands for an image, a stage or nothing.
-fn names_an_image(call: &Invocation) -> bool {
-    let Body::Words(words) = &call.body else { return true };
-    words.first().is_some_and(|base| base.parse::<wharf_model::Reference>().is_ok())
-}
-
-fn name_of(input: &Input) -> Option<String> {
-    match input {
-        Input::Named(name) => Some(name.clone()),
-        _ => None,
-    }
-}
-
-fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> {
-    match mount {
-        wharf_model::build::Mount::Bind { source, .. } | wharf_model::build::Mount::Cache { source, .. } => {
-            Some(source)
-        }
-        _ => None,
-    }
-}
-
-impl Images for Engine {
-    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
-        self.store.resolve(name).map_err(|error| match error {
-            ResolveError::Unknown { .. } => {
-                let full = name
-                    .parse()
-                    .map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
-                BuildError::NoImage { full }
-            }
-            other => BuildError::Image(other),
-        })
     }
 }
 

@@ -77,6 +77,15 @@ impl StartError {
             _ => 125,
         }
     }
+
+    /// What would get the user past this, where a plugin is in the way.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Network(NetworkError::Plugin(error)) => error.next_step(),
+            Self::Snapshot(error) => error.next_step(),
+            _ => None,
+        }
+    }
 }
 
 /// As docker keeps it: 128 is what has no code of its own.

@@ -204,7 +204,7 @@ fn git(raw: wit::GitSource) -> Checked<Action> {
     let word = |what: &str, text: String| {
         let word = name(what, text)?;
         // `git` would take it for an option.
-        if word.starts_with('-') || !word.chars().all(plain) {
+        if (what == "repository" && word.starts_with('-')) || !word.chars().all(plain) {
             return wrong(format!("{what} `{}` is not one word", super::shown(word)));
         }
         Ok(word)
