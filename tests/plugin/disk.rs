@@ -30,7 +30,8 @@ fn sandbox() -> Option<Sandbox> {
 fn devices(box_: &Sandbox) -> Vec<String> {
     let shown = |entry: fs::DirEntry| fs::read_to_string(entry.path().join("loop/backing_file")).ok();
     let all = fs::read_dir("/sys/block").unwrap().flatten().filter_map(shown);
-    all.filter(|file| file.starts_with(box_.root().to_str().unwrap())).collect()
+    let root = fs::canonicalize(box_.root()).unwrap();
+    all.filter(|file| file.starts_with(root.to_str().unwrap())).collect()
 }
 
 fn disks(box_: &Sandbox, area: &str) -> usize {
@@ -46,13 +47,7 @@ fn images_are_built_run_and_removed_on_disks() {
         "d",
         "FROM busybox\nRUN echo one >/one && rm /etc/group\nCOPY Dockerfile /d\nRUN cat /one >/two\n",
     );
-    assert_eq!(
-        box_.in_image("d", "cat /two; ls /; mount | grep ' / '")
-            .lines()
-            .filter(|line| !line.is_empty())
-            .count(),
-        box_.in_image("d", "cat /two; ls /; mount | grep ' / '").lines().count()
-    );
+    assert_eq!(box_.in_image("d", "cat /two; ls /etc/group 2>&1 | grep -c such"), "one\n1\n");
     let root = box_.in_image("d", "mount | grep ' on / '");
     assert!(root.contains("ext4") && root.contains("/dev/loop"), "{root}");
     assert!(!box_.in_image("d", "ls /").contains("lost+found"));
@@ -69,8 +64,8 @@ fn images_are_built_run_and_removed_on_disks() {
     box_.run("rm c").success();
     assert_eq!(disks(&box_, "container"), 0);
     box_.run("rmi d busybox").success();
-    // The build cache keeps its layers until it is told not to.
-    box_.run("builder prune --all --force").success();
+    // What the steps made is still in the build cache.
+    box_.run("builder prune -a -f").success();
     assert_eq!(disks(&box_, "layer"), 0);
 }
 
@@ -96,14 +91,10 @@ fn a_container_is_full_at_its_size() {
 #[test]
 fn what_does_not_fit_fails_and_leaves_nothing() {
     let Some(box_) = sandbox() else { return };
-    box_.write("Dockerfile", "FROM busybox\nRUN dd if=/dev/zero of=/big bs=1M count=200\n");
-    box_.refuses(
-        1,
-        &["build", "--network", "none", "-t", "x", "."],
-        &["Dockerfile:2", "No space left on device"],
-    );
+    box_.write("Dockerfile", "FROM busybox\nRUN --network=none dd if=/dev/zero of=/big bs=1M count=200\n");
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", "No space left on device"]);
     // 40 MiB do not fit on a disk of 32.
-    box_.build("forty", "FROM busybox\nRUN dd if=/dev/urandom of=/big bs=1M count=40\n");
+    box_.build("forty", "FROM busybox\nRUN --network=none dd if=/dev/urandom of=/big bs=1M count=40\n");
     let run = ["run", "--rm", "--network", "none", "--storage-opt", "size=32m", "forty", "true"];
     box_.refuses(125, &run, &["copy the files", "No space left on device"]);
     assert_eq!((devices(&box_).len(), disks(&box_, "container")), (0, 0));
@@ -113,13 +104,15 @@ fn what_does_not_fit_fails_and_leaves_nothing() {
 #[test]
 fn a_crash_leaves_no_device() {
     let Some(box_) = sandbox() else { return };
-    box_.write("Dockerfile", "FROM busybox\nRUN echo begun >/begun && sleep 30\n");
+    box_.write("Dockerfile", "FROM busybox\nRUN --network=none echo begun >/begun && sleep 30\n");
     let mut build = box_.command(["build", "-t", "x", "."]).spawn().unwrap();
     eventually("the step runs", || !devices(&box_).is_empty());
     std::thread::sleep(std::time::Duration::from_millis(300));
     build.kill().unwrap();
     build.wait().unwrap();
     eventually("the device is gone", || devices(&box_).is_empty());
+    // The next build takes away what this one left.
+    box_.build("z", "FROM busybox\nRUN --network=none true\n");
 
     box_.run("run -d --network none --name c busybox sleep 60").success();
     let pid = box_.inspect("c", "{{.State.Pid}}");
