@@ -234,7 +234,7 @@ pub struct Limits {
     pub memory: u64,
     /// WebAssembly instructions, roughly (everything but hooks).
     pub fuel: u64,
-    /// Hooks: how long an answer may take.
+    /// Hooks and native libraries: how long an answer may take.
     pub time: Duration,
 }
 

@@ -30,8 +30,11 @@
 //! made; neither lets a panic cross. The contract's text must be ours, but for comments and
 //! blanks.
 //!
-//! Nothing here bounds time or memory, and a library can do whatever we can: it is loaded only by
-//! digest and with `trust = "native-full"`. The bytes that were hashed are the ones that are
+//! Each call runs on a thread of its own, and the library asks us by messages. A call that takes
+//! longer than `limits.time_ms`, not counting what it waits for us, is given up: its thread can not
+//! be stopped and stays behind until the program ends, and the library is not called again. That is
+//! all that is bounded. Its initialisers, its memory and its threads are not, a crash of it is ours,
+//! and it can do whatever we can: it is loaded only by digest and with `trust = "native-full"`. The bytes that were hashed are the ones that are
 //! loaded, from a sealed memfd. A library is never closed, nor is its descriptor: the dynamic
 //! linker knows a library by its path, and `/proc/self/fd/N` must not come to mean another one.
 
@@ -41,6 +44,10 @@ use std::io::Write;
 use std::mem::ManuallyDrop;
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{MemfdFlags, SealFlags};
 use scoped_tls_hkt::scoped_thread_local;
@@ -53,9 +60,33 @@ use crate::imports::Contract;
 use crate::native::{self, Status};
 use crate::session::{BYTES, Session};
 
-scoped_thread_local!(static mut SESSION: Session);
+scoped_thread_local!(static DOOR: Door);
 
 const ABI: u32 = 1;
+/// Bytes of a call's stack: as many as a program's first thread has.
+const STACK: usize = 8 << 20;
+
+/// What the thread of a call says to the one that made it.
+enum Said {
+    Question(String, Vec<u8>),
+    Done(Result<Vec<u8>, Fault>),
+}
+
+/// Through which a library asks, on the thread of its call.
+struct Door {
+    said: Sender<Said>,
+    replies: Receiver<(Status, Vec<u8>)>,
+}
+
+impl Door {
+    fn ask(&self, function: String, input: Vec<u8>) -> (Status, Vec<u8>) {
+        let gone = || (Status::Unavailable, b"the call was given up".to_vec());
+        if self.said.send(Said::Question(function, input)).is_err() {
+            return gone();
+        }
+        self.replies.recv().unwrap_or_else(|_| gone())
+    }
+}
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Bytes {
@@ -102,6 +133,13 @@ struct HostTable {
 
 /// A loaded library.
 pub(crate) struct Library {
+    functions: Functions,
+    /// A call of it was given up, and its thread may still be inside.
+    stuck: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+struct Functions {
     call: Call,
     free: Free,
 }
@@ -118,23 +156,26 @@ impl Library {
             return Err(Fault::Native { reason: "it was built for another text of the contract".into() });
         }
         match (table.call, table.free) {
-            (Some(call), Some(free)) => Ok(Self { call, free }),
+            (Some(call), Some(free)) => {
+                Ok(Self { functions: Functions { call, free }, stuck: AtomicBool::new(false) })
+            }
             (None, _) | (_, None) => {
                 Err(Fault::Native { reason: "a function of its table is missing".into() })
             }
         }
     }
 
-    /// Calls one function of the contract.
+    /// Calls one function of the contract, for `limit` at most.
     pub(crate) fn call<I: Serialize, R: DeserializeOwned>(
         &self,
         mut session: Session,
+        limit: Duration,
         function: &str,
         input: &I,
     ) -> (Session, Result<R, Fault>) {
         let result = postcard::to_allocvec(input)
             .map_err(|error| Fault::Native { reason: error.to_string() })
-            .and_then(|input| SESSION.set(&mut session, || self.raw_call(function, &input)))
+            .and_then(|input| self.watch(&mut session, limit, function, input))
             .and_then(|output| {
                 let answer = postcard::from_bytes(&output);
                 answer.map_err(|error| Fault::Answer { what: error.to_string() })
@@ -142,7 +183,53 @@ impl Library {
         (session, result)
     }
 
-    fn raw_call(&self, function: &str, input: &[u8]) -> Result<Vec<u8>, Fault> {
+    /// Answers what the library asks until it is done, or its time is over.
+    fn watch(
+        &self,
+        session: &mut Session,
+        limit: Duration,
+        function: &str,
+        input: Vec<u8>,
+    ) -> Result<Vec<u8>, Fault> {
+        let native = |reason: &str| Fault::Native { reason: reason.into() };
+        if self.stuck.load(Ordering::Acquire) {
+            return Err(native("an earlier call of it did not return, and can not be stopped"));
+        }
+        let (said, heard) = channel();
+        let (reply, replies) = channel();
+        self.start(Door { said, replies }, function.to_owned(), input)?;
+        let mut left = limit;
+        loop {
+            let since = Instant::now();
+            let heard = heard.recv_timeout(left);
+            left = left.saturating_sub(since.elapsed());
+            match heard {
+                Ok(Said::Question(function, input)) => {
+                    let _given_up = reply.send(native::answer(session, &function, &input));
+                }
+                Ok(Said::Done(result)) => return result,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.stuck.store(true, Ordering::Release);
+                    return Err(Fault::Time { limit });
+                }
+                Err(RecvTimeoutError::Disconnected) => return Err(native("its thread ended")),
+            }
+        }
+    }
+
+    fn start(&self, door: Door, function: String, input: Vec<u8>) -> Result<(), Fault> {
+        let (functions, said) = (self.functions, door.said.clone());
+        let work = move || {
+            let result = DOOR.set(&door, || functions.call(&function, &input));
+            let _given_up = said.send(Said::Done(result));
+        };
+        let thread = thread::Builder::new().name("native plugin".into()).stack_size(STACK).spawn(work);
+        thread.map(drop).map_err(|error| Fault::Native { reason: error.to_string() })
+    }
+}
+
+impl Functions {
+    fn call(&self, function: &str, input: &[u8]) -> Result<Vec<u8>, Fault> {
         let host = HostTable {
             head: Head { abi: ABI, size: size_of_u32::<HostTable>() },
             state: std::ptr::null_mut(),
@@ -236,8 +323,8 @@ unsafe extern "C" fn answer(_: *mut c_void, function: Bytes, input: Bytes, outpu
             return (Status::BadInput, b"the input is too large".to_vec());
         }
         let input = copy(input);
-        if SESSION.is_set() {
-            SESSION.with(|session| native::answer(session, &function, &input))
+        if DOOR.is_set() {
+            DOOR.with(|door| door.ask(function, input))
         } else {
             (Status::Unavailable, b"only during a call, and on its thread".to_vec())
         }

@@ -213,7 +213,7 @@ impl<W: Introduce> Loaded<W> {
                     call(instance, store, &input)
                 })
             }
-            Code::Native(library) => library.call(session, function, &input),
+            Code::Native(library) => library.call(session, self.subject.limits.time, function, &input),
         };
         if let Code::Component { .. } = &self.code {
             let (plugin, cost) = (&*self.subject.name, session.cost);

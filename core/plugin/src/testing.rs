@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use wharf_model::{Diagnostic, Digest, Failure, FailureKind, Platform, Severity};
 
 use crate::config::{Config, Level, PluginConfig, Source};
-use crate::kind::{BuildContext, Entry, EntryKind, ResolvedImage, Root, StateView};
+use crate::kind::{BuildContext, Entry, EntryKind, ImageFiles, ResolvedImage, Root, StateView};
 
 /// Answers from maps.
 #[derive(Debug, Default)]
@@ -71,6 +71,20 @@ impl BuildContext for Fixed {
     fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
         let diagnostic = Diagnostic::new(Severity::Error, "test/no-image", format!("no image {reference}"));
         Err(Failure { kind: FailureKind::NotFound, diagnostics: vec![diagnostic] })
+    }
+}
+
+impl ImageFiles for Fixed {
+    fn stat(&mut self, path: &str) -> Result<Option<Entry>, Failure> {
+        Ok(self.entry(path))
+    }
+
+    fn read(&mut self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        BuildContext::read(self, &Root::Local, path, limit)
+    }
+
+    fn glob(&mut self, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure> {
+        BuildContext::glob(self, &Root::Local, patterns, limit)
     }
 }
 

@@ -1,9 +1,13 @@
 //! Plugins from the outside: whole components, well-behaved and hostile.
 
 mod caching;
+mod conformance;
+mod contract;
+mod corpus;
 mod hostile;
 mod names;
 mod native;
+mod outside;
 mod prebuilt;
 
 use std::collections::BTreeMap;
@@ -56,10 +60,18 @@ const INSTRUCTION: &str = r#"
   (func $done (param $call i32) (call $drop (i32.load offset=76 (local.get $call))))
 "#;
 
-/// The same for hooks; it subscribes to `container:judge`.
+/// The same for hooks; it subscribes to `container:judge`, imports `remote` and asks for an address.
 const HOOK: &str = r#"
+  (import "wharf:plugin/remote@0.1.0" "call"
+    (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32)))
+  (import "wharf:plugin/image-files@0.1.0" "[method]files.stat" (func $stat (param i32 i32 i32 i32)))
+  (import "wharf:plugin/image-files@0.1.0" "[resource-drop]files" (func $drop (param i32)))
   (memory (export "memory") 2)
   (global $next (mut i32) (i32.const 65536))
+  (data (i32.const 2304) "token-1")
+  (data (i32.const 2320) "GET")
+  (data (i32.const 2336) "https://ipam.example/v1/leases")
+  (data (i32.const 2400) "etc/passwd")
   (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32)
     (local $at i32)
     (local.set $at (i32.and (i32.add (global.get $next) (i32.const 7)) (i32.const -8)))
@@ -67,16 +79,18 @@ const HOOK: &str = r#"
     (local.get $at))
   (data (i32.const 0) "\10\00\00\00\01\00\00\00")
   (data (i32.const 16) "\02\01")
-  ;; 2048: the manifest {"hello", "1.2", "", requests}
-  (data (i32.const 2048) "\40\08\00\00\05\00\00\00\50\08\00\00\03\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00\00")
+  ;; 2048: the manifest {"hello", "1.2", "", requests}; 2144: the requests, each for "test"
+  (data (i32.const 2048) "\40\08\00\00\05\00\00\00\50\08\00\00\03\00\00\00\00\00\00\00\00\00\00\00\60\08\00\00\03\00\00\00")
   (data (i32.const 2112) "hello")
   (data (i32.const 2128) "1.2")
-  (func (export "wharf:plugin/about@0.1.0#introduce") (result i32) i32.const 2048)
-  ;; It requests `ops:judge`.
-  (data (i32.const 2072) "\80\08\00\00\01\00\00\00")
-  (data (i32.const 2176) "\a0\08\00\00\09\00\00\00\c0\08\00\00\04\00\00\00")
+  (data (i32.const 2144) "\a0\08\00\00\09\00\00\00\f0\08\00\00\04\00\00\00")
+  (data (i32.const 2160) "\b0\08\00\00\0a\00\00\00\f0\08\00\00\04\00\00\00")
+  (data (i32.const 2176) "\c0\08\00\00\1f\00\00\00\f0\08\00\00\04\00\00\00")
   (data (i32.const 2208) "ops:judge")
-  (data (i32.const 2240) "test")
+  (data (i32.const 2224) "read:image")
+  (data (i32.const 2240) "remote:https://ipam.example/v1/")
+  (data (i32.const 2288) "test")
+  (func (export "wharf:plugin/about@0.1.0#introduce") (result i32) i32.const 2048)
   (func (export "wharf:plugin/hook@0.1.0#describe") (result i32) i32.const 0)
   (func (export "wharf:plugin/hook@0.1.0#validate-settings") (param i32 i32) (result i32) i32.const 4096)
   (func (export "wharf:plugin/hook@0.1.0#adjust") (param i32) (result i32) i32.const 4096)

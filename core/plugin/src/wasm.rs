@@ -117,7 +117,8 @@ impl Machine {
             .bound(&mut store, limits, bound)
             .and_then(|()| W::instantiate(pre, &mut store))
             .inspect(|_| instantiated = begun.elapsed())
-            .and_then(|instance| function(&instance, &mut store));
+            .map_err(Stopped::Before)
+            .and_then(|instance| function(&instance, &mut store).map_err(Stopped::Inside));
         drop(clocked);
         let took = begun.elapsed();
         let left = store.get_fuel().unwrap_or_default();
@@ -125,7 +126,12 @@ impl Machine {
         let fuel = if bound == Bound::Fuel { limits.fuel.saturating_sub(left) } else { 0 };
         session.cost = Cost { fuel, memory: meter.memory, instantiated, took };
         wasi.finish(&mut session);
-        let result = result.map_err(|error| fault(&error, &meter, limits));
+        let result = result.map_err(|stopped| match stopped {
+            Stopped::Before(error) if !ran(&error) && meter.exceeded.is_none() => {
+                Fault::Contract { reason: format!("{error:#}") }
+            }
+            Stopped::Before(error) | Stopped::Inside(error) => fault(&error, &meter, limits),
+        });
         (session, result)
     }
 
@@ -259,6 +265,19 @@ impl ResourceLimiter for Meter {
     fn memories(&self) -> usize {
         64
     }
+}
+
+/// How far a call came.
+enum Stopped {
+    /// The component was being put together: its types are compared only then.
+    Before(wasmtime::Error),
+    /// It ran.
+    Inside(wasmtime::Error),
+}
+
+/// Whether the component's own code had a part in it.
+fn ran(error: &wasmtime::Error) -> bool {
+    error.downcast_ref::<Trap>().is_some() || error.downcast_ref::<WasmBacktrace>().is_some()
 }
 
 /// What a failed call means.

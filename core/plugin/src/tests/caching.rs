@@ -56,6 +56,10 @@ fn a_link_in_place_of_code_is_refused() {
     symlink(&moved, &code).unwrap();
     let error = plan(&shelf.plugins()).unwrap_err();
     assert!(matches!(error.fault(), Fault::Cache { .. }), "{error:?}");
+    assert!(error.to_string().starts_with("plugin `hello`: "), "{error}");
+    assert!(error.next_step().unwrap().starts_with(&format!("remove {}", code.display())), "{error}");
+    std::fs::remove_file(&code).unwrap();
+    plan(&shelf.plugins()).unwrap();
 }
 
 #[test]

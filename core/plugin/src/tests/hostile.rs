@@ -12,6 +12,8 @@ use super::{NOTHING, Shelf, hook, instruction, owner, plan, shelf, statement};
 use crate::testing::Fixed;
 use crate::{Fault, PluginError};
 
+/// What a hook of these tests is granted.
+pub(super) const JUDGE: &str = "grants = { ops = [\"judge\"], remote = [\"https://ipam.example/v1/\"] }";
 const EXPAND: &str = "limits.fuel = 5_000_000\ngrants.ops = [\"expand\"]";
 
 fn fails(body: &str, lines: &str) -> PluginError {
@@ -87,6 +89,35 @@ fn too_many_items_are_too_large() {
     assert!(matches!(error.fault(), Fault::TooLarge { .. }), "{error:?}");
     let many = plan(&shelf(&lines(65_536, ""), EXPAND).plugins()).unwrap();
     assert_eq!(many, Outcome::Expand(vec![String::new(); 65_536]));
+}
+
+#[test]
+fn a_million_ops_are_too_large() {
+    // ok(plan): ops at 128 KiB, all of them an exec of nothing.
+    let body = "(drop (memory.grow (i32.const 4000)))
+                (i32.store (i32.const 8200) (i32.const 131072))
+                (i32.store (i32.const 8204) (i32.const 1000000))
+                (call $done (local.get 0)) (i32.const 8192)";
+    let error = fails(body, "limits = { memory = \"512MiB\" }\ngrants.ops = [\"exec\"]");
+    assert!(matches!(error.fault(), Fault::TooLarge { .. }), "{error:?}");
+}
+
+#[test]
+fn a_string_of_100_megabytes_is_too_large() {
+    let fill = "(drop (memory.grow (i32.const 1700)))
+                (i32.store (i32.const 131072) (i32.const 131080))
+                (i32.store (i32.const 131076) (i32.const 104857600))";
+    let error = fails(&lines(1, fill), "limits = { memory = \"256MiB\" }\ngrants.ops = [\"expand\"]");
+    assert!(matches!(error.fault(), Fault::TooLarge { .. }), "{error:?}");
+}
+
+#[test]
+fn a_nul_byte_is_refused() {
+    let fill = "(i32.store (i32.const 131072) (i32.const 131080))
+                (i32.store (i32.const 131076) (i32.const 1))";
+    let error = fails(&lines(1, fill), EXPAND);
+    assert!(matches!(error.fault(), Fault::Answer { .. }), "{error:?}");
+    assert!(error.to_string().contains("NUL"), "{error}");
 }
 
 #[test]
@@ -168,6 +199,40 @@ fn what_can_not_be_loaded_says_why() {
 }
 
 #[test]
+fn what_is_compared_is_name_and_range() {
+    let text = trapping();
+    let load = |text: String| {
+        let mut shelf = Shelf::new();
+        shelf.add("hello", "instruction", &wat::parse_str(text).unwrap(), "");
+        shelf.plugins().keywords().map(|keywords| keywords.len())
+    };
+    assert_eq!(load(text.replace("@0.1.0", "@0.1.7")).unwrap(), 1);
+    for (text, words, next) in [
+        (text.replace("about@0.1.0", "aboot@0.1.0"), "does not fulfil the contract `instruction`", "about"),
+        (
+            text.replace("host@0.1.0", "host@0.3.0"),
+            "version 0.3.0 of the contract, and this is version 0.1.0",
+            "wit",
+        ),
+        (
+            text.replace("host@0.1.0", "hosts@0.1.3"),
+            "version 0.1.3 of the contract, and this is version 0.1.0",
+            "wit",
+        ),
+        (
+            text.replace("(field \"os\" string)", "(field \"system\" string)"),
+            "does not fit the contract",
+            "wharf plugin wit",
+        ),
+    ] {
+        let error = load(text).unwrap_err();
+        assert!(error.to_string().starts_with("plugin `hello`: "), "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.next_step().unwrap().contains(next), "{error}");
+    }
+}
+
+#[test]
 fn a_wrong_digest_is_refused() {
     let mut shelf = Shelf::new();
     let bytes = instruction(NOTHING);
@@ -179,7 +244,7 @@ fn a_wrong_digest_is_refused() {
     assert!(matches!(error.fault(), Fault::Digest { expected, .. } if *expected == digest), "{error:?}");
 }
 
-fn event() -> Event {
+pub(super) fn event() -> Event {
     let spec = ContainerSpec {
         id: "0".repeat(64),
         name: "a".into(),
@@ -204,8 +269,8 @@ fn event() -> Event {
 #[test]
 fn a_hook_that_takes_too_long_is_stopped_in_time() {
     let mut shelf = Shelf::new();
-    let lines = "limits.time_ms = 50\nrequired = true\ngrants.ops = [\"judge\"]";
-    shelf.add("slow", "hook", &hook("(loop (br 0)) (unreachable)"), lines);
+    let lines = format!("limits.time_ms = 50\nrequired = true\n{JUDGE}");
+    shelf.add("slow", "hook", &hook("(loop (br 0)) (unreachable)"), &lines);
     let plugins = shelf.plugins();
     let hooks = plugins.hooks(Moment::Container, Phase::Judge);
     let [hook] = hooks.as_slice() else { panic!("one hook") };
@@ -220,7 +285,7 @@ fn a_hook_that_takes_too_long_is_stopped_in_time() {
 #[test]
 fn a_hook_is_asked_for_what_it_subscribes_to_and_may() {
     let mut shelf = Shelf::new();
-    shelf.add("yes", "hook", &hook("i32.const 4096"), "grants.ops = [\"judge\"]");
+    shelf.add("yes", "hook", &hook("i32.const 4096"), JUDGE);
     shelf.add("not-granted", "hook", &hook("i32.const 4096"), "");
     shelf.add("elsewhere", "hook", &hook("i32.const 4096"), "phases = [\"build-op:judge\"]");
     shelf.add("broken", "hook", b"not a component", "required = true");

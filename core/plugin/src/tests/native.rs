@@ -1,10 +1,10 @@
 //! Native libraries: only with both words of trust, only with our contract.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use wharf_model::Digest;
-use wharf_model::build::{ConfigChange, Outcome};
-use wharf_model::statement::{Body, Invocation};
+use wharf_model::build::Outcome;
 
 use super::{Shelf, plan};
 use crate::testing::Fixed;
@@ -63,6 +63,32 @@ fn a_library_that_does_not_fit_is_refused() {
 }
 
 #[test]
+fn a_library_that_blocks_is_given_up_and_not_called_again() {
+    let bytes = library("blocks");
+    let mut shelf = Shelf::new();
+    let lines = format!("{TRUST}\nlimits.time_ms = 50\ndigest = \"{}\"", Digest::of(&bytes));
+    shelf.add("hello", "instruction", &bytes, &lines);
+    shelf.add(
+        "other",
+        "instruction",
+        &super::instruction(super::NOTHING),
+        "keywords = { HELLO = \"OTHER\" }",
+    );
+    let plugins = shelf.plugins();
+    let start = Instant::now();
+    let error = plan(&plugins).unwrap_err();
+    assert!(matches!(error.fault(), Fault::Time { .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(5));
+    assert_eq!(error.to_string(), "plugin `hello`: plan-instruction: took longer than 50 ms");
+    assert!(error.next_step().unwrap().contains("[plugin.hello]\nlimits.time_ms = 200"));
+    let again = plan(&plugins).unwrap_err();
+    assert!(again.to_string().contains("an earlier call of it did not return"), "{again}");
+    assert!(again.next_step().is_some());
+    let other = super::owner(&plugins, "OTHER").unwrap();
+    assert!(other.plan(&super::statement("OTHER"), &mut Fixed::default()).is_ok());
+}
+
+#[test]
 fn a_library_takes_trust_and_a_digest() {
     let bytes = library("nothing");
     let mut shelf = Shelf::new();
@@ -75,37 +101,4 @@ fn a_library_takes_trust_and_a_digest() {
     shelf.add("hello", "instruction", b"\x7fELF", &format!("{TRUST}\ndigest = \"{}\"", Digest::of(&bytes)));
     let error = plan(&shelf.plugins()).unwrap_err();
     assert!(matches!(error.fault(), Fault::Digest { .. }), "{error:?}");
-}
-
-/// The SDK's side of the border, when somebody has compiled `plugins/native-example`:
-/// `WHARF_TEST_STAMP=plugins/target/release/libstamp.so cargo test -p wharf-plugin`.
-#[test]
-fn the_example_of_the_sdk_answers() {
-    let Some(path) = std::env::var_os("WHARF_TEST_STAMP") else {
-        println!("skipped: WHARF_TEST_STAMP does not name a library");
-        return;
-    };
-    let bytes = std::fs::read(path).unwrap();
-    for (settings, works) in [("settings.prefix = \"mark\"", true), ("settings.wrong = 1", false)] {
-        let mut shelf = Shelf::new();
-        let lines = format!(
-            "trust = \"native-full\"\ngrants.ops = [\"write\", \"config\"]\ndigest = \"{}\"\n{settings}",
-            Digest::of(&bytes)
-        );
-        shelf.add("stamp", "instruction", &bytes, &lines);
-        let plugins = shelf.plugins();
-        let stamp = super::owner(&plugins, "STAMP");
-        assert_eq!(stamp.is_ok(), works);
-        let Ok(stamp) = stamp else { continue };
-
-        let words = vec!["release".to_owned()];
-        let call = Invocation { body: Body::Words(words), ..super::statement("STAMP") };
-        let Outcome::Plan(plan) = stamp.plan(&call, &mut Fixed::default()).unwrap() else { panic!() };
-        assert_eq!(plan.config, [ConfigChange::Label("mark.release".into(), "amd64".into())]);
-        assert_eq!(plan.ops.len(), 1);
-
-        let call = Invocation { body: Body::Words(vec![]), ..call };
-        let error = stamp.plan(&call, &mut Fixed::default()).unwrap_err();
-        assert_eq!(error.next_step().as_deref(), Some("write `STAMP release 1.4`"));
-    }
 }

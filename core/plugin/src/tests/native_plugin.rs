@@ -98,6 +98,9 @@ unsafe extern "C" fn call(function: Bytes, _: Bytes, host: *const Host, output: 
         b"describe" => (0, b"\x01\x05HELLO\x00\x05\x00\x00\x00\x00\x00".to_vec()),
         b"validate-settings" => (0, vec![0]),
         b"plan-instruction" if cfg!(panics) => (1, b"index out of bounds".to_vec()),
+        b"plan-instruction" if cfg!(blocks) => loop {
+            std::thread::sleep(std::time::Duration::from_secs(1));
+        },
         b"plan-instruction" if cfg!(garbage) => (0, vec![0, 9, 9, 9]),
         b"plan-instruction" if cfg!(too_large) => (0, vec![0; 17 << 20]),
         b"plan-instruction" => (0, unsafe { plan(host) }),
