@@ -347,8 +347,8 @@ macro_rules! export_as {
         #[cfg(target_arch = "wasm32")]
         const _: () = {
             type Exported = $crate::$world::Exported<$plugin>;
-            $crate::bindings::about::export!(Exported with_types_in $crate::bindings::about);
-            $crate::bindings::$world::export!(Exported with_types_in $crate::bindings::$world);
+    $crate::bindings::about::export!(Exported with_types_in $crate::bindings::about);
+    $crate::bindings::$world::export!(Exported with_types_in $crate::bindings::$world);
         };
 
         #[cfg(not(target_arch = "wasm32"))]
