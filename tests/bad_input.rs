@@ -189,3 +189,46 @@ fn a_container_on_a_full_disk_still_ends_with_its_exit_code() {
     drop(box_);
     drop(small);
 }
+
+/// Megabytes of a packed tar may stand for a gigabyte: no more is unpacked than there is room for.
+#[test]
+fn a_tar_bomb_does_not_fill_the_disk() {
+    let other = Sandbox::new();
+    other.run("save -o busybox.tar busybox").success();
+    let small = Small::mount(other.dir().join("small"), 64);
+    let mut box_ = other.beside();
+    box_.set_root(other.dir().join("small/root"));
+    box_.wharf(["load", "-i", other.dir().join("busybox.tar").to_str().unwrap()]).success();
+    let bomb = bomb();
+    let before = box_.traces();
+    box_.wharf_with(["build", "-t", "x", "-"], &bomb).fails(1).says("more than").says("standard input");
+    box_.left_nothing_since(&before);
+    box_.write("bomb.tar.gz", &bomb);
+    box_.write("Dockerfile", "FROM busybox\nADD bomb.tar.gz /\n");
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", "more than"]);
+    drop(box_);
+    drop(small);
+}
+
+/// A gigabyte of zeros.
+fn bomb() -> Vec<u8> {
+    use std::process::{Command, Stdio};
+    let mut gzip =
+        Command::new("gzip").arg("-1").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let input = gzip.stdin.take().unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut builder = tar::Builder::new(input);
+        let mut header = tar::Header::new_gnu();
+        header.set_size(1 << 30);
+        header.set_mode(0o644);
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(0);
+        let zeros = std::io::Read::take(std::io::repeat(0), 1 << 30);
+        builder.append_data(&mut header, "zeros", zeros).unwrap();
+        builder.finish().unwrap();
+    });
+    let output = gzip.wait_with_output().unwrap();
+    writer.join().unwrap();
+    output.stdout
+}

@@ -2,6 +2,7 @@
 
 mod cache;
 mod context;
+mod elsewhere;
 mod files;
 mod git;
 mod instructions;

@@ -66,8 +66,11 @@ pub(super) fn expect_same(before: &Traces, mut look: impl FnMut() -> Traces) {
 pub(super) fn files(root: &Path) -> Vec<String> {
     let mut found = Vec::new();
     walk(root, Path::new(""), &mut found);
-    let by_design = ["plugins/", "locks/", "wharf.db"];
-    found.retain(|path| path != "containers" && !by_design.iter().any(|prefix| path.starts_with(prefix)));
+    let by_design = ["plugins/", "locks/", "digests/", "wharf.db"];
+    found.retain(|path| {
+        !["containers", "digests"].contains(&path.as_str())
+            && !by_design.iter().any(|prefix| path.starts_with(prefix))
+    });
     found
 }
 

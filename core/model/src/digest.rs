@@ -37,6 +37,16 @@ impl Digest {
         hex
     }
 
+    /// The 32 bytes themselves, for records that programs read.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// From the 32 bytes themselves.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
     /// From 64 hex digits without the algorithm.
     ///
     /// # Errors

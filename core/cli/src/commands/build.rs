@@ -1,5 +1,8 @@
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
@@ -15,7 +18,7 @@ pub(crate) struct Build {
     /// Name the image: REPOSITORY[:TAG]; several are fine
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<String>,
-    /// Dockerfile, instead of the one in the directory
+    /// Dockerfile, instead of the one in the context; - for standard input, or an http address
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Set an ARG: NAME=VALUE, or NAME for the caller's value
@@ -61,7 +64,9 @@ pub(crate) struct Build {
     /// files they read are in it
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Directory that COPY and ADD read
+    /// What COPY and ADD read: a directory, - for a Dockerfile or a tar on standard input, or the
+    /// address of a git repository, a tar or a Dockerfile
+    #[arg(value_name = "CONTEXT")]
     directory: PathBuf,
 }
 
@@ -101,10 +106,22 @@ impl Build {
         Ok(0)
     }
 
+    /// Standard input, when something is to be read from it.
+    fn input(&self) -> Result<Option<Arc<File>>, Report> {
+        let dash = Path::new("-");
+        if self.directory != dash && self.file.as_deref() != Some(dash) {
+            return Ok(None);
+        }
+        let own = std::io::stdin().as_fd().try_clone_to_owned();
+        let own = own.map_err(|error| Report::message(1, format!("cannot read standard input: {error}")))?;
+        Ok(Some(Arc::new(own.into())))
+    }
+
     fn options(&self) -> Result<BuildOptions, Report> {
         Ok(BuildOptions {
             context: self.directory.clone(),
             dockerfile: self.file.clone(),
+            input: self.input()?,
             tags: self.tag.clone(),
             build_args: pairs(&super::exec::environment(&self.build_arg)),
             target: self.target.clone(),
@@ -119,11 +136,7 @@ impl Build {
 
 /// Docker's words, and its exit code.
 fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
-    let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
-    let text = std::fs::read(&path).map_err(|error| {
-        Report::message(1, format!("failed to read dockerfile: cannot open {}: {error}", path.display()))
-    })?;
-    let checked = engine.check(options, &path, &text).map_err(report)?;
+    let checked = engine.check_build(options).map_err(report)?;
     output::lines(super::dockerfile::lines(&checked))?;
     let count = checked.warnings.len();
     match (count, checked.failure) {

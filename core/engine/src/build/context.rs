@@ -10,12 +10,14 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FileType, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
 use wharf_model::Digest;
 
+use super::gather::Held;
 use super::ignore::Ignore;
 use super::pattern::{Glob, PatternError, below_root};
-use super::resolve::{Last, file_type, open_dir, open_file, resolve};
+use super::resolve::{Last, file_type, open_file, regular, resolve};
 use super::source::{self, Digests, Kind, Origin, Source, SourceError, Visitor, Walk};
 
 /// An open context.
@@ -24,6 +26,8 @@ pub struct Context {
     root: OwnedFd,
     ignore: Ignore,
     digests: Digests,
+    /// What goes with it.
+    held: Option<Held>,
 }
 
 /// What an entry is.
@@ -92,22 +96,68 @@ impl Context {
     /// # Errors
     /// When the directory or its ignore file cannot be read.
     pub fn open(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
-        let open = || -> io::Result<OwnedFd> {
-            let file = File::open(dir)?;
-            let is_dir = file.metadata()?.is_dir();
-            if is_dir { Ok(file.into()) } else { Err(io::ErrorKind::NotADirectory.into()) }
-        };
-        let root = open().map_err(|source| ContextError::Open { path: dir.to_owned(), source })?;
+        let root = open_root(dir)?;
         let ignore = match dockerfile.map(beside).map(own_ignore).transpose()?.flatten() {
             Some(ignore) => ignore,
-            None => common_ignore(&root, dir)?,
+            None => ignore_inside(&root, dir, Path::new(IGNORE_FILE))?.unwrap_or_default(),
         };
         Ok(Self::new(root, ignore))
     }
 
+    /// Opens a directory whose content comes from elsewhere; `dockerfile` lies in it, and nothing
+    /// is looked up outside.
+    ///
+    /// # Errors
+    /// When the directory or its ignore file cannot be read.
+    pub(super) fn open_alone(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
+        let root = open_root(dir)?;
+        let own = dockerfile.map(|path| ignore_inside(&root, dir, &beside(path))).transpose()?.flatten();
+        let ignore = match own {
+            Some(ignore) => ignore,
+            None => ignore_inside(&root, dir, Path::new(IGNORE_FILE))?.unwrap_or_default(),
+        };
+        Ok(Self::new(root, ignore))
+    }
+
+    /// With what earlier builds found out about its files, kept in the directory `home`.
+    pub(super) fn remembering(mut self, home: PathBuf) -> Self {
+        self.digests = Digests::kept_in(home);
+        self
+    }
+
+    /// Whether every copy took what its cache key was made of.
+    pub(super) fn held_still(&self) -> bool {
+        self.digests.held_still()
+    }
+
+    /// Keeps for later builds what was found out about its files.
+    pub(super) fn keep(&self) {
+        self.digests.keep();
+    }
+
+    /// With something that must stay as long as the context.
+    pub(super) fn holding(mut self, held: Held) -> Self {
+        self.held = Some(held);
+        self
+    }
+
+    /// A file's content, whether it is ignored or not.
+    ///
+    /// # Errors
+    /// When it is not there, not a regular file, or longer than `limit` bytes.
+    pub(super) fn text(&self, path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+        let path = below_root(&path.to_string_lossy());
+        let resolved = resolve(self.root.as_fd(), Path::new(&path), Last::Follow)?;
+        if resolved.stat.is_none() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        let bytes = read_bounded(open_file(self.root.as_fd(), &resolved.path), limit)?;
+        bytes.ok_or_else(|| io::ErrorKind::FileTooLarge.into())
+    }
+
     /// An open directory and what is left out of it.
     pub fn new(root: OwnedFd, ignore: Ignore) -> Self {
-        Self { root, ignore, digests: Digests::default() }
+        Self { root, ignore, digests: Digests::default(), held: None }
     }
 
     /// The context as something to copy from.
@@ -179,7 +229,10 @@ impl Context {
             _ => EntryKind::Other,
         };
         let content = match kind {
-            EntryKind::File => Some(self.content(found, stat)?),
+            EntryKind::File => {
+                let content = self.source().content(found, stat);
+                Some(content.map_err(|error| SourceError::read(found, error))?)
+            }
             _ => None,
         };
         Ok(Entry {
@@ -190,14 +243,6 @@ impl Context {
             content,
         })
     }
-
-    fn content(&self, path: &Path, stat: &Stat) -> Result<Digest, SourceError> {
-        let failed = |error| SourceError::read(path, error);
-        let parent = path.parent().unwrap_or(Path::new(""));
-        let dir = open_dir(self.root.as_fd(), parent).map_err(failed)?;
-        let name = Path::new(path.file_name().unwrap_or_default());
-        self.source().content(dir.as_fd(), name, stat).map_err(failed)
-    }
 }
 
 fn beside(dockerfile: &Path) -> PathBuf {
@@ -206,18 +251,31 @@ fn beside(dockerfile: &Path) -> PathBuf {
     path.into()
 }
 
+fn open_root(dir: &Path) -> Result<OwnedFd, ContextError> {
+    let open = || -> io::Result<OwnedFd> {
+        let file = File::open(dir)?;
+        let is_dir = file.metadata()?.is_dir();
+        if is_dir { Ok(file.into()) } else { Err(io::ErrorKind::NotADirectory.into()) }
+    };
+    open().map_err(|source| ContextError::Open { path: dir.to_owned(), source })
+}
+
+/// Beside a Dockerfile that may lie anywhere.
 fn own_ignore(path: PathBuf) -> Result<Option<Ignore>, ContextError> {
-    match File::open(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        file => rules(file.map(OwnedFd::from), path).map(Some),
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    match rustix::fs::open(&path, flags, Mode::empty()) {
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        file => rules(file.map_err(Into::into).and_then(regular), path).map(Some),
     }
 }
 
-fn common_ignore(root: &OwnedFd, dir: &Path) -> Result<Ignore, ContextError> {
-    let path = dir.join(IGNORE_FILE);
-    match resolve(root.as_fd(), Path::new(IGNORE_FILE), Last::Follow) {
-        Ok(resolved) if resolved.stat.is_none() => Ok(Ignore::default()),
-        Ok(resolved) => rules(open_file(root.as_fd(), &resolved.path), path),
+fn ignore_inside(root: &OwnedFd, dir: &Path, name: &Path) -> Result<Option<Ignore>, ContextError> {
+    let path = dir.join(name);
+    let name = below_root(&name.to_string_lossy());
+    match resolve(root.as_fd(), Path::new(&name), Last::Follow) {
+        Ok(resolved) if resolved.stat.is_none() => Ok(None),
+        Ok(resolved) => rules(open_file(root.as_fd(), &resolved.path), path).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotADirectory => Ok(None),
         Err(source) => Err(ContextError::Ignore { path, source }),
     }
 }

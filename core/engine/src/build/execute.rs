@@ -215,8 +215,11 @@ impl<'a> Execution<'a, '_> {
         let kept =
             serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
         let chain_id = done.chain.layers.last().map(|layer| layer.chain_id);
-        self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
-        self.remember(&place, &parts)?;
+        // What changed between key and copy is whole, and something else than the key says.
+        if self.context.held_still() {
+            self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
+            self.remember(&place, &parts)?;
+        }
         Ok((Outcome::Done, reason))
     }
 
@@ -339,7 +342,8 @@ impl<'a> Execution<'a, '_> {
 
     /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
     fn place(&self, stage: &Stage, step: &Step) -> Digest {
-        let context = std::fs::canonicalize(&self.options.context).unwrap_or_default();
+        let context =
+            std::fs::canonicalize(&self.options.context).unwrap_or_else(|_| self.options.context.clone());
         let place = format!("place\0{}\0{}\0{}", context.display(), stage.name, step.span.line);
         Digest::of(place)
     }

@@ -114,7 +114,8 @@ impl Unpack for Unpacker {
             return Ok(false);
         }
         archive.seek(SeekFrom::Start(0))?;
-        layer::unpack(archive, root, dest, owner.map(|ids| (ids.uid, ids.gid)), &Limits::default())?;
+        let limits = Limits::with_room(root)?;
+        layer::unpack(archive, root, dest, owner.map(|ids| (ids.uid, ids.gid)), &limits)?;
         Ok(true)
     }
 }

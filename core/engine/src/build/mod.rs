@@ -22,6 +22,7 @@ mod execute;
 mod expanding;
 mod explain;
 mod fetch;
+mod gather;
 mod git;
 pub mod ignore;
 mod inputs;
@@ -47,6 +48,7 @@ mod unchanged;
 pub mod words;
 
 pub use explain::Explained;
+pub use gather::GatherError;
 pub use git::GitError;
 pub use lint::Checked;
 pub use planned::{PlannedFile, PlannedStage, PlannedStep};

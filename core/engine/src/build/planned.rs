@@ -8,8 +8,9 @@ use wharf_model::build::{ConfigChange, Input, Op};
 use wharf_model::{Diagnostic, Digest, Keyword};
 
 use super::context::Context;
+use super::gather::read;
 use super::plan::{Base, BuildPlan, Stage, Step};
-use super::request::{BuildFailure, BuildOptions, read};
+use super::request::{BuildFailure, BuildOptions};
 use crate::Engine;
 
 /// A planned Dockerfile.

@@ -1,9 +1,10 @@
 //! What a build is asked for, and what comes of it.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Span};
 use wharf_plugin::PluginError;
@@ -16,7 +17,8 @@ use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
 use super::explain::Explained;
-use super::git::{self, GitError};
+use super::gather::{GatherError, Gathered};
+use super::git::GitError;
 use super::plan::BuildPlan;
 use super::progress::BuildEvent;
 use super::record::Recorder;
@@ -33,10 +35,13 @@ const LONGEST_SHOWN: u64 = 1 << 20;
 /// What to build, from what, and how.
 #[derive(Debug, Clone, Default)]
 pub struct BuildOptions {
-    /// The directory that COPY and ADD read, or the address of a git repository.
+    /// The directory that COPY and ADD read, or `-` for standard input, or the address of an archive,
+    /// of a Dockerfile or of a git repository.
     pub context: PathBuf,
-    /// `None` is `Dockerfile` in the context.
+    /// `None` is `Dockerfile` in the context, `-` is standard input.
     pub dockerfile: Option<PathBuf>,
+    /// Standard input, where `-` stands for it.
+    pub input: Option<Arc<File>>,
     /// Names for the image.
     pub tags: Vec<String>,
     /// Values of ARGs.
@@ -53,12 +58,6 @@ pub struct BuildOptions {
     pub epoch: Option<i64>,
     /// Write down what planners were asked and what they read; see [`crate::author::replay`].
     pub record: Option<PathBuf>,
-}
-
-/// The options of a build whose context is here now, and goes with this.
-struct FetchedContext {
-    options: BuildOptions,
-    _checkout: git::Checkout,
 }
 
 /// A finished build.
@@ -98,6 +97,9 @@ pub enum BuildError {
     /// The context is not there.
     #[error(transparent)]
     Context(#[from] ContextError),
+    /// What is read from can not be had.
+    #[error(transparent)]
+    Gather(#[from] GatherError),
     /// The Dockerfile can not be read.
     #[error("failed to read dockerfile: cannot open {path}", path = .path.display())]
     Read {
@@ -271,6 +273,7 @@ impl BuildFailure {
             }
             BuildError::Plugin(error) => error.next_step(),
             BuildError::Git(error) => error.next_step(),
+            BuildError::Gather(error) => error.next_step(),
             BuildError::Snapshot(error) => error.next_step(),
             BuildError::Hook(error) => error.next_step(),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
@@ -342,24 +345,9 @@ impl Engine {
     ) -> Result<Built, BuildFailure> {
         let plain = BuildFailure::anywhere;
         let names = references(&options.tags).map_err(plain)?;
-        let fetched = self.fetch_context(options).map_err(plain)?;
-        let options = fetched.as_ref().map_or(options, |fetched| &fetched.options);
-        let path = options.dockerfile.clone().unwrap_or_else(|| options.context.join("Dockerfile"));
-        let context = Context::open(&options.context, Some(&path)).map_err(|error| plain(error.into()))?;
-        let text = read(&path).map_err(plain)?;
+        let Gathered { context, path, text } = self.gather(options).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
         built.map_err(|at| at.in_texts(&path, &text, &context))
-    }
-
-    /// A context that is a git repository, with the Dockerfile named from its root.
-    fn fetch_context(&self, options: &BuildOptions) -> Result<Option<FetchedContext>, BuildError> {
-        let Some(address) = options.context.to_str().and_then(git::Address::parse) else { return Ok(None) };
-        let checkout = address.source.pin()?.check_out(self)?;
-        let context = checkout.inside(Path::new(&address.directory))?;
-        let dockerfile = options.dockerfile.as_deref().unwrap_or(Path::new("Dockerfile"));
-        let dockerfile = checkout.inside(&Path::new(&address.directory).join(dockerfile))?;
-        let options = BuildOptions { context, dockerfile: Some(dockerfile), ..options.clone() };
-        Ok(Some(FetchedContext { options, _checkout: checkout }))
     }
 
     fn build_text(
@@ -377,7 +365,9 @@ impl Engine {
         for warning in &plan.warnings {
             report(BuildEvent::Warning(warning));
         }
-        let (stage, explained) = self.execute(options, context, &plan, report)?;
+        let executed = self.execute(options, context, &plan, report);
+        context.keep();
+        let (stage, explained) = executed?;
         let id = self.commit_stage(options, stage, &names, report)?;
         Ok(Built { id, names, explained })
     }
@@ -406,8 +396,4 @@ impl Engine {
 fn references(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
     let parse = |tag: &String| tag.parse().map_err(|source| BuildError::Tag { tag: tag.clone(), source });
     tags.iter().map(parse).collect()
-}
-
-pub(super) fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    fs::read(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })
 }

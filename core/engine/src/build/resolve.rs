@@ -125,7 +125,11 @@ pub(in crate::build) fn open_dir(root: BorrowedFd<'_>, path: &Path) -> io::Resul
 
 /// Opens a regular file whose path has no links; anything else is refused without waiting for it.
 pub(in crate::build) fn open_file(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
-    let file = open(root, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)?;
+    regular(open(root, path, OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY)?)
+}
+
+/// Refuses what is not a regular file.
+pub(in crate::build) fn regular(file: OwnedFd) -> io::Result<OwnedFd> {
     match file_type(&fs::fstat(&file)?) {
         FileType::RegularFile => Ok(file),
         _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),

@@ -119,7 +119,7 @@ pub(crate) fn each(
 ) -> Result<Applied, ApplyError> {
     let (compression, plain) = decompress(tar).map_err(TarError::Read)?;
     let hasher = if known.is_some() { None } else { Some(Hasher::new()) };
-    let counted = Counted { inner: plain, hasher, count: 0, limit: limits.bytes };
+    let counted = Counted { inner: plain, hasher, count: 0, limit: limits.bytes.min(limits.room) };
     let mut tape = Tape::new(BufReader::with_capacity(BUFFER, counted), limits);
     let (mut entries, mut newest) = (0, None);
     while let Some(entry) = tape.next()? {

@@ -26,7 +26,8 @@ mod tape;
 mod unpack;
 mod whiteout;
 
-use std::os::fd::OwnedFd;
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use wharf_model::Digest;
 use wharf_model::storage::LayerFormat;
@@ -76,8 +77,10 @@ pub fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
 pub struct Limits {
     /// Entries.
     pub entries: u64,
-    /// Bytes of the uncompressed tar, and of all files together.
+    /// Bytes of the uncompressed tar, and of each file.
     pub bytes: u64,
+    /// Bytes that there is room for.
+    pub room: u64,
     /// Directories within each other.
     pub depth: usize,
     /// Bytes of one name.
@@ -88,7 +91,26 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 10_000_000, bytes: 1 << 40, depth: 1024, name: 255, path: 4095 }
+        Self { entries: 10_000_000, bytes: 1 << 40, room: u64::MAX, depth: 1024, name: 255, path: 4095 }
+    }
+}
+
+/// Nobody else should find a full disk because of an archive: so much of it is left at least, if
+/// that is not more than a tenth of what is free.
+const LEFT: u64 = 1 << 30;
+
+impl Limits {
+    /// The usual ones, and no more bytes and entries than the file system of `dir` has room for.
+    ///
+    /// # Errors
+    /// When the kernel does not say how much that is.
+    pub fn with_room(dir: BorrowedFd<'_>) -> io::Result<Self> {
+        let disk = rustix::fs::fstatvfs(dir)?;
+        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let usual = Self::default();
+        // Some file systems make inodes when they need them, and say that they have none.
+        let entries = if disk.f_files == 0 { usual.entries } else { usual.entries.min(disk.f_favail) };
+        Ok(Self { entries, room: free - LEFT.min(free / 10), ..usual })
     }
 }
 

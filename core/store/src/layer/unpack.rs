@@ -13,6 +13,7 @@ use std::path::Path;
 
 use rustix::fs::{Gid, OFlags, Uid};
 use rustix::io::Errno;
+use wharf_model::Digest;
 
 use super::Limits;
 use super::apply::{Applied, ApplyError, each};
@@ -40,7 +41,9 @@ pub fn unpack(
     let failed = |source: Errno| ApplyError::Entry { path: shown(&dest), source: source.into() };
     let dir = Destination { root, owner }.make(&dest).map_err(failed)?;
     let mut putter = Putter::new(dir.as_fd(), limits);
-    let read = each(archive, limits, None, |entry, path, mut data| {
+    // Nobody asks for the digest of the archive.
+    let unneeded = Some(Digest::of(b""));
+    let read = each(archive, limits, unneeded, |entry, path, mut data| {
         if path.is_empty() || matches!(entry.kind, Kind::Fifo | Kind::Char(..) | Kind::Block(..)) {
             // The destination stays as it is.
             return Ok(());

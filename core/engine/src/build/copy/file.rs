@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, SeekFrom, copy_file_range, ftruncate, ioctl_ficlone, mknodat, openat,
-    readlinkat, seek, symlinkat, unlinkat,
+    AtFlags, FileType, Mode, OFlags, SeekFrom, copy_file_range, fstat, ftruncate, ioctl_ficlone, mknodat,
+    openat, readlinkat, seek, symlinkat, unlinkat,
 };
 use rustix::io::Errno;
 
@@ -50,6 +50,7 @@ pub(super) fn copy(
         Kind::Symlink => {
             let target = readlinkat(entry.dir, entry.name, Vec::new()).map_err(reading)?;
             symlinkat(&target, dir, name).map_err(writing)?;
+            metadata.source.copied(entry.stat);
             metadata.apply_at(dir, name, entry.stat, entry.kind).map_err(Failure::Write)
         }
         Kind::Special | Kind::Directory => {
@@ -93,6 +94,7 @@ fn regular(
     let attributes = copyable_attributes(from.as_fd()).map_err(Failure::Read)?;
     let to = create(dir, name).map_err(Failure::Write)?;
     content(&from, &to).map_err(Failure::Write)?;
+    metadata.source.copied(&fstat(&from).map_err(reading)?);
     metadata.apply(to.as_fd(), entry.stat, entry.kind, &attributes).map_err(Failure::Write)
 }
 

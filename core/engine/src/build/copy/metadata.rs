@@ -13,7 +13,7 @@ use rustix::fs::{
 };
 
 use crate::build::owner::Ids;
-use crate::build::source::{Attributes, Kind, Origin, set_attributes};
+use crate::build::source::{Attributes, Kind, Origin, Source, set_attributes};
 
 use super::mode::Change;
 
@@ -22,7 +22,7 @@ use super::mode::Change;
 pub(super) struct Metadata<'a> {
     pub(super) owner: Option<Ids>,
     pub(super) change: Option<&'a Change>,
-    pub(super) origin: Origin,
+    pub(super) source: &'a Source<'a>,
     pub(super) epoch: i64,
 }
 
@@ -60,7 +60,7 @@ impl Metadata<'_> {
     }
 
     fn ids(&self, stat: &Stat) -> (Uid, Gid) {
-        let own = match self.origin {
+        let own = match self.source.origin {
             Origin::Context => Ids::default(),
             Origin::Rootfs => Ids { uid: stat.st_uid, gid: stat.st_gid },
         };
@@ -75,7 +75,7 @@ impl Metadata<'_> {
     }
 
     fn times(&self, stat: &Stat) -> Timestamps {
-        match self.origin {
+        match self.source.origin {
             Origin::Context => times(self.epoch, 0),
             #[allow(
                 clippy::unnecessary_cast,

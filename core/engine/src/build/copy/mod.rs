@@ -165,7 +165,7 @@ pub fn copy(
         source,
         target,
         dest: Destination::of(&copy.dest, target.working_dir),
-        metadata: Metadata { owner, change: change.as_ref(), origin: source.origin, epoch: target.epoch },
+        metadata: Metadata { owner, change: change.as_ref(), source, epoch: target.epoch },
         directories: Directories::new(target, owner),
         unpack: copy.unpack.then_some(unpack),
     };
@@ -242,6 +242,7 @@ impl Copier<'_> {
             return Err(CopyError::NotADirectory(dest.path.display().to_string()));
         }
         let dir = self.directories.make(&dest.path)?;
+        self.source.copied(&selected.stat);
         let mut tree = Tree::new(self.target.root, &self.metadata, &selected.path, dest.path, dir);
         selection.walk(self.source, selected).run(&mut tree)
     }
@@ -279,9 +280,13 @@ impl Copier<'_> {
         let Some(unpack) = self.unpack.as_deref_mut() else { return Ok(false) };
         let archive = open_file(self.source.root, &selected.path)
             .map_err(|error| SourceError::read(&selected.path, error))?;
-        unpack
-            .unpack(&mut File::from(archive), self.target.root, &dest.path, self.metadata.owner)
-            .map_err(|source| CopyError::Unpack { path: selected.path.display().to_string(), source })
+        let mut archive = File::from(archive);
+        let unpacked = unpack
+            .unpack(&mut archive, self.target.root, &dest.path, self.metadata.owner)
+            .map_err(|source| CopyError::Unpack { path: selected.path.display().to_string(), source })?;
+        let stat = rustix::fs::fstat(&archive);
+        self.source.copied(&stat.map_err(|error| SourceError::read(&selected.path, error.into()))?);
+        Ok(unpacked)
     }
 }
 

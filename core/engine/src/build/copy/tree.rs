@@ -74,7 +74,7 @@ impl<'a> Tree<'a> {
 
     /// Whether `entry` became one more name of a file copied before.
     fn linked(&mut self, entry: &Entry<'_>, path: &Path) -> Result<bool, CopyError> {
-        if self.metadata.origin == Origin::Context || !file::has_links(entry) {
+        if self.metadata.source.origin == Origin::Context || !file::has_links(entry) {
             return Ok(false);
         }
         let inode = (entry.stat.st_dev, entry.stat.st_ino);
@@ -95,6 +95,7 @@ impl Visitor for Tree<'_> {
     type Failure = CopyError;
 
     fn enter(&mut self, entry: &Entry<'_>) -> Result<(), CopyError> {
+        self.metadata.source.copied(entry.stat);
         let path = self.level().path.join(entry.name);
         let (dir, path, is_itself) = self.directory(&path)?;
         let attributes = match entry.own {

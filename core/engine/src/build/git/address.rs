@@ -17,6 +17,9 @@ impl Address {
     /// `None` when it is not the address of a repository but a path.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (url, fragment) = text.split_once('#').unwrap_or((text, ""));
+        // As people have typed it since before docker knew other hosts.
+        let of_github = format!("https://{}.git", url.trim_end_matches(".git"));
+        let url = if url.starts_with("github.com/") { &of_github } else { url };
         let is_file = url.starts_with("http://") || url.starts_with("https://");
         let is_git = !is_file || url.split('?').next()?.trim_end_matches('/').ends_with(".git");
         if !is_allowed(url) || !is_git {

@@ -25,6 +25,7 @@ use wharf_model::{Diagnostic, Keyword, Platform, Severity, Span};
 
 use super::context::Context;
 use super::dockerfile::{Dockerfile, Keywords, nearest};
+use super::gather::Gathered;
 use super::request::{BuildFailure, BuildOptions};
 use super::words::Scope;
 use crate::Engine;
@@ -53,14 +54,27 @@ impl Engine {
     pub fn check(&self, options: &BuildOptions, path: &Path, text: &[u8]) -> Result<Checked, BuildFailure> {
         let context = Context::open(&options.context, Some(path))
             .map_err(|error| BuildFailure::anywhere(error.into()))?;
-        let (mut warnings, failure) = self.plan_leniently(options, path, text, &context);
+        Ok(self.checked(options, path, text, &context))
+    }
+
+    /// Looks at the Dockerfile that a build with these options would read.
+    ///
+    /// # Errors
+    /// When the Dockerfile or the context can not be read.
+    pub fn check_build(&self, options: &BuildOptions) -> Result<Checked, BuildFailure> {
+        let Gathered { context, path, text } = self.gather(options).map_err(BuildFailure::anywhere)?;
+        Ok(self.checked(options, &path, &text, &context))
+    }
+
+    fn checked(&self, options: &BuildOptions, path: &Path, text: &[u8], context: &Context) -> Checked {
+        let (mut warnings, failure) = self.plan_leniently(options, path, text, context);
         warnings.sort_by_key(|warning| warning.span.as_ref().map_or(0, |span| span.line));
         let directive = Directive::of(text);
-        Ok(Checked {
+        Checked {
             warnings: directive.keep(warnings),
             failure: failure.map(|at| at.in_text(text)),
             error: directive.error,
-        })
+        }
     }
 }
 

@@ -4,53 +4,30 @@
 //! and what a file holds, where a link points, which device it is; then the attributes that are
 //! copied. Owners count for root file systems alone. Times never count, and nothing that is
 //! ignored or excluded does.
+//!
+//! One walk finds the entries. Files that are not known yet are read in heaps, by several threads.
 
-use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rustix::fs::{Stat, readlinkat};
 use wharf_model::{Digest, Hasher};
 
-use crate::build::resolve::{open_dir, open_entry};
+use crate::build::resolve::{open_dir, open_file};
 
 use super::attribute::{Attributes, copyable};
-use super::{Entry, Kind, Origin, Selected, Selection, Source, SourceError, Visitor};
+use super::known::{Known, Looks};
+use super::{Digests, Entry, Kind, Origin, Selected, Selection, Source, SourceError, Visitor};
 
-/// Digests of files read before, valid as long as the file looks the same.
-#[derive(Debug, Default)]
-pub struct Digests(Mutex<HashMap<Looks, Digest>>);
-
-/// What tells that a file has not changed: any write changes its ctime.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Looks {
-    device: u64,
-    inode: u64,
-    size: i64,
-    changed: (i64, u64),
-}
-
-impl Looks {
-    fn of(stat: &Stat) -> Self {
-        #[allow(clippy::unnecessary_cast, reason = "the types of these fields differ between architectures")]
-        let changed = (stat.st_ctime as i64, stat.st_ctime_nsec as u64);
-        Self { device: stat.st_dev, inode: stat.st_ino, size: stat.st_size, changed }
-    }
-}
-
-impl Digests {
-    fn known(&self, looks: &Looks) -> Option<Digest> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(looks).copied()
-    }
-
-    fn remember(&self, looks: Looks, digest: Digest) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(looks, digest);
-    }
-}
+/// So many files wait for their digests at most.
+const HEAP: usize = 4096;
+/// A thread is not worth its while for less.
+const FEW: usize = 16;
+const SMALL: u64 = 1 << 20;
+const THREADS: usize = 8;
 
 impl Source<'_> {
     /// The digest of what a COPY with these paths takes.
@@ -64,123 +41,148 @@ impl Source<'_> {
         parents: bool,
     ) -> Result<Digest, SourceError> {
         let selection = Selection::of(self, paths, excludes, parents)?;
-        let mut hasher = Hasher::new();
-        hasher.update((selection.entries.len() as u64).to_le_bytes());
+        let own = Digests::default();
+        let digests = self.digests.unwrap_or(&own);
+        let mut tree = Tree::new(self, digests);
+        tree.text.extend_from_slice(&(selection.entries.len() as u64).to_le_bytes());
         for selected in &selection.entries {
-            let mut tree = Tree { source: self, top: &selected.path, hasher };
             tree.selected(&selection, selected)?;
-            hasher = tree.hasher;
         }
-        Ok(hasher.finish())
+        tree.finish()
     }
 
-    /// The digest of one regular file.
-    pub(in crate::build) fn content(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &Path,
-        stat: &Stat,
-    ) -> io::Result<Digest> {
-        let looks = Looks::of(stat);
-        if let Some(digest) = self.digests.and_then(|digests| digests.known(&looks)) {
-            return Ok(digest);
-        }
-        let digest = hash(File::from(open_entry(dir, name.as_os_str())?))?;
-        if let Some(digests) = self.digests {
-            digests.remember(looks, digest);
-        }
-        Ok(digest)
+    /// The digest of one regular file at a path without links.
+    pub(in crate::build) fn content(&self, path: &Path, stat: &Stat) -> io::Result<Digest> {
+        let own = Digests::default();
+        let digests = self.digests.unwrap_or(&own);
+        let known = digests.known(self.root, &Looks::of(stat));
+        let known = known.map_or_else(|| digests.find_out(self.root, path, stat), Ok)?;
+        Ok(known.digest)
     }
 }
 
-fn hash(mut file: File) -> io::Result<Digest> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; 128 << 10];
-    loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(hasher.finish()),
-            length => hasher.update(&buffer[..length]),
-        }
-    }
-}
-
+/// What was walked, as bytes to hash with gaps for the contents of files.
 struct Tree<'a> {
     source: &'a Source<'a>,
-    top: &'a Path,
+    digests: &'a Digests,
+    top: PathBuf,
     hasher: Hasher,
+    text: Vec<u8>,
+    files: Vec<Gap>,
 }
 
-impl Tree<'_> {
+/// A file whose content belongs at a place of the text.
+struct Gap {
+    at: usize,
+    /// Below the root.
+    path: PathBuf,
+    stat: Stat,
+}
+
+impl<'a> Tree<'a> {
+    fn new(source: &'a Source<'a>, digests: &'a Digests) -> Self {
+        let (top, hasher) = (PathBuf::new(), Hasher::new());
+        Self { source, digests, top, hasher, text: Vec::new(), files: Vec::new() }
+    }
+
+    fn finish(mut self) -> Result<Digest, SourceError> {
+        self.fill()?;
+        Ok(self.hasher.finish())
+    }
+
     fn selected(&mut self, selection: &Selection, selected: &Selected) -> Result<(), SourceError> {
-        self.hasher.update([u8::from(selected.kind == Kind::Directory)]);
+        self.text.push(u8::from(selected.kind == Kind::Directory));
         if selected.kind == Kind::Directory {
+            self.digests.see(&selected.stat);
+            self.top.clone_from(&selected.path);
             selection.walk(self.source, selected).run(self)?;
-            self.hasher.update([END]);
+            self.text.push(END);
             return Ok(());
         }
         let failed = |error| SourceError::read(&selected.path, error);
         let parent = selected.path.parent().unwrap_or(Path::new(""));
         let dir = open_dir(self.source.root, parent).map_err(failed)?;
-        let name = selected.path.file_name().unwrap_or_default();
-        self.hasher.field(selected.name.as_bytes());
+        self.field(selected.name.as_bytes());
         let entry = Entry {
             dir: dir.as_fd(),
             own: None,
-            name,
-            path: Path::new(name),
+            name: selected.path.file_name().unwrap_or_default(),
+            path: &selected.path,
             stat: &selected.stat,
             kind: selected.kind,
         };
-        self.entry(&entry).map_err(failed)
+        self.entry(&entry, selected.path.clone()).map_err(failed)
     }
 
-    fn entry(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        self.hasher.update((entry.stat.st_mode & 0o7777).to_le_bytes());
+    /// An entry that is called `path` below the root.
+    fn entry(&mut self, entry: &Entry<'_>, path: PathBuf) -> io::Result<()> {
+        self.text.extend_from_slice(&(entry.stat.st_mode & 0o7777).to_le_bytes());
         if self.source.origin == Origin::Rootfs {
-            self.hasher.update(entry.stat.st_uid.to_le_bytes());
-            self.hasher.update(entry.stat.st_gid.to_le_bytes());
+            self.text.extend_from_slice(&entry.stat.st_uid.to_le_bytes());
+            self.text.extend_from_slice(&entry.stat.st_gid.to_le_bytes());
+        }
+        if entry.kind != Kind::File {
+            self.digests.see(entry.stat);
         }
         match entry.kind {
-            Kind::File => self.file(entry),
+            Kind::File => {
+                self.text.push(b'f');
+                self.files.push(Gap { at: self.text.len(), path, stat: *entry.stat });
+            }
             Kind::Directory => {
-                self.hasher.update(b"d");
-                entry.own.map_or(Ok(()), |own| self.attributes(&copyable(own)?))
+                self.text.push(b'd');
+                if let Some(own) = entry.own {
+                    attributes(&copyable(own)?, |bytes| self.text.extend_from_slice(bytes));
+                }
             }
             Kind::Symlink => {
-                self.hasher.update(b"l");
-                self.hasher.field(readlinkat(entry.dir, entry.name, Vec::new())?.to_bytes());
-                Ok(())
+                self.text.push(b'l');
+                self.field(readlinkat(entry.dir, entry.name, Vec::new())?.to_bytes());
             }
             Kind::Special => {
-                self.hasher.update(b"s");
-                self.hasher.update(entry.stat.st_mode.to_le_bytes());
-                self.hasher.update(entry.stat.st_rdev.to_le_bytes());
-                Ok(())
+                self.text.push(b's');
+                self.text.extend_from_slice(&entry.stat.st_mode.to_le_bytes());
+                self.text.extend_from_slice(&entry.stat.st_rdev.to_le_bytes());
             }
-        }
-    }
-
-    fn file(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let content = self.source.content(entry.dir, Path::new(entry.name), entry.stat)?;
-        self.hasher.update(b"f");
-        self.hasher.update(content.hex());
-        let file = open_entry(entry.dir, entry.name)?;
-        self.attributes(&copyable(file.as_fd())?)
-    }
-
-    fn attributes(&mut self, attributes: &Attributes) -> io::Result<()> {
-        self.hasher.update((attributes.len() as u64).to_le_bytes());
-        for (name, value) in attributes {
-            self.hasher.field(name);
-            self.hasher.field(value);
         }
         Ok(())
     }
 
+    fn field(&mut self, bytes: &[u8]) {
+        self.text.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        self.text.extend_from_slice(bytes);
+    }
+
     fn shown(&mut self, entry: &Entry<'_>) -> Result<(), SourceError> {
-        self.hasher.update([ENTRY]);
-        self.hasher.field(entry.path.as_os_str().as_bytes());
-        self.entry(entry).map_err(|error| SourceError::read(&self.top.join(entry.path), error))
+        self.text.push(ENTRY);
+        self.field(entry.path.as_os_str().as_bytes());
+        let path = self.top.join(entry.path);
+        self.entry(entry, path).map_err(|error| SourceError::read(&self.top.join(entry.path), error))?;
+        if self.files.len() >= HEAP || self.text.len() > 1 << 20 { self.fill() } else { Ok(()) }
+    }
+
+    /// Hashes the text with its gaps filled.
+    fn fill(&mut self) -> Result<(), SourceError> {
+        let contents = contents(self.source.root, self.digests, &self.files)?;
+        let mut done = 0;
+        for (gap, known) in self.files.iter().zip(contents) {
+            self.hasher.update(&self.text[done..gap.at]);
+            self.hasher.update(known.digest.as_bytes());
+            done = gap.at;
+            let hasher = &mut self.hasher;
+            if known.has_attributes {
+                let file = open_file(self.source.root, &gap.path);
+                let found = file.and_then(|file| copyable(file.as_fd()));
+                let found = found.map_err(|error| SourceError::read(&gap.path, error))?;
+                attributes(&found, |bytes| hasher.update(bytes));
+            } else {
+                attributes(&Attributes::new(), |bytes| hasher.update(bytes));
+            }
+        }
+        self.hasher.update(&self.text[done..]);
+        self.text.clear();
+        self.files.clear();
+        Ok(())
     }
 }
 
@@ -201,4 +203,61 @@ impl Visitor for Tree<'_> {
     fn leaf(&mut self, entry: &Entry<'_>) -> Result<(), SourceError> {
         self.shown(entry)
     }
+}
+
+fn attributes(attributes: &Attributes, mut put: impl FnMut(&[u8])) {
+    put(&(attributes.len() as u64).to_le_bytes());
+    for (name, value) in attributes {
+        for bytes in [name.as_bytes(), value] {
+            put(&(bytes.len() as u64).to_le_bytes());
+            put(bytes);
+        }
+    }
+}
+
+/// What the files hold, in their order.
+fn contents(root: BorrowedFd<'_>, digests: &Digests, files: &[Gap]) -> Result<Vec<Known>, SourceError> {
+    let mut contents: Vec<Option<Known>> =
+        files.iter().map(|gap| digests.known(root, &Looks::of(&gap.stat))).collect();
+    let unknown: Vec<usize> = (0..files.len()).filter(|number| contents[*number].is_none()).collect();
+    for (number, known) in find_out(root, digests, files, &unknown)? {
+        contents[number] = Some(known);
+    }
+    Ok(contents.into_iter().flatten().collect())
+}
+
+/// Reads files, in several threads when there are many.
+fn find_out(
+    root: BorrowedFd<'_>,
+    digests: &Digests,
+    files: &[Gap],
+    unknown: &[usize],
+) -> Result<Vec<(usize, Known)>, SourceError> {
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(usize, Known)>, SourceError> {
+        let mut found = Vec::new();
+        while let Some(number) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let Gap { path, stat, .. } = &files[*number];
+            let known = digests.find_out(root, path, stat);
+            found.push((*number, known.map_err(|error| SourceError::read(path, error))?));
+        }
+        Ok(found)
+    };
+    let bytes: u64 = unknown.iter().map(|number| files[*number].stat.st_size.cast_unsigned()).sum();
+    let helpers = match unknown.len() {
+        0 | 1 => 0,
+        few if few < FEW && bytes < SMALL => 0,
+        _ => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS) - 1,
+    };
+    std::thread::scope(|scope| {
+        let others: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let mut found = work()?;
+        for other in others {
+            // A thread that panicked has said so; its files are missing.
+            let more =
+                other.join().map_err(|_| SourceError::read(Path::new(""), io::ErrorKind::Other.into()))?;
+            found.extend(more?);
+        }
+        Ok(found)
+    })
 }

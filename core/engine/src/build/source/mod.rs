@@ -8,6 +8,8 @@
 mod attribute;
 mod digest;
 mod find;
+mod kept;
+mod known;
 mod select;
 mod walk;
 
@@ -22,8 +24,8 @@ use super::pattern::PatternError;
 use super::resolve::file_type;
 
 pub(in crate::build) use attribute::{Attributes, copyable as copyable_attributes, set as set_attributes};
-pub use digest::Digests;
 pub(crate) use find::find_below;
+pub use known::Digests;
 pub(in crate::build) use select::{Selected, Selection};
 pub(in crate::build) use walk::{Entry, Visitor, Walk};
 
@@ -127,6 +129,14 @@ impl Source<'_> {
         match self.origin {
             Origin::Rootfs => Ok(Some(Kind::Special)),
             Origin::Context => Err(SourceError::Special { path: path.display().to_string(), what }),
+        }
+    }
+
+    /// Tells whoever keeps the result of a copy when it took something else than its cache key was
+    /// made of. `stat` is of after the reading.
+    pub(in crate::build) fn copied(&self, stat: &Stat) {
+        if let Some(digests) = self.digests {
+            digests.check(self.root, stat);
         }
     }
 }

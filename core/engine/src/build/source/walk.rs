@@ -3,6 +3,7 @@
 //! A directory that is itself left out is entered when something below may be wanted, and shown
 //! to the visitor only just before the first such thing.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -57,9 +58,10 @@ impl Walk<'_> {
         let dir = open_dir(self.source.root, self.top).map_err(failed)?;
         let stat = rustix::fs::fstat(&dir).map_err(|error| failed(error.into()))?;
         let ignore = self.source.ignore.map(|ignore| ignore.judge_alone(&text(self.top)).1);
+        let judges = [self.source.ignore, self.include, self.exclude].iter().any(Option::is_some);
         let state = State { ignore: ignore.unwrap_or_default(), ..State::default() };
         let level = Level { dir, name: OsString::new(), path: PathBuf::new(), stat, state, is_shown: true };
-        Walker { walk: self, visitor, levels: vec![level] }.directory()
+        Walker { walk: self, visitor, judges, levels: vec![level] }.directory()
     }
 }
 
@@ -90,6 +92,8 @@ struct Level {
 struct Walker<'a, V> {
     walk: &'a Walk<'a>,
     visitor: &'a mut V,
+    /// Whether there are any patterns.
+    judges: bool,
     /// From the top to the directory being listed; never empty.
     levels: Vec<Level>,
 }
@@ -119,7 +123,11 @@ impl<V: Visitor> Walker<'_, V> {
     }
 
     fn leaf(&mut self, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), V::Failure> {
-        let Some(kind) = self.walk.source.kind(&self.walk.top.join(path), stat)? else { return Ok(()) };
+        let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
+            rustix::fs::FileType::RegularFile => Some(Kind::File),
+            _ => self.walk.source.kind(&self.walk.top.join(path), stat)?,
+        };
+        let Some(kind) = kind else { return Ok(()) };
         self.show_directories()?;
         let Some(level) = self.levels.last() else { return Ok(()) };
         self.visitor.leaf(&Entry { dir: level.dir.as_fd(), own: None, name, path, stat, kind })
@@ -161,9 +169,13 @@ impl<V: Visitor> Walker<'_, V> {
     }
 
     fn judge(&self, above: &State, path: &Path) -> Judged {
+        if !self.judges {
+            return Judged { is_wanted: true, may_hold_wanted: true, state: State::default() };
+        }
         let Walk { source, top, include, exclude } = self.walk;
         let below = text(path);
-        let whole = text(&top.join(path));
+        let whole = top.join(path);
+        let whole = text(&whole);
         let left_out = |rules: Option<&Ignore>, path: &str, above: &Matched| {
             let Some(rules) = rules else { return (false, false, Matched::default()) };
             let (out, matched) = rules.judge(path, above);
@@ -191,6 +203,6 @@ impl<V: Visitor> Walker<'_, V> {
 }
 
 /// A path as patterns see it.
-pub(super) fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
+pub(super) fn text(path: &Path) -> Cow<'_, str> {
+    path.to_string_lossy()
 }
