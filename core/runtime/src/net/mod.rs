@@ -40,7 +40,7 @@ use wharf_model::network::{Cidr, NetworkAction, NetworkPlan};
 
 pub use apply::{apply, apply_until, undo_attach, undo_links};
 pub use namespace::{Namespace, NamespaceError};
-pub use picture::{picture, setting};
+pub use picture::{FRAME, picture, setting};
 pub use ports::{PortError, Reserved, reserve};
 pub use subnet::free_subnet;
 

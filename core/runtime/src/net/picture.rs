@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use super::socket::Socket;
 use super::{NetError, nft, open_links};
 
+/// How the lines of a network's tables begin, and of the rules that are always in them.
+pub const FRAME: &str = "firewall table";
+
 /// Links, addresses, routes, and the firewall's tables with their rules and elements, of the calling
 /// thread's network namespace; sorted. What the kernel makes by itself when a link goes up (its IPv6
 /// link-local address) is left out.

@@ -18,6 +18,11 @@ impl Picture {
         Self(lines)
     }
 
+    /// Without the lines that begin so.
+    pub(super) fn without(&self, beginning: &str) -> Self {
+        Self(self.0.iter().filter(|line| !line.starts_with(beginning)).cloned().collect())
+    }
+
     /// What came and what went since `before`.
     pub(super) fn since(&self, before: &Self) -> Vec<String> {
         let came = self.0.iter().filter(|line| !before.0.contains(line)).map(|line| format!("left: {line}"));

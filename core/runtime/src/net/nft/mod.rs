@@ -14,6 +14,7 @@ mod rule;
 
 use std::io;
 
+use super::picture::FRAME;
 use super::socket::{self, ACK, APPEND, Answer, CREATE, DUMP, EXCLUSIVE, Message, REQUEST, Socket};
 pub(super) use attributes::{Attributes, find};
 pub(super) use rule::{Hook, Part, Rule, link_name};
@@ -283,12 +284,15 @@ pub(super) fn rules(socket: &mut Socket, table: &Table, chain: &str) -> io::Resu
 pub(super) fn everything(socket: &mut Socket) -> io::Result<Vec<String>> {
     let mut lines = Vec::new();
     for message in dump(socket, 0, libc::NFT_MSG_GETTABLE, &Attributes::new())? {
-        lines.push(format!("firewall table {}", text(&message, 1)));
+        lines.push(format!("{FRAME} {}", text(&message, 1)));
     }
     for message in dump(socket, 0, libc::NFT_MSG_GETRULE, &Attributes::new())? {
         let comment = attributes::find(payload(&message), &[7]).and_then(rule::comment_text);
-        let comment = comment.unwrap_or_default();
-        lines.push(format!("firewall rule in {} {} {comment}", text(&message, 1), text(&message, 2)));
+        let (table, chain) = (text(&message, 1), text(&message, 2));
+        lines.push(match comment {
+            Some(comment) => format!("firewall rule in {table} {chain} {comment}"),
+            None => format!("{FRAME} {table}, rule in {chain}"),
+        });
     }
     for set in dump(socket, 0, libc::NFT_MSG_GETSET, &Attributes::new())? {
         let (table, name) = (text(&set, 1), text(&set, 2));
@@ -297,6 +301,9 @@ pub(super) fn everything(socket: &mut Socket) -> io::Result<Vec<String>> {
         for message in dump(socket, family, libc::NFT_MSG_GETSETELEM, &body)? {
             // Equal contents give equal bytes, and nobody else's order is known.
             let elements = attributes::find(payload(&message), &[3]).unwrap_or_default();
+            if elements.is_empty() {
+                continue;
+            }
             let digest = wharf_model::Digest::of(elements).short();
             lines.push(format!("firewall elements in {table} {name} {digest}"));
         }
