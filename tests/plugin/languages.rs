@@ -60,7 +60,7 @@ fn an_instruction_in(language: &str) {
         &["Dockerfile:2", "HELLO requires a text", "write `HELLO some words`"],
     );
     configure(&box_, &component, "instruction", "settings = { colour = \"red\" }");
-    box_.refuses(1, &["build", "-t", "x", "."], &["hello", "unknown setting"]);
+    box_.refuses(1, &["build", "-t", "x", "."], &["plugin `hello`", "setting"]);
 }
 
 /// The template's hook wants a fixed tag.

@@ -243,12 +243,15 @@ pub enum BuildError {
     },
 }
 
-/// What the plugin says itself is what a person should read.
+/// What the plugin says itself of a statement is what a person should read; what it says of its settings
+/// is about the config, and needs the plugin's name.
 impl From<PluginError> for BuildError {
     fn from(error: PluginError) -> Self {
         match error.failure() {
-            Some(failure) => Self::Refused(failure.diagnostics.clone()),
-            None => Self::Plugin(error),
+            Some(failure) if error.function() != Some("validate-settings") => {
+                Self::Refused(failure.diagnostics.clone())
+            }
+            _ => Self::Plugin(error),
         }
     }
 }

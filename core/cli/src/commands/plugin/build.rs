@@ -53,7 +53,9 @@ impl Build {
         }
         for command in &missing {
             output::say(&format!("$ {command}"));
-            let status = to_stderr(Command::new("sh").args(["-c", command]))?.status()?;
+            let mut shell = Command::new("sh");
+            shell.args(["-c", command]).current_dir(&self.dir);
+            let status = to_stderr(&mut shell)?.status()?;
             if !status.success() {
                 return Err(Report::message(1, format!("`{command}` failed: {status}")));
             }
