@@ -8,5 +8,6 @@ mod git;
 mod instructions;
 mod interrupt;
 mod lint;
+mod named;
 mod options;
 mod stages;

@@ -21,6 +21,10 @@ pub(crate) struct Build {
     /// Dockerfile, instead of the one in the context; - for standard input, or an http address
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
+    /// Further context: NAME=DIRECTORY, an address of a repository, a tar or a file, or
+    /// docker-image://IMAGE, oci-layout://DIRECTORY[:TAG][@DIGEST]
+    #[arg(long, value_name = "NAME=VALUE")]
+    build_context: Vec<String>,
     /// Set an ARG: NAME=VALUE, or NAME for the caller's value
     #[arg(long, value_name = "ARG")]
     build_arg: Vec<String>,
@@ -122,6 +126,7 @@ impl Build {
             context: self.directory.clone(),
             dockerfile: self.file.clone(),
             input: self.input()?,
+            contexts: self.build_context.iter().map(named_context).collect::<Result<_, _>>()?,
             tags: self.tag.clone(),
             build_args: pairs(&super::exec::environment(&self.build_arg)),
             target: self.target.clone(),
@@ -151,6 +156,12 @@ fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
             Ok(1)
         }
     }
+}
+
+fn named_context(text: &String) -> Result<(String, String), Report> {
+    let wrong = || Report::message(1, format!("invalid context value: {text}, expected NAME=VALUE"));
+    let (name, value) = text.split_once('=').ok_or_else(wrong)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn pairs(texts: &[String]) -> BTreeMap<String, String> {

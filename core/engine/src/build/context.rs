@@ -16,6 +16,7 @@ use wharf_model::Digest;
 
 use super::gather::Held;
 use super::ignore::Ignore;
+use super::named::{Given, Named};
 use super::pattern::{Glob, PatternError, below_root};
 use super::resolve::{Last, file_type, open_file, regular, resolve};
 use super::source::{self, Digests, Kind, Origin, Source, SourceError, Visitor, Walk};
@@ -28,6 +29,8 @@ pub struct Context {
     digests: Digests,
     /// What goes with it.
     held: Option<Held>,
+    /// Further ones that have names.
+    named: Named,
 }
 
 /// What an entry is.
@@ -127,12 +130,24 @@ impl Context {
 
     /// Whether every copy took what its cache key was made of.
     pub(super) fn held_still(&self) -> bool {
-        self.digests.held_still()
+        self.digests.held_still() && self.named.directories().all(|context| context.held_still())
     }
 
     /// Keeps for later builds what was found out about its files.
     pub(super) fn keep(&self) {
         self.digests.keep();
+        self.named.directories().for_each(|context| context.keep());
+    }
+
+    /// With further contexts that have names.
+    pub(super) fn naming(mut self, named: Named) -> Self {
+        self.named = named;
+        self
+    }
+
+    /// What `--build-context` gave that name to.
+    pub(super) fn given(&self, name: &str) -> Option<&Given> {
+        self.named.get(name)
     }
 
     /// With something that must stay as long as the context.
@@ -157,7 +172,7 @@ impl Context {
 
     /// An open directory and what is left out of it.
     pub fn new(root: OwnedFd, ignore: Ignore) -> Self {
-        Self { root, ignore, digests: Digests::default(), held: None }
+        Self { root, ignore, digests: Digests::default(), held: None, named: Named::default() }
     }
 
     /// The context as something to copy from.

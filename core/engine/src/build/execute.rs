@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
@@ -118,9 +119,10 @@ impl Trees<'_> {
 }
 
 /// A directory that something is copied from.
-pub(super) struct Opened {
-    root: Option<OwnedFd>,
-    local: bool,
+pub(super) enum Opened {
+    Local,
+    Named(Arc<Context>),
+    Tree(OwnedFd),
 }
 
 impl<'a> Execution<'a, '_> {
@@ -153,7 +155,7 @@ impl<'a> Execution<'a, '_> {
                 history: image.config.history.clone(),
                 epoch: self.epoch(image.config.created.as_deref()),
             },
-            Base::Scratch => Finished {
+            Base::Scratch | Base::Directory(_) => Finished {
                 chain: Chain::default(),
                 state: stage.state.clone(),
                 history: Vec::new(),
@@ -232,7 +234,7 @@ impl<'a> Execution<'a, '_> {
         };
         for (name, base) in &step.named {
             if matches!(base, Base::Image(_)) && !mentioned(name) {
-                self.judge_image(name, &step.statement, &source)?;
+                self.judge_image(step.given.get(name).unwrap_or(name), &step.statement, &source)?;
             }
         }
         let mut judged = Vec::with_capacity(step.plan.ops.len());
@@ -306,27 +308,41 @@ impl<'a> Execution<'a, '_> {
         copy: &Copy,
         fetched: &BTreeMap<usize, Download>,
     ) -> Result<String, BuildError> {
+        if let Some(context) = self.directory(step, &copy.source) {
+            let digest = context.source().digest(&copy.paths, &copy.excludes, copy.parents)?;
+            return Ok(digest.to_string());
+        }
         match &copy.source {
             Input::Op(index) => match fetched.get(&(*index as usize)) {
                 Some(file) => Ok(file.key()),
                 None => Ok(format!("op {index}")),
             },
-            Input::Local => {
-                let source = self.context.source();
-                Ok(source.digest(&copy.paths, &copy.excludes, copy.parents)?.to_string())
-            }
             Input::Named(name) => Ok(self.named(step, name)?.key()),
-            Input::Stage => Ok("stage".to_owned()),
+            Input::Stage | Input::Local => Ok("stage".to_owned()),
             Input::Scratch => Ok("scratch".to_owned()),
+        }
+    }
+
+    /// An input that is a directory of the user's.
+    fn directory<'s>(&'s self, step: &'s Step, input: &Input) -> Option<&'s Context> {
+        match input {
+            Input::Local => Some(self.context),
+            Input::Named(name) => match step.named.get(name) {
+                Some(Base::Directory(context)) => Some(context),
+                _ => None,
+            },
+            _ => None,
         }
     }
 
     /// What a bind mount shows.
     pub(super) fn input_digest(&self, step: &Step, input: &Input, path: &str) -> Result<String, BuildError> {
+        if let Some(context) = self.directory(step, input) {
+            return Ok(context.source().digest(&[path.to_owned()], &[], false)?.to_string());
+        }
         match input {
-            Input::Local => Ok(self.context.source().digest(&[path.to_owned()], &[], false)?.to_string()),
             Input::Named(name) => Ok(self.named(step, name)?.key()),
-            Input::Stage | Input::Op(_) | Input::Scratch => Ok(format!("{input:?}")),
+            Input::Local | Input::Stage | Input::Op(_) | Input::Scratch => Ok(format!("{input:?}")),
         }
     }
 
@@ -336,6 +352,10 @@ impl<'a> Execution<'a, '_> {
             Some(Base::Stage(number)) => Ok(self.finished[number].chain.clone()),
             Some(Base::Image(image)) => Ok(Chain { layers: image.layers.clone() }),
             Some(Base::Scratch) => Ok(Chain::default()),
+            Some(Base::Directory(_)) => Err(BuildError::Plan {
+                plugin: step.plugin.clone(),
+                cause: format!("the build context `{name}` can not be changed"),
+            }),
             None => Err(BuildError::Target(name.to_owned())),
         }
     }
@@ -528,7 +548,10 @@ impl<'a> Execution<'a, '_> {
     ) -> Result<Opened, BuildError> {
         let wrong = |cause: &str| BuildError::Plan { plugin: step.plugin.clone(), cause: cause.to_owned() };
         let root = match input {
-            Input::Local => return Ok(Opened { root: None, local: true }),
+            Input::Local => return Ok(Opened::Local),
+            Input::Named(name) if let Some(Base::Directory(context)) = step.named.get(name) => {
+                return Ok(Opened::Named(Arc::clone(context)));
+            }
             Input::Named(name) => self.engine.open_chain(self.snapshots, &self.named(step, name)?)?,
             Input::Scratch => self.engine.open_chain(self.snapshots, &Chain::default())?,
             Input::Op(index) => match trees.values.get(*index as usize) {
@@ -539,15 +562,16 @@ impl<'a> Execution<'a, '_> {
             },
             Input::Stage => return Err(wrong("an op copies from the stage that it changes")),
         };
-        Ok(Opened { root: Some(root), local: false })
+        Ok(Opened::Tree(root))
     }
 
     pub(super) fn source<'s>(&'s self, opened: &'s Opened) -> Source<'s> {
-        match &opened.root {
-            Some(root) if !opened.local => {
+        match opened {
+            Opened::Local => self.context.source(),
+            Opened::Named(context) => context.source(),
+            Opened::Tree(root) => {
                 Source { root: root.as_fd(), ignore: None, origin: Origin::Rootfs, digests: None }
             }
-            _ => self.context.source(),
         }
     }
 }

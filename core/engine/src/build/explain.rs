@@ -30,7 +30,7 @@ impl Explained {
     pub(super) fn beginning(stage: &Stage, grants: String) -> Self {
         let start = &stage.start;
         let base = match &stage.base {
-            Base::Scratch => "stands on nothing".to_owned(),
+            Base::Scratch | Base::Directory(_) => "stands on nothing".to_owned(),
             Base::Image(image) => format!("stands on image {}", image.id),
             Base::Stage(number) => format!("stands on stage {number}"),
         };

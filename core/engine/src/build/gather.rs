@@ -99,6 +99,12 @@ impl Engine {
     /// Reads the Dockerfile and opens the context.
     pub(super) fn gather(&self, options: &BuildOptions) -> Result<Gathered, BuildError> {
         let _no_sweep = self.store.guard()?;
+        let Gathered { context, path, text } = self.gather_main(options)?;
+        let context = context.naming(self.name_contexts(&options.contexts)?);
+        Ok(Gathered { context, path, text })
+    }
+
+    fn gather_main(&self, options: &BuildOptions) -> Result<Gathered, BuildError> {
         let dockerfile = options.dockerfile.as_deref();
         if options.context.is_dir() {
             return self.read_directory(&options.context, dockerfile, options);
@@ -108,10 +114,7 @@ impl Engine {
             return self.read_input(dockerfile, options);
         }
         if let Some(address) = git::Address::parse(written) {
-            let checkout = address.source.pin()?.check_out(self)?;
-            let directory = checkout.inside(Path::new(&address.directory))?;
-            let inside = Inside { directory, held: Held::Checkout(checkout) };
-            return self.read_inside(inside, dockerfile, options);
+            return self.read_inside(self.check_out_context(address)?, dockerfile, options);
         }
         if is_web(written) {
             return self.read_web(written, dockerfile, options);
@@ -135,7 +138,8 @@ impl Engine {
         Ok(Gathered { context, path, text })
     }
 
-    fn digests(&self) -> PathBuf {
+    /// Where what is known about the files of contexts is kept.
+    pub(super) fn digests(&self) -> PathBuf {
         self.root().join("digests")
     }
 
@@ -197,8 +201,15 @@ impl Engine {
         Ok(Gathered { context, path: USUAL.into(), text })
     }
 
+    /// A repository's files.
+    pub(super) fn check_out_context(&self, address: git::Address) -> Result<Inside, BuildError> {
+        let checkout = address.source.pin()?.check_out(self)?;
+        let directory = checkout.inside(Path::new(&address.directory))?;
+        Ok(Inside { directory, held: Held::Checkout(checkout) })
+    }
+
     /// An archive's files in a directory of their own.
-    fn unpacked(&self, archive: impl Read, from: &str) -> Result<Inside, BuildError> {
+    pub(super) fn unpacked(&self, archive: impl Read, from: &str) -> Result<Inside, BuildError> {
         let scratch = Scratch::make(self)?;
         let path = scratch.path().to_owned();
         let failed = |source: io::Error| BuildError::File { path: path.clone(), source };
@@ -237,9 +248,9 @@ impl Engine {
 }
 
 /// A directory that nobody but the build looks into.
-struct Inside {
-    directory: PathBuf,
-    held: Held,
+pub(super) struct Inside {
+    pub(super) directory: PathBuf,
+    pub(super) held: Held,
 }
 
 fn lower_case(context: &Context, missing: io::Error) -> (PathBuf, io::Result<Vec<u8>>) {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
 use wharf_model::statement::{Invocation, KeywordSpec};
@@ -17,6 +18,7 @@ use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::expanding::Expanding;
 use super::inputs::{mount_source, name_of, names_an_image};
 use super::lint;
+use super::named::Given;
 use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
 use super::stage::{Arguments, PROXIES, State};
@@ -64,6 +66,8 @@ pub(super) enum Base {
     Scratch,
     Image(Box<Image>),
     Stage(usize),
+    /// A context that has a name. No stage stands on one: its files are copied.
+    Directory(Arc<Context>),
 }
 
 /// One statement with its plan, and the stage's state before it.
@@ -79,6 +83,8 @@ pub(super) struct Step {
     pub(super) state: State,
     /// What [`Input::Named`] stands for in this step's plan.
     pub(super) named: BTreeMap<String, Base>,
+    /// What images among them are called where they come from, when that is another name.
+    pub(super) given: BTreeMap<String, String>,
 }
 
 /// A stage's statements, before they are planned.
@@ -173,6 +179,11 @@ fn parse(path: &Path, text: &[u8], keywords: &Keywords) -> Result<Dockerfile, At
     let dockerfile = dockerfile::parse(&file, text, keywords)?;
     dockerfile.check(keywords)?;
     Ok(dockerfile)
+}
+
+/// What a FROM of a directory does.
+fn all_of(name: &str) -> String {
+    format!("COPY --from={name} / /")
 }
 
 /// For a file whose directive makes warnings errors.
@@ -395,22 +406,36 @@ impl<'a> Planner<'a> {
         }
         let start = self.sections[number].beginning.clone();
         let span = start.span.clone();
-        let base = self.base(number).map_err(|at| at.on(&span))?;
+        let replaced = self.sections[number].start.name.clone();
+        let replaced = replaced.filter(|name| self.ground.context.given(name).is_some());
+        let base = match &replaced {
+            Some(name) => self.named(name, number, false),
+            None => self.base(number),
+        };
+        let base = base.map_err(|at| at.on(&span))?;
+        let named = replaced.clone().or_else(|| name_of(&self.sections[number].start.base));
+        let (base, copied) = match base {
+            Base::Directory(_) => (Base::Scratch, named.iter().map(|name| all_of(name)).collect()),
+            base => (base, Vec::new()),
+        };
         self.check_platform(number, &base);
         let mut state = self.first_state(&base);
         let triggers = std::mem::take(&mut state.config.config.on_build);
-        let reference = name_of(&self.sections[number].start.base).filter(|_| matches!(base, Base::Image(_)));
+        let is_image = matches!(base, Base::Image(_));
+        let reference = named.filter(|_| is_image).map(|name| self.real_name(&name).unwrap_or(name));
         let name = self.stage_name(number);
         let mut stage = Stage { name, base, reference, start, steps: Vec::new(), state };
         let state = stage.state.clone();
         let expanding = Expanding::default();
         let mut walk = Walk { number, state, steps: Vec::new(), inside: self.inside(number), expanding };
-        if !triggers.is_empty() {
-            let lines = dockerfile::parse_lines(&triggers, &span, self.escape, self.keywords)?;
+        for lines in [copied, triggers].iter().filter(|lines| !lines.is_empty()) {
+            let lines = dockerfile::parse_lines(lines, &span, self.escape, self.keywords)?;
             self.plan_statements(&lines, &mut walk)?;
         }
-        let statements = self.sections[number].statements;
-        self.plan_statements(statements, &mut walk)?;
+        if replaced.is_none() {
+            let statements = self.sections[number].statements;
+            self.plan_statements(statements, &mut walk)?;
+        }
         stage.steps = walk.steps;
         if walk.inside.has_directory {
             self.moved.insert(number);
@@ -448,8 +473,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// An earlier stage by name (and number, for sources), else an image.
+    /// A context of that name, else an earlier stage by name (and number, for sources), else an image.
     fn named(&mut self, name: &str, before: usize, by_number: bool) -> Result<Base, At> {
+        match self.ground.context.given(name) {
+            Some(Given::Directory(context)) => return Ok(Base::Directory(Arc::clone(context))),
+            Some(Given::Image { image, .. }) => return Ok(Base::Image(image.clone())),
+            None => {}
+        }
         let numeric = name.bytes().all(|byte| byte.is_ascii_digit());
         if let Some(stage) = self.stage_of(name, before).filter(|_| by_number || !numeric) {
             self.plan_stage(stage)?;
@@ -468,6 +498,14 @@ impl<'a> Planner<'a> {
         }
     }
 
+    /// What an image is called where it comes from, when the name was given to it for this build.
+    fn real_name(&self, name: &str) -> Option<String> {
+        match self.ground.context.given(name) {
+            Some(Given::Image { reference, .. }) => Some(reference.clone()),
+            _ => None,
+        }
+    }
+
     /// A base image for another platform than the one that is wanted.
     fn check_platform(&mut self, number: usize, base: &Base) {
         let start = &self.sections[number].start;
@@ -483,7 +521,7 @@ impl<'a> Planner<'a> {
 
     fn first_state(&self, base: &Base) -> State {
         let config = match base {
-            Base::Scratch => wharf_model::image::ImageConfig::empty(&Platform::host()),
+            Base::Scratch | Base::Directory(_) => wharf_model::image::ImageConfig::empty(&Platform::host()),
             Base::Image(image) => image.config.clone(),
             Base::Stage(stage) => self.stages[stage].last_state().config,
         };
@@ -514,6 +552,8 @@ impl<'a> Planner<'a> {
                     &statement.span,
                 ));
                 let named = self.named_inputs(&plan, walk.number)?;
+                let given = named.keys().filter_map(|name| Some((name.clone(), self.real_name(name)?)));
+                let given = given.collect();
                 let before = walk.state.clone();
                 for change in &plan.config {
                     if let ConfigChange::DeclareArg(name, _) = change {
@@ -531,6 +571,7 @@ impl<'a> Planner<'a> {
                     plan,
                     state: before,
                     named,
+                    given,
                 });
                 Ok(())
             }

@@ -101,7 +101,7 @@ fn planned_stage(number: usize, stage: Stage) -> PlannedStage {
         line: stage.start.span.line,
         statement: stage.start.statement,
         base: match stage.base {
-            Base::Scratch => "scratch".to_owned(),
+            Base::Scratch | Base::Directory(_) => "scratch".to_owned(),
             Base::Image(image) => image.id.to_string(),
             Base::Stage(number) => format!("stage {number}"),
         },

@@ -19,6 +19,7 @@ use super::dockerfile::{self, DockerfileError};
 use super::explain::Explained;
 use super::gather::{GatherError, Gathered};
 use super::git::GitError;
+use super::named::NamedError;
 use super::plan::BuildPlan;
 use super::progress::BuildEvent;
 use super::record::Recorder;
@@ -42,6 +43,8 @@ pub struct BuildOptions {
     pub dockerfile: Option<PathBuf>,
     /// Standard input, where `-` stands for it.
     pub input: Option<Arc<File>>,
+    /// Further contexts: their names and what they stand for.
+    pub contexts: Vec<(String, String)>,
     /// Names for the image.
     pub tags: Vec<String>,
     /// Values of ARGs.
@@ -100,6 +103,9 @@ pub enum BuildError {
     /// What is read from can not be had.
     #[error(transparent)]
     Gather(#[from] GatherError),
+    /// A context that has a name.
+    #[error(transparent)]
+    Named(#[from] NamedError),
     /// The Dockerfile can not be read.
     #[error("failed to read dockerfile: cannot open {path}", path = .path.display())]
     Read {

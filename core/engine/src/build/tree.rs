@@ -8,11 +8,12 @@ use wharf_model::storage::{LayerFormat, Object};
 use wharf_model::{Digest, Failure, FailureKind, Platform};
 use wharf_plugin::{BuildContext, Entry, ResolvedImage, Root};
 use wharf_runtime::mount::{self, RootMount};
-use wharf_store::Layer;
 use wharf_store::layer::{self, Diffed, Times};
+use wharf_store::{Image, Layer};
 
 use super::context::Context;
 use super::look::{self, failure};
+use super::named::Given;
 use super::plan::Images;
 use super::request::BuildError;
 use super::stage::State;
@@ -232,9 +233,13 @@ impl View<'_> {
     fn local(&self, root: &Root) -> Result<&Context, Failure> {
         match root {
             Root::Local => Ok(self.context),
-            Root::Named(name) => {
-                Err(failure(FailureKind::NotFound, format!("no build context named `{name}`")))
-            }
+            Root::Named(name) => match self.context.given(name) {
+                Some(Given::Directory(context)) => Ok(context),
+                Some(Given::Image { .. }) => {
+                    Err(failure(FailureKind::NotFound, format!("build context `{name}` is an image")))
+                }
+                None => Err(failure(FailureKind::NotFound, format!("no build context named `{name}`"))),
+            },
         }
     }
 }
@@ -277,10 +282,11 @@ impl BuildContext for View<'_> {
     }
 
     fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
-        let image = self
-            .images
-            .base_image(reference)
-            .map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
+        let image = match self.context.given(reference) {
+            Some(Given::Image { image, .. }) => Ok(Image::clone(image)),
+            _ => self.images.base_image(reference),
+        };
+        let image = image.map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
         let config = &image.config.config;
         let pair = |pair: &String| {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
