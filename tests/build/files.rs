@@ -137,6 +137,84 @@ fn copy_follows_the_rules_for_destinations() {
     );
 }
 
+/// A directory stands for what is in it, however its name is written.
+#[test]
+fn copy_of_directories_copies_what_is_in_them() {
+    let box_ = Sandbox::new();
+    box_.write("conf/a/one", "");
+    box_.write("conf/b/two", "");
+    box_.write("conf/three", "");
+    box_.build("c", "FROM busybox\nCOPY conf/a /x/\nCOPY conf/a/ /y\nCOPY conf/* /z/\nCOPY conf /w/conf\n");
+    assert_eq!(
+        box_.in_image("c", "ls /x /y /z; cd /w; find . -type f | sort"),
+        "/x:\none\n\n/y:\none\n\n/z:\none\nthree\ntwo\n./conf/a/one\n./conf/b/two\n./conf/three\n"
+    );
+}
+
+#[test]
+fn copy_refuses_what_does_not_fit_where_it_goes() {
+    let box_ = Sandbox::new();
+    box_.write("a", "");
+    box_.write("b", "");
+    box_.write("dir/file", "");
+    box_.write("clash/file/inner", "");
+    for (lines, words) in [
+        ("COPY a b /dest", "destination must be a directory"),
+        ("COPY * /dest", "not a directory"),
+        ("COPY a /file\nCOPY dir /file", "/file"),
+        ("COPY dir /d\nCOPY clash /d", "/d/file"),
+        ("COPY clash /d\nCOPY dir /d", "/d/file"),
+        ("COPY --chown=nobody-here a /x", "nobody-here"),
+        ("COPY --chown=root:no-group a /x", "no-group"),
+        ("COPY --chmod=9 a /x", "9"),
+    ] {
+        box_.write("Dockerfile", format!("FROM busybox\n{lines}\n"));
+        box_.run("build -t x .")
+            .fails(1)
+            .says(&format!("Dockerfile:{}", lines.lines().count() + 1))
+            .says(words);
+    }
+}
+
+#[test]
+fn copy_goes_through_links_of_the_image_and_makes_parents_for_root() {
+    let box_ = Sandbox::new();
+    let file = box_.write("file", "1");
+    host(&["chown", "7:8", file.to_str().unwrap()]);
+    box_.build(
+        "c",
+        "FROM busybox\nRUN mkdir -p /real/sub && ln -s real /link && ln -s nowhere /file-link\n\
+         COPY file /link/\nCOPY file /link/sub/name\nCOPY file /file-link\nCOPY file /new/made/\n\
+         COPY --chown=1 file /one\nCOPY --chown=1:2 file /more/two\nCOPY --chmod=u+x,go= file /mode\n",
+    );
+    let script = "ls /real /real/sub; test -L /link; stat -c '%n %u:%g %a' /real/file /new /new/made /one /more /more/two /mode";
+    assert_eq!(
+        box_.in_image("c", script),
+        "/real:\nfile\nsub\n\n/real/sub:\nname\n/real/file 0:0 644\n/new 0:0 755\n/new/made 0:0 755\n\
+         /one 1:1 644\n/more 1:2 755\n/more/two 1:2 644\n/mode 0:0 700\n"
+    );
+}
+
+#[test]
+fn add_of_an_archive_keeps_owners_and_its_destination_is_a_directory() {
+    let box_ = Sandbox::new();
+    let file = box_.write("packed/tool", "x");
+    host(&["chown", "12:34", file.to_str().unwrap()]);
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o4750)).unwrap();
+    let dir = box_.dir();
+    let tar = dir.join("tool.txt");
+    host(&["tar", "-C", dir.join("packed").to_str().unwrap(), "-czf", tar.to_str().unwrap(), "tool"]);
+    box_.write("empty.tar.gz", "");
+    box_.build(
+        "a",
+        "FROM busybox\nADD tool.txt /dest\nADD --chown=5:6 tool.txt /mine\nADD empty.tar.gz /e/\n",
+    );
+    assert_eq!(
+        box_.in_image("a", "stat -c '%n %u:%g %a' /dest/tool /mine/tool; ls /e"),
+        "/dest/tool 12:34 4750\n/mine/tool 5:6 4750\nempty.tar.gz\n"
+    );
+}
+
 #[test]
 fn copy_names_the_file_that_is_not_in_the_context() {
     let box_ = Sandbox::new();

@@ -30,7 +30,7 @@ fn a_directory_with_a_name_is_copied_mounted_and_stood_on() {
     box_.write("other/sub/two", "changed\n");
     box_.run("build --build-context more=other -t n .").success().without("CACHED");
     assert_eq!(box_.in_image("n", "cat /all/mounted"), "changed\n");
-    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", "more"]);
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:4", "more"]);
 }
 
 #[test]

@@ -47,13 +47,29 @@ pub(crate) fn set(
 /// The attributes of `name` in `dir`, sorted; also those that do not travel.
 pub(crate) fn get(dir: BorrowedFd<'_>, name: &[u8]) -> Result<Pairs, Errno> {
     let path = path_of(dir, name);
-    let list = match grown(|buffer| rustix::fs::llistxattr(&*path, buffer)) {
+    sorted(grown(|buffer| rustix::fs::llistxattr(&*path, buffer)), |key| {
+        grown(|buffer| rustix::fs::lgetxattr(&*path, key, buffer))
+    })
+}
+
+/// The same of an open file, which needs no path.
+pub(crate) fn get_open(file: BorrowedFd<'_>) -> Result<Pairs, Errno> {
+    sorted(grown(|buffer| rustix::fs::flistxattr(file, buffer)), |key| {
+        grown(|buffer| rustix::fs::fgetxattr(file, key, buffer))
+    })
+}
+
+fn sorted(
+    list: Result<Vec<u8>, Errno>,
+    value: impl Fn(&[u8]) -> Result<Vec<u8>, Errno>,
+) -> Result<Pairs, Errno> {
+    let list = match list {
         Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
         result => result?,
     };
     let mut found = Vec::new();
     for key in list.split(|byte| *byte == 0).filter(|key| !key.is_empty()) {
-        match grown(|buffer| rustix::fs::lgetxattr(&*path, key, buffer)) {
+        match value(key) {
             Ok(value) => found.push((key.to_vec(), value)),
             Err(Errno::NODATA) => {}
             Err(errno) => return Err(errno),

@@ -18,6 +18,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -147,6 +148,8 @@ impl Write for Tee<'_> {
 struct Node {
     stat: Stat,
     xattrs: Pairs,
+    /// A regular file that is going to be read.
+    file: Option<Rc<File>>,
 }
 
 impl Node {
@@ -234,7 +237,7 @@ impl Walk<'_> {
         path: &[u8],
         depth: usize,
     ) -> Result<(), DiffError> {
-        let node = look(dir, name, path)?;
+        let node = look_open(dir, name, path)?;
         if self.format == LayerFormat::Overlay {
             if whiteout::is_gone(&node.stat, &node.xattrs) {
                 let (parent, _) = super::place::split(path);
@@ -307,20 +310,14 @@ impl Walk<'_> {
             }
             self.links.insert(inode, path.to_vec());
         }
-        if node.kind() != FileType::RegularFile {
-            return self.write(&line);
-        }
-        let failed = |errno| read(path, errno);
-        let file = File::from(
-            rustix::fs::openat(dir, name, OPEN | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?,
-        );
+        let Some(file) = &node.file else { return self.write(&line) };
         line.size = node.stat.st_size.cast_unsigned();
         self.write(&line)?;
         self.size += line.size;
         self.content(file, line.size, path)
     }
 
-    fn content(&mut self, mut file: File, size: u64, path: &[u8]) -> Result<(), DiffError> {
+    fn content(&mut self, mut file: &File, size: u64, path: &[u8]) -> Result<(), DiffError> {
         let mut left = size;
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -417,7 +414,20 @@ fn look(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<Node, DiffError
     let failed = |errno| read(path, errno);
     let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
     let xattrs = attributes::get(dir, name).map_err(failed)?;
-    Ok(Node { stat, xattrs })
+    Ok(Node { stat, xattrs, file: None })
+}
+
+/// The same; a regular file is opened, as it is going to be read.
+fn look_open(dir: BorrowedFd<'_>, name: &[u8], path: &[u8]) -> Result<Node, DiffError> {
+    let failed = |errno| read(path, errno);
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).map_err(failed)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        let xattrs = attributes::get(dir, name).map_err(failed)?;
+        return Ok(Node { stat, xattrs, file: None });
+    }
+    let file = rustix::fs::openat(dir, name, OPEN | OFlags::NONBLOCK, Mode::empty()).map_err(failed)?;
+    let xattrs = attributes::get_open(file.as_fd()).map_err(failed)?;
+    Ok(Node { stat, xattrs, file: Some(Rc::new(file.into())) })
 }
 
 fn open_directory(dir: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd, Errno> {

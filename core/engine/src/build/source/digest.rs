@@ -250,7 +250,8 @@ fn find_out(
         _ => std::thread::available_parallelism().map_or(1, usize::from).min(THREADS) - 1,
     };
     std::thread::scope(|scope| {
-        let others: Vec<_> = (0..helpers).map(|_| scope.spawn(work)).collect();
+        let spawned = (0..helpers).map(|_| std::thread::Builder::new().spawn_scoped(scope, work));
+        let others: Vec<_> = spawned.flatten().collect();
         let mut found = work()?;
         for other in others {
             // A thread that panicked has said so; its files are missing.

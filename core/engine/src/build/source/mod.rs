@@ -5,6 +5,7 @@
 //! kept below the root, and links in them are followed inside it. Links found while walking a
 //! directory are entries of their own.
 
+mod ahead;
 mod attribute;
 mod digest;
 mod find;

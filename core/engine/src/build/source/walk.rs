@@ -8,13 +8,21 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread::Builder;
 
-use rustix::fs::{AtFlags, Stat, statat};
+use rustix::fs::{AtFlags, FileType, Stat, statat};
 
 use crate::build::ignore::{Ignore, Matched};
-use crate::build::resolve::{names, open_dir};
+use crate::build::resolve::file_type;
 
+use super::ahead::{AHEAD, Ahead, Listing, Upcoming};
 use super::{Kind, Source, SourceError};
+
+/// As deep as a layer can be.
+const DEPTH: usize = 1024;
+/// For fewer directories a helper is not worth its while.
+const FEW: usize = 4;
 
 /// Something found.
 #[derive(Debug)]
@@ -55,13 +63,13 @@ impl Walk<'_> {
     /// Shows everything below `top`, which is not shown itself.
     pub(in crate::build) fn run<V: Visitor>(&self, visitor: &mut V) -> Result<(), V::Failure> {
         let failed = |error: io::Error| SourceError::read(self.top, error);
-        let dir = open_dir(self.source.root, self.top).map_err(failed)?;
+        let Listing { dir, entries } = Listing::of(self.source.root, self.top.as_os_str()).map_err(failed)?;
         let stat = rustix::fs::fstat(&dir).map_err(|error| failed(error.into()))?;
         let ignore = self.source.ignore.map(|ignore| ignore.judge_alone(&text(self.top)).1);
         let judges = [self.source.ignore, self.include, self.exclude].iter().any(Option::is_some);
         let state = State { ignore: ignore.unwrap_or_default(), ..State::default() };
         let level = Level { dir, name: OsString::new(), path: PathBuf::new(), stat, state, is_shown: true };
-        Walker { walk: self, visitor, judges, levels: vec![level] }.directory()
+        Walker { walk: self, visitor, judges, has_help: false, levels: vec![level] }.directory(entries)
     }
 }
 
@@ -94,37 +102,97 @@ struct Walker<'a, V> {
     visitor: &'a mut V,
     /// Whether there are any patterns.
     judges: bool,
+    /// Whether somebody lists directories ahead already.
+    has_help: bool,
     /// From the top to the directory being listed; never empty.
     levels: Vec<Level>,
 }
 
+/// An entry that is wanted, or may hold what is.
+struct Found {
+    name: OsString,
+    path: PathBuf,
+    stat: Stat,
+    judged: Judged,
+}
+
+impl Found {
+    fn is_dir(&self) -> bool {
+        file_type(&self.stat) == FileType::Directory
+    }
+}
+
 impl<V: Visitor> Walker<'_, V> {
-    fn directory(&mut self) -> Result<(), V::Failure> {
-        let Some(level) = self.levels.last() else { return Ok(()) };
-        let names = names(level.dir.as_fd()).map_err(|error| self.failed(&level.path, error))?;
-        names.into_iter().try_for_each(|name| self.entry(name))
+    /// The directory that was entered last.
+    fn directory(&mut self, entries: Vec<(OsString, Option<Stat>)>) -> Result<(), V::Failure> {
+        if entries.iter().any(|(_, stat)| stat.is_none()) {
+            return self.long_directory(entries);
+        }
+        let mut found = Vec::with_capacity(entries.len());
+        for (name, stat) in entries {
+            found.extend(self.found(name, stat)?);
+        }
+        let directories = found.iter().filter(|found| found.is_dir());
+        let names: Vec<OsString> = directories.map(|found| found.name.clone()).collect();
+        if self.has_help || names.len() < FEW {
+            return found.into_iter().try_for_each(|found| self.entry(found, None));
+        }
+        self.with_help(found, names)
     }
 
-    fn entry(&mut self, name: OsString) -> Result<(), V::Failure> {
+    /// What takes too much memory when all of it is looked at at once.
+    fn long_directory(&mut self, entries: Vec<(OsString, Option<Stat>)>) -> Result<(), V::Failure> {
+        for (name, stat) in entries {
+            if let Some(found) = self.found(name, stat)? {
+                self.entry(found, None)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn with_help(&mut self, found: Vec<Found>, names: Vec<OsString>) -> Result<(), V::Failure> {
         let Some(level) = self.levels.last() else { return Ok(()) };
+        let above = level.dir.try_clone().map_err(|error| self.failed(&level.path, error))?;
+        let upcoming = Upcoming::new(above, names);
+        let (send, receive) = sync_channel(AHEAD);
+        self.has_help = true;
+        let walked = std::thread::scope(|scope| {
+            let upcoming = &upcoming;
+            // Without a helper everything is done here.
+            let _ = Builder::new().spawn_scoped(scope, move || upcoming.help(&send));
+            // Dropped before the scope ends, so that the helper does as well.
+            let mut ahead = Ahead::new(upcoming, receive);
+            found.into_iter().try_for_each(|found| self.entry(found, Some(&mut ahead)))
+        });
+        self.has_help = false;
+        walked
+    }
+
+    fn found(&self, name: OsString, stat: Option<Stat>) -> Result<Option<Found>, SourceError> {
+        let Some(level) = self.levels.last() else { return Ok(None) };
         let path = level.path.join(&name);
         let judged = self.judge(&level.state, &path);
         if !judged.is_wanted && !judged.may_hold_wanted {
-            return Ok(());
+            return Ok(None);
         }
-        let stat = statat(&level.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
-            .map_err(|error| self.failed(&path, error.into()))?;
-        let is_dir = crate::build::resolve::file_type(&stat) == rustix::fs::FileType::Directory;
-        match (is_dir, judged.is_wanted) {
-            (true, _) => self.subdirectory(name, path, stat, judged),
-            (false, true) => self.leaf(&name, &path, &stat),
-            (false, false) => Ok(()),
+        let stat = match stat {
+            Some(stat) => stat,
+            None => statat(&level.dir, &name, AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|error| self.failed(&path, error.into()))?,
+        };
+        Ok(Some(Found { name, path, stat, judged }))
+    }
+
+    fn entry(&mut self, found: Found, ahead: Option<&mut Ahead<'_>>) -> Result<(), V::Failure> {
+        if found.is_dir() {
+            return self.subdirectory(found, ahead);
         }
+        if found.judged.is_wanted { self.leaf(&found.name, &found.path, &found.stat) } else { Ok(()) }
     }
 
     fn leaf(&mut self, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), V::Failure> {
-        let kind = match rustix::fs::FileType::from_raw_mode(stat.st_mode) {
-            rustix::fs::FileType::RegularFile => Some(Kind::File),
+        let kind = match file_type(stat) {
+            FileType::RegularFile => Some(Kind::File),
             _ => self.walk.source.kind(&self.walk.top.join(path), stat)?,
         };
         let Some(kind) = kind else { return Ok(()) };
@@ -133,20 +201,22 @@ impl<V: Visitor> Walker<'_, V> {
         self.visitor.leaf(&Entry { dir: level.dir.as_fd(), own: None, name, path, stat, kind })
     }
 
-    fn subdirectory(
-        &mut self,
-        name: OsString,
-        path: PathBuf,
-        stat: Stat,
-        judged: Judged,
-    ) -> Result<(), V::Failure> {
+    fn subdirectory(&mut self, found: Found, ahead: Option<&mut Ahead<'_>>) -> Result<(), V::Failure> {
         let Some(level) = self.levels.last() else { return Ok(()) };
-        let dir = open_dir(level.dir.as_fd(), Path::new(&name)).map_err(|error| self.failed(&path, error))?;
+        let Found { name, path, stat, judged } = found;
+        if self.levels.len() > DEPTH {
+            return Err(self.failed(&path, io::Error::other("it is too many directories deep")).into());
+        }
+        let listing = match ahead {
+            Some(ahead) => ahead.next(),
+            None => Listing::of(level.dir.as_fd(), &name),
+        };
+        let Listing { dir, entries } = listing.map_err(|error| self.failed(&path, error))?;
         self.levels.push(Level { dir, name, path, stat, state: judged.state, is_shown: false });
         if judged.is_wanted {
             self.show_directories()?;
         }
-        self.directory()?;
+        self.directory(entries)?;
         match self.levels.pop() {
             Some(level) if level.is_shown => self.visitor.leave(),
             _ => Ok(()),
