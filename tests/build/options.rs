@@ -69,13 +69,86 @@ fn progress_is_plain_in_a_pipe_and_moves_on_a_terminal() {
 }
 
 #[test]
-fn what_is_always_so_may_be_asked_for_and_a_registry_may_not() {
+fn what_changes_nothing_may_be_asked_for() {
     let box_ = Sandbox::new();
     box_.write("Dockerfile", "FROM busybox\nCMD [\"true\"]\n");
     box_.run("build --rm --force-rm --pull=false -t x .").success();
-    box_.run("build --rm=false -t x .").success();
-    box_.refuses(1, &["build", "--pull", "-t", "y", "."], &["registry", "--pull"]);
+    box_.run("build --rm=false --compress --isolation default -t x .").success();
+    box_.run("build --pull -t x .").success().says("note: --pull asks no registry yet");
+    box_.refuses(1, &["build", "--squash", "-t", "y", "."], &["cannot squash", "COPY --from=0"]);
+    box_.refuses(1, &["build", "--annotation", "a=b", "-t", "y", "."], &["a=b", "--label"]);
     box_.refuses(125, &["run", "--pull", "always", "busybox"], &["cannot pull busybox", "registry", "hint"]);
     box_.refuses(125, &["create", "--pull", "always", "busybox"], &["cannot pull busybox"]);
     box_.run("run --rm --pull never --network none busybox true").success();
+}
+
+#[test]
+fn what_was_built_is_written_down_for_programs() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox\nCMD [\"true\"]\n");
+    box_.run("build --metadata-file meta.json -t one -t localhost:5000/two:v1 .").success();
+    let meta: serde_json::Value = serde_json::from_str(&box_.read("meta.json")).unwrap();
+    let id = box_.inspect("one", "{{.Id}}");
+    assert_eq!(meta["containerimage.config.digest"], id.as_str());
+    assert_eq!(meta["containerimage.digest"], id.as_str());
+    assert_eq!(meta["image.name"], "docker.io/library/one:latest,localhost:5000/two:v1");
+
+    box_.write("id", "an older one");
+    box_.write("Dockerfile", "FROM busybox\nRUN false\n");
+    box_.run("build --iidfile id -t one .").fails(1);
+    assert!(!box_.dir().join("id").exists(), "no id of another build is left");
+}
+
+#[test]
+fn the_cache_is_left_out_for_the_stages_that_are_named() {
+    let box_ = Sandbox::new();
+    box_.write(
+        "Dockerfile",
+        "FROM busybox AS one\nRUN cat /proc/sys/kernel/random/uuid > /one\n\
+         FROM busybox AS two\nRUN cat /proc/sys/kernel/random/uuid > /two\n\
+         FROM busybox\nCOPY --from=one /one /\nCOPY --from=two /two /\n",
+    );
+    let built = |options: &str| {
+        box_.run(&format!("build {options} -t x .")).success();
+        box_.in_image("x", "cat /one /two").lines().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let first = built("");
+    let second = built("--no-cache-filter one");
+    assert!(first[0] != second[0] && first[1] == second[1], "{first:?} {second:?}");
+    let third = built("--no-cache-filter TWO,absent");
+    assert!(second[0] == third[0] && second[1] != third[1], "{second:?} {third:?}");
+    let fourth = built("--no-cache-filter one,two");
+    assert!(third[0] != fourth[0] && third[1] != fourth[1], "{third:?} {fourth:?}");
+}
+
+#[test]
+fn a_time_is_given_by_variable_or_argument() {
+    let box_ = Sandbox::new();
+    box_.write(
+        "Dockerfile",
+        "FROM busybox\nARG SOURCE_DATE_EPOCH\nRUN echo \"time <$SOURCE_DATE_EPOCH>\" > /t\n",
+    );
+    box_.run("build --build-arg SOURCE_DATE_EPOCH=1000000000 -t x .").success();
+    assert_eq!(box_.inspect("x", "{{.Created}}"), "2001-09-09T01:46:40Z");
+    assert_eq!(box_.in_image("x", "cat /t"), "time <1000000000>\n");
+    box_.set("SOURCE_DATE_EPOCH", "1100000000");
+    box_.run("build -t x .").success();
+    assert_eq!(box_.inspect("x", "{{.Created}}"), "2004-11-09T11:33:20Z");
+    assert_eq!(box_.in_image("x", "cat /t"), "time <1100000000>\n");
+    box_.run("build --build-arg SOURCE_DATE_EPOCH=1000000000 -t x .").success();
+    assert_eq!(box_.inspect("x", "{{.Created}}"), "2001-09-09T01:46:40Z");
+    box_.run("build --build-arg SOURCE_DATE_EPOCH=today -t x .")
+        .fails(1)
+        .says("SOURCE_DATE_EPOCH is `today`");
+}
+
+#[test]
+fn a_proxy_is_seen_by_steps_and_is_neither_kept_nor_counted() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM busybox\nRUN echo \"proxy <$http_proxy>\"\n");
+    let proxy = |host: &str| format!("build --build-arg http_proxy=http://{host}:3128 -t x .");
+    box_.run(&proxy("one")).success().says("proxy <http://one:3128>").without("UnconsumedBuildArg");
+    box_.run(&proxy("two")).success().says("CACHED");
+    box_.run("history --no-trunc x").success().without("3128");
+    box_.run("inspect x").success().without("3128");
 }

@@ -10,12 +10,12 @@ fn project(box_: &Sandbox, folder: &str) -> String {
     let code = fs::read(component(box_, "label")).unwrap();
     let file = box_.write(&format!("{folder}/tools/mark.wasm"), code);
     let toml = format!(
-        "# theirs\n[plugin.run]\ngrants.net = [\"sandbox\", \"host\"]\n\n[plugin.mark]\nworld = \"instruction\"\n\
+        "# theirs\n[plugin.run]\ngrants.ops = [\"exec\", \"exec-insecure\"]\n\n[plugin.mark]\nworld = \"instruction\"\n\
          source = \"file:./tools/mark.wasm\"\ndigest = \"{}\"\nkeywords = {{ LABEL = \"MARK\" }}\ngrants = {{ ops = [\"config\"] }}\n",
         super::digest(&file)
     );
     box_.write(&format!("{folder}/wharf.toml"), &toml);
-    box_.write(&format!("{folder}/Dockerfile"), "FROM busybox\nRUN --network=host true\nMARK a=1\n");
+    box_.write(&format!("{folder}/Dockerfile"), "FROM busybox\nRUN --security=insecure true\nMARK a=1\n");
     toml
 }
 
@@ -26,40 +26,41 @@ fn a_project_gets_what_was_approved_and_nothing_else() {
     box_.config("# mine\n");
     let toml = project(&box_, "p");
     project(&box_, "q");
-    let refused = box_.run("build -t x p").fails(1);
-    refused.says("plugin.run.grants.net: not applied").says("wharf plugin approve p");
+    let refused = box_.run("build --allow security.insecure -t x p").fails(1);
+    refused.says("plugin.run.grants.ops: not applied").says("wharf plugin approve p");
 
     let asked = box_.run("plugin approve p").fails(1).says("asks for").says("--yes").says("no terminal");
-    let asked = asked.shows("plugin.run.grants.net = [\"sandbox\", \"host\"]\n").shows("# net:host: ");
+    let asked =
+        asked.shows("plugin.run.grants.ops = [\"exec\", \"exec-insecure\"]\n").shows("# ops:exec-insecure: ");
     asked.shows("plugin.mark = { ").shows("# ops:config (granted): ");
     assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
 
     box_.run("plugin approve --yes p").success().says("approved for ");
     assert!(fs::read_to_string(&config).unwrap().starts_with("# mine\n\n[project.\""));
-    box_.run("build -t x p").success();
+    box_.run("build --allow security.insecure -t x p").success();
     assert_eq!(box_.inspect("x", "{{json .Config.Labels}}"), r#"{"a":"1"}"#);
     box_.run("plugin approve p").success().says("asks for nothing");
     box_.run("plugin ls -q").success().without("mark");
-    box_.run("build -t x q").fails(1).says("wharf plugin approve q");
-    box_.run("plugin approve --list").success().shows("/p\n").shows("  plugin.run.grants.net = ");
+    box_.run("build --allow security.insecure -t x q").fails(1).says("wharf plugin approve q");
+    box_.run("plugin approve --list").success().shows("/p\n").shows("  plugin.run.grants.ops = ");
 
     // The code is pinned by its digest.
     let code = box_.dir().join("p/tools/mark.wasm");
     let before = fs::read(&code).unwrap();
     fs::write(&code, [&before[..], b"\0\x05\x01xabc"].concat()).unwrap();
-    box_.run("build -t x p").fails(1).says("mark").says("the config wants");
+    box_.run("build --allow security.insecure -t x p").fails(1).says("mark").says("the config wants");
     fs::write(&code, before).unwrap();
 
     // A changed file asks again.
     box_.write("p/wharf.toml", toml.replace("# theirs", "# theirs, changed"));
-    box_.run("build -t x p").fails(1).says("not applied");
+    box_.run("build --allow security.insecure -t x p").fails(1).says("not applied");
     box_.run("plugin approve --list").success().shows("its wharf.toml has changed since");
     box_.write("p/wharf.toml", &toml);
-    box_.run("build -t x p").success();
+    box_.run("build --allow security.insecure -t x p").success();
 
     box_.run("plugin approve --revoke p").success().says("taken back");
     assert_eq!(fs::read_to_string(&config).unwrap(), "# mine\n");
-    box_.run("build -t x p").fails(1).says("not applied");
+    box_.run("build --allow security.insecure -t x p").fails(1).says("not applied");
     box_.run("plugin approve --revoke p").fails(1).says("nothing is approved for");
     box_.run("rmi x").success();
 }
@@ -78,7 +79,7 @@ fn a_person_is_asked_on_a_terminal() {
     terminal.expect("Approve these lines? [y/N]");
     terminal.line("y");
     assert_eq!(terminal.wait(), 0);
-    box_.run("build -t x p").success();
+    box_.run("build --allow security.insecure -t x p").success();
     box_.run("rmi x").success();
 }
 

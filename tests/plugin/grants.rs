@@ -52,13 +52,15 @@ fn a_missing_grant_is_told_and_given() {
 fn a_default_plugin_is_granted_more_in_the_users_file() {
     let box_ = Sandbox::new();
     let (config, lock) = config_of(&box_);
-    box_.write("Dockerfile", "FROM busybox\nRUN --network=host true\n");
-    box_.run("build -t x .").fails(1).says("net:host").says("wharf plugin grant run net:host");
-    box_.run("plugin grant run net:host").success();
-    let toml = "[plugin.run]\ngrants.net = [\"host\", \"sandbox\"]\n";
+    box_.write("Dockerfile", "FROM busybox\nRUN --security=insecure true\n");
+    let build = "build --allow security.insecure -t x .";
+    box_.run(build).fails(1).says("ops:exec-insecure").says("wharf plugin grant run ops:exec-insecure");
+    box_.run("plugin grant run ops:exec-insecure").success();
+    let toml = "[plugin.run]\ngrants.ops = [\"exec\", \"exec-insecure\", \"image\", \"mount-bind\", \"mount-cache\", \"mount-secret\"]\n";
     assert_eq!(fs::read_to_string(&config).unwrap(), toml);
     assert!(!lock.exists(), "what is part of the program needs no lock");
-    box_.run("build -t x .").success();
+    box_.run("build -t x .").fails(1).says("security.insecure is not allowed");
+    box_.run(build).success();
     box_.run("rmi x").success();
 }
 

@@ -50,8 +50,22 @@ impl Progress {
             }
             BuildEvent::Output { bytes, .. } => self.output(bytes),
             BuildEvent::Finished { outcome, took } => self.finished(*outcome, *took),
+            BuildEvent::DebugShell { command } => self.make_room(command),
             BuildEvent::Committing => self.step = "exporting the image".to_owned(),
         }
+    }
+
+    /// For a person at a shell; what comes after it is plain.
+    fn make_room(&mut self, command: &str) {
+        self.flush();
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+        output::say(&format!("ERROR {}", printable(&self.step)));
+        output::say(&format!(
+            "{} where it failed; nothing of it is kept, and its end is the build's",
+            printable(command)
+        ));
     }
 
     /// Takes the moving line away.

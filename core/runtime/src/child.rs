@@ -124,6 +124,7 @@ fn needed(channel: &Channel, job: &Job<'_>) -> Vec<RawFd> {
     match &job.place {
         Place::New { namespaces, parts } => {
             fds.extend(namespaces.descriptors());
+            fds.extend(parts.handed.iter().map(AsRawFd::as_raw_fd));
             fds.extend(parts.root.iter().filter_map(|mount| Some(mount.descriptor()?.as_raw_fd())));
         }
         Place::Running { target } => fds.push(target.as_raw_fd()),

@@ -4,7 +4,7 @@
 //! process   a process in namespaces            cgroup     what it may use
 //! monitor   who watches it and tells           mount      root file systems
 //! net       carries out network plans          tree       copies and removes directories
-//! disk      file systems in files
+//! disk      file systems in files              memory     files and sockets that touch no disk
 //! ```
 //!
 //! This room knows no images, no registries, no plugins and no configuration files. Everything that
@@ -20,6 +20,7 @@ pub mod facts;
 mod limits;
 pub mod log;
 mod mask;
+pub mod memory;
 mod message;
 pub mod monitor;
 pub mod mount;

@@ -134,6 +134,18 @@ pub fn detached(mounts: &[RootMount]) -> Result<OwnedFd, MountError> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    detached_with(mounts, attributes)
+}
+
+/// As [`detached`], for a container to see: what is in it can be executed.
+///
+/// # Errors
+/// When the list does not have exactly one element or the kernel refuses.
+pub fn visible(mounts: &[RootMount]) -> Result<OwnedFd, MountError> {
+    detached_with(mounts, MountAttrFlags::empty())
+}
+
+fn detached_with(mounts: &[RootMount], attributes: MountAttrFlags) -> Result<OwnedFd, MountError> {
     match mounts {
         [] => Err(MountError::Empty),
         [mount] => match open(mount, attributes)? {

@@ -6,6 +6,7 @@
 //! notices that the name leads elsewhere, and takes the lock on the new file.
 
 use std::fs::{File, Metadata};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -17,7 +18,14 @@ use crate::{RecordError, Store};
 /// A lock that is held until this is dropped.
 #[derive(Debug)]
 pub struct LockGuard {
-    _file: File,
+    file: File,
+}
+
+/// Whoever gets this descriptor holds the lock as well.
+impl AsFd for LockGuard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
 }
 
 impl Store {
@@ -30,7 +38,7 @@ impl Store {
         loop {
             let (path, file) = self.lock_file(name)?;
             match flock(&file, operation) {
-                Ok(()) if is_same(&path, &file) => return Ok(LockGuard { _file: file }),
+                Ok(()) if is_same(&path, &file) => return Ok(LockGuard { file }),
                 Ok(()) | Err(Errno::INTR) => {}
                 Err(errno) => return Err(RecordError::File { path, source: errno.into() }),
             }
@@ -50,7 +58,7 @@ impl Store {
         loop {
             let (path, file) = self.lock_file(name)?;
             match flock(&file, operation) {
-                Ok(()) if is_same(&path, &file) => return Ok(Some(LockGuard { _file: file })),
+                Ok(()) if is_same(&path, &file) => return Ok(Some(LockGuard { file })),
                 Ok(()) => {}
                 Err(Errno::WOULDBLOCK) => return Ok(None),
                 Err(errno) => return Err(RecordError::File { path, source: errno.into() }),

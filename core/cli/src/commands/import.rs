@@ -53,7 +53,14 @@ pub(super) fn open(name: &str) -> Result<Box<dyn Read>, Report> {
 
 /// Seconds since 1970, from the environment (reproducible-builds.org).
 pub(super) fn source_date_epoch() -> Result<Option<i64>, Report> {
-    let Ok(text) = std::env::var("SOURCE_DATE_EPOCH") else { return Ok(None) };
-    let wrong = |_| Report::message(1, format!("SOURCE_DATE_EPOCH is `{text}`: expected seconds since 1970"));
-    text.parse().map(Some).map_err(wrong)
+    std::env::var(EPOCH).ok().map(|text| seconds(&text)).transpose()
+}
+
+/// The name of the variable, and of the ARG of a build.
+pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
+/// A time as that variable holds it.
+pub(super) fn seconds(text: &str) -> Result<i64, Report> {
+    let wrong = |_| Report::message(1, format!("{EPOCH} is `{text}`: expected seconds since 1970"));
+    text.parse().map_err(wrong)
 }

@@ -205,12 +205,14 @@ impl<'a> Execution<'a, '_> {
         let parts = self.parts(step, &ops, &fetched, done)?;
         let key = parts.key();
         let place = self.place(stage, step);
-        if let Some(chain) = self.cached(&key, &done.chain)? {
+        if !self.ignores_cache(stage)
+            && let Some(chain) = self.cached(&key, &done.chain)?
+        {
             done.chain = chain;
             self.remember(&place, &parts)?;
             return Ok((Outcome::Cached, format!("cached: {}", key.short())));
         }
-        let reason = self.why_not(&place, &parts)?;
+        let reason = self.why_not(stage, &place, &parts)?;
         let before = done.chain.clone();
         done.chain = self.run_ops(step, &ops, &mut fetched, done)?;
         let unchanged = before.layers.len() == done.chain.layers.len();
@@ -369,9 +371,6 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
-        if self.options.no_cache {
-            return Ok(None);
-        }
         let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
         let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { return Ok(None) };
         if kept.unchanged {
@@ -390,9 +389,15 @@ impl<'a> Execution<'a, '_> {
         Ok(())
     }
 
-    fn why_not(&self, place: &Digest, parts: &Parts) -> Result<String, BuildError> {
-        if self.options.no_cache {
-            return Ok("not cached: --no-cache".to_owned());
+    fn ignores_cache(&self, stage: &Stage) -> bool {
+        let means = |name: &String| name.is_empty() || name.eq_ignore_ascii_case(&stage.name);
+        self.options.no_cache || self.options.no_cache_filter.iter().any(means)
+    }
+
+    fn why_not(&self, stage: &Stage, place: &Digest, parts: &Parts) -> Result<String, BuildError> {
+        if self.ignores_cache(stage) {
+            let all = self.options.no_cache;
+            return Ok(format!("not cached: {}", if all { "--no-cache" } else { "--no-cache-filter" }));
         }
         let held = self.engine.store.cache().get(place)?;
         let before = held.and_then(|entry| serde_json::from_slice::<Parts>(&entry.value).ok());
@@ -496,7 +501,7 @@ impl<'a> Execution<'a, '_> {
         step: &Step,
         (action, extra): (&Action, &Extra),
         tree: usize,
-        trees: &Trees<'_>,
+        trees: &Trees<'a>,
         done: &Finished,
     ) -> Result<(), BuildError> {
         let tree = &trees.works[tree];

@@ -12,6 +12,7 @@
 //! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
 //! steps that succeeded, in the cache, and nothing else.
 
+pub mod agent;
 mod change;
 mod commit;
 pub mod context;
@@ -37,12 +38,14 @@ pub mod owner;
 pub mod pattern;
 pub(crate) mod plan;
 mod planned;
+mod program;
 mod progress;
 pub mod record;
 mod rehearse;
 mod request;
 mod resolve;
 mod run;
+pub mod secret;
 pub mod source;
 mod stage;
 mod tree;
@@ -55,6 +58,7 @@ pub use git::GitError;
 pub use lint::Checked;
 pub use named::NamedError;
 pub use planned::{PlannedFile, PlannedStage, PlannedStep};
+pub use program::{DebugShell, Entitlement, ExtraHost, NotAHost, NotAnEntitlement, ProgramOptions};
 pub use progress::{BuildEvent, Outcome};
 pub(crate) use rehearse::Rehearsal;
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};

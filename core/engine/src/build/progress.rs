@@ -35,6 +35,11 @@ pub enum BuildEvent<'a> {
         /// How long it took.
         took: Duration,
     },
+    /// A program failed, and a shell begins where it did; it is over with the next event.
+    DebugShell {
+        /// The shell.
+        command: &'a str,
+    },
     /// The image is being written.
     Committing,
 }

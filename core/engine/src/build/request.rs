@@ -13,6 +13,7 @@ use wharf_runtime::mount::MountError;
 use wharf_runtime::user::UserError;
 use wharf_store::{AttachError, CommitError, RecordError, ResolveError};
 
+use super::agent::AgentError;
 use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
@@ -21,8 +22,10 @@ use super::gather::{GatherError, Gathered};
 use super::git::GitError;
 use super::named::NamedError;
 use super::plan::BuildPlan;
+use super::program::{Entitlement, ProgramOptions};
 use super::progress::BuildEvent;
 use super::record::Recorder;
+use super::secret::SecretError;
 use super::source::SourceError;
 use crate::Engine;
 use crate::author::bundle;
@@ -59,6 +62,10 @@ pub struct BuildOptions {
     pub network: Option<String>,
     /// Seconds since 1970 instead of the base image's time.
     pub epoch: Option<i64>,
+    /// Stages whose steps are run whatever the cache holds; an empty name means all.
+    pub no_cache_filter: Vec<String>,
+    /// What RUN's programs get, and what they may.
+    pub programs: ProgramOptions,
     /// Write down what planners were asked and what they read; see [`crate::author::replay`].
     pub record: Option<PathBuf>,
 }
@@ -212,6 +219,29 @@ pub enum BuildError {
     /// What this engine can not do.
     #[error("{0}")]
     Unsupported(String),
+    /// A secret.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// An ssh agent.
+    #[error(transparent)]
+    Agent(#[from] AgentError),
+    /// A file or a socket in memory.
+    #[error("cannot make a file system in memory")]
+    Memory {
+        /// Why not.
+        source: io::Error,
+    },
+    /// A Dockerfile asks for more than whoever builds it allows.
+    #[error("{0} is not allowed")]
+    NotEntitled(Entitlement),
+    /// `host-gateway` on a network that the host is not on.
+    #[error("there is no host-gateway for {name}: the host has no address on network `{network}`")]
+    NoGateway {
+        /// The name of the host.
+        name: String,
+        /// Which network.
+        network: String,
+    },
     /// A hook refused.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -285,6 +315,11 @@ impl BuildFailure {
             BuildError::Gather(error) => error.next_step(),
             BuildError::Snapshot(error) => error.next_step(),
             BuildError::Hook(error) => error.next_step(),
+            BuildError::Secret(error) => error.next_step(),
+            BuildError::Agent(error) => error.next_step(),
+            BuildError::NotEntitled(needed) => {
+                Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
+            }
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
             BuildError::NoImage { full } => Some(format!(
                 "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"
@@ -354,6 +389,9 @@ impl Engine {
     ) -> Result<Built, BuildFailure> {
         let plain = BuildFailure::anywhere;
         let names = references(&options.tags).map_err(plain)?;
+        for (id, source) in &options.programs.secrets {
+            source.check(id).map_err(|error| plain(error.into()))?;
+        }
         let Gathered { context, path, text } = self.gather(options).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
         built.map_err(|at| at.in_texts(&path, &text, &context))
@@ -369,6 +407,7 @@ impl Engine {
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Built, At> {
         let plan = self.plan_recorded(options, path, text, context)?;
+        options.programs.permit_all(&plan)?;
         self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {

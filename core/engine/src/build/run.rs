@@ -8,21 +8,23 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
 
-use wharf_model::build::{Command, Exec, Mount, NetAccess, Security};
+use wharf_model::build::{Command, Exec, NetAccess, Security};
+use wharf_model::{Diagnostic, Severity};
 use wharf_runtime::caps;
-use wharf_runtime::monitor::{self, Launch};
+use wharf_runtime::monitor::{self, DetachKeys, Launch};
+use wharf_runtime::process::Given;
 use wharf_runtime::user;
 
 use super::execute::Execution;
 use super::key::Parts;
 use super::missing::Missing;
-use super::mounts::{Mounted, SCRIPT};
+use super::mounts::{Mounted, Opened, SCRIPT};
 use super::plan::Step;
 use super::progress::BuildEvent;
 use super::request::BuildError;
 use super::tree::Work;
 use crate::container::spec::{self, Input};
-use crate::container::{DEFAULT_PATH, Limits, cgroup_name};
+use crate::container::{AttachOptions, Connection, DEFAULT_PATH, cgroup_name};
 use crate::hook::{self, Extra};
 use crate::network::{self, Files, Handles, Join, Joined};
 
@@ -32,18 +34,44 @@ const HOSTNAME: &str = "buildkitsandbox";
 /// Files that the engine mounts, which the stage may not have.
 const MOUNTED: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
-impl Execution<'_, '_> {
-    /// What a program's result depends on besides its op and its files.
+/// Everything that is ready for a program before it is started.
+struct Ready<'s, 'a> {
+    step: &'s Step,
+    exec: &'s Exec,
+    extra: &'s Extra,
+    tree: &'s Work<'a>,
+    room: &'s Room,
+    mounted: &'s Mounted<'a>,
+    handles: &'s Handles,
+    own_network: bool,
+}
+
+impl<'a> Execution<'a, '_> {
+    /// What a program's result depends on besides its op and its files. Where a host is does not count, and
+    /// that it has a name does.
     pub(super) fn exec_parts(&self, step: &Step, exec: &Exec, parts: &mut Parts) -> Result<(), BuildError> {
+        let programs = &self.options.programs;
+        programs.permit(exec)?;
         parts.add("environment", step.state.exec_env().join("\0"));
         parts.add("user", &step.state.config.config.user);
         parts.add("command", argv(step, exec).join("\0"));
-        for mount in &exec.mounts {
-            if let Mount::Bind { source, source_path, .. } = mount {
-                parts.add(format!("content of {source_path}"), self.input_digest(step, source, source_path)?);
+        let given = self.options.network.as_ref().filter(|_| exec.net == NetAccess::Sandbox);
+        let hosts: Vec<&str> = programs.hosts.iter().map(|host| host.name.as_str()).collect();
+        let shm = programs.limits.shm_size.map(|size| size.to_string());
+        let ulimits = programs.limits.ulimits.iter();
+        let ulimits: Vec<String> =
+            ulimits.map(|(name, soft, hard)| format!("{name}={soft}:{hard}")).collect();
+        for (name, value) in [
+            ("network", given.cloned().unwrap_or_default()),
+            ("hosts", hosts.join("\0")),
+            ("shm size", shm.unwrap_or_default()),
+            ("ulimits", ulimits.join("\0")),
+        ] {
+            if !value.is_empty() {
+                parts.add(name, value);
             }
         }
-        Ok(())
+        self.mount_parts(step, exec, parts)
     }
 
     /// Runs a program; another exit code than 0 is an error.
@@ -51,7 +79,7 @@ impl Execution<'_, '_> {
         &mut self,
         step: &Step,
         exec: (&Exec, &Extra),
-        tree: &Work<'_>,
+        tree: &Work<'a>,
     ) -> Result<(), BuildError> {
         let room = Room::make(self, tree.id())?;
         let ended = self.exec_in(&room, step, exec, tree);
@@ -65,19 +93,24 @@ impl Execution<'_, '_> {
         room: &Room,
         step: &Step,
         (exec, extra): (&Exec, &Extra),
-        tree: &Work<'_>,
+        tree: &Work<'a>,
     ) -> Result<(), BuildError> {
         let mut mounted = self.mount_all(step, exec, &room.data)?;
         hook::write_provided(&room.data, &extra.files).map_err(|source| room.failed(source))?;
         let provided = extra.files.iter().map(|file| file.target.as_str());
         mounted.mounts.extend(hook::provided_mounts(&room.data, provided));
-        let targets = mounted.mounts.iter().map(|mount| mount.target.as_str());
-        let missing = Missing::look(tree, MOUNTED.into_iter().chain(targets))?;
+        let missing = Missing::look(tree, MOUNTED.into_iter().chain(mounted.targets()))?;
         let (joined, handles) = self.join(exec, room)?;
-        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &extra.hosts), &joined);
+        let hosts = [self.options.programs.hosts_on(&joined)?, extra.hosts.clone()].concat();
+        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &hosts), &joined);
         files.map_err(|source| room.failed(source))?;
-        let launch = self.describe(step, (exec, extra), tree, room, joined.is_own(), &mounted)?;
-        self.launch(&launch, &handles, tree.claim())?;
+        let (mounted, handles, own_network) = (&mounted, &handles, joined.is_own());
+        let ready = Ready { step, exec, extra, tree, room, mounted, handles, own_network };
+        let ended = self.run_program(&ready);
+        if let Err(BuildError::Exit { .. }) = &ended {
+            self.open_shell(&ready);
+        }
+        ended?;
         missing.clean(tree)
     }
 
@@ -86,71 +119,103 @@ impl Execution<'_, '_> {
         let network = match exec.net {
             NetAccess::None => "none",
             NetAccess::Host => "host",
-            NetAccess::Sandbox => given.unwrap_or(&self.engine.config().network),
+            NetAccess::Sandbox => {
+                given.filter(|name| *name != "default").unwrap_or(&self.engine.config().network)
+            }
         };
         let join = Join { id: &room.id, run_dir: room.run.clone(), network, ports: &[] };
         Ok(self.engine.join(&join)?)
     }
 
-    /// The monitor holds the claim on the tree too, as it may outlive this process a little.
-    fn launch(
-        &mut self,
-        launch: &Launch,
-        handles: &Handles,
-        claim: Option<BorrowedFd<'_>>,
-    ) -> Result<(), BuildError> {
-        let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
-        let command = argv.unwrap_or_default().join(" ");
-        let namespace = handles.namespace.as_ref().map(AsFd::as_fd);
-        let started = monitor::start(launch, namespace, claim.as_slice(), None);
-        let started = started.map_err(|source| BuildError::Start { command: command.clone(), source })?;
-        let Some(connection) = started.connection else { return Ok(()) };
+    fn run_program(&mut self, ready: &Ready<'_, 'a>) -> Result<(), BuildError> {
+        let argv = argv(ready.step, ready.exec);
+        let command = argv.join(" ");
+        let launch = self.describe(ready, &argv, false)?;
+        let (connection, _opened) = self.launch(ready, &launch, None)?;
+        let Some(connection) = connection else { return Ok(()) };
         let report = &mut *self.report;
         let exit = connection.stream(&mut |stream, bytes| report(BuildEvent::Output { stream, bytes }))?;
         if exit.code == 0 { Ok(()) } else { Err(BuildError::Exit { command, code: exit.code }) }
     }
 
-    fn describe(
+    /// Where a program failed, for whoever wants to look around. The build has failed already: that there
+    /// is no shell is only worth a word.
+    fn open_shell(&mut self, ready: &Ready<'_, 'a>) {
+        let Some(shell) = self.options.programs.debug_shell.clone() else { return };
+        let argv: Vec<String> = ready.step.state.shell().into_iter().take(1).collect();
+        (self.report)(BuildEvent::DebugShell { command: argv.first().map_or("", String::as_str) });
+        let attach = AttachOptions { stdin: true, detach_keys: no_keys(), ..AttachOptions::default() };
+        let launch = self.describe(ready, &argv, true);
+        match launch.and_then(|launch| self.launch(ready, &launch, Some(attach))) {
+            Ok((connection, _opened)) => {
+                connection.into_iter().for_each(|connection| shell.attend(connection));
+            }
+            Err(error) => {
+                let cause =
+                    std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                let message = format!("cannot open a shell: {cause}");
+                (self.report)(BuildEvent::Warning(&Diagnostic::new(
+                    Severity::Warning,
+                    "DebugShell",
+                    message,
+                )));
+            }
+        }
+    }
+
+    /// The monitor holds the claim on the tree too, and the locks of caches, as it may outlive this
+    /// process a little. What the program is handed answers for as long as the caller keeps it.
+    fn launch(
         &self,
-        step: &Step,
-        (exec, extra): (&Exec, &Extra),
-        tree: &Work<'_>,
-        room: &Room,
-        own_network: bool,
-        mounted: &Mounted,
-    ) -> Result<Launch, BuildError> {
+        ready: &Ready<'_, 'a>,
+        launch: &Launch,
+        attach: Option<AttachOptions>,
+    ) -> Result<(Option<Connection>, Opened), BuildError> {
+        let opened = self.open_mounts(ready.mounted)?;
+        let netns = ready.handles.namespace.as_ref().map(AsFd::as_fd);
+        let held: Vec<BorrowedFd<'_>> = ready.tree.claim().into_iter().chain(ready.mounted.held()).collect();
+        let started = monitor::start(launch, Given { netns, mounts: &opened.mounts }, &held, attach);
+        let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
+        let command = argv.unwrap_or_default().join(" ");
+        let started = started.map_err(|source| BuildError::Start { command, source })?;
+        Ok((started.connection, opened))
+    }
+
+    fn describe(&self, ready: &Ready<'_, 'a>, argv: &[String], tty: bool) -> Result<Launch, BuildError> {
+        let &Ready { step, exec, extra, tree, room, mounted, own_network, .. } = ready;
         let name = exec.user.as_ref().unwrap_or(&step.state.config.config.user);
         let identity = user::resolve(tree.open(true)?.as_fd(), name)?;
         let privileged = exec.security == Security::Insecure;
-        let limits = Limits::default();
         let spec = spec::of(&Input {
             id: &room.id,
-            argv: &argv(step, exec),
-            env: environment(step, (exec, extra), &identity.home),
+            argv,
+            env: environment(ready, &identity.home, tty),
             cwd: exec.cwd.as_deref().unwrap_or(step.state.working_dir()),
             user: &identity,
             hostname: Some(HOSTNAME),
-            tty: false,
+            tty,
             capabilities: &capabilities(privileged, &extra.without),
             privileged,
             seccomp_unconfined: privileged,
             read_only: false,
-            limits: &limits,
+            limits: &self.options.programs.limits,
             mounts: &mounted.mounts,
+            views: &mounted.views,
             files: &room.data,
             own_network,
             annotations: &[],
         })
         .map_err(|error| BuildError::Layer(error.into()))?;
+        let parent = self.options.programs.cgroup_parent.as_ref();
         Ok(Launch {
             id: room.id.clone(),
             run_dir: room.run.clone(),
             data_dir: room.data.clone(),
             spec,
             root: tree.mounts(false)?,
-            cgroup: cgroup_name(&room.id),
-            open_stdin: false,
-            stdin_once: false,
+            cgroup: parent.map_or_else(|| cgroup_name(&room.id), |parent| format!("{parent}/{}", room.id)),
+            open_stdin: tty,
+            stdin_once: tty,
             log: false,
             die_with_client: true,
             on_exit: Vec::new(),
@@ -193,12 +258,19 @@ fn argv(step: &Step, exec: &Exec) -> Vec<String> {
     }
 }
 
-fn environment(step: &Step, (exec, extra): (&Exec, &Extra), home: &str) -> Vec<String> {
+fn environment(ready: &Ready<'_, '_>, home: &str, tty: bool) -> Vec<String> {
+    let &Ready { step, exec, extra, mounted, .. } = ready;
     let mut env = wharf_model::image::RunConfig::default();
     env.env.push(DEFAULT_PATH.to_owned());
+    if tty {
+        env.set_env("TERM", "xterm");
+    }
     let given = exec.env.iter().map(|(name, value)| format!("{name}={value}"));
     for pair in step.state.exec_env().into_iter().chain(step.state.proxies()).chain(given) {
         let (name, value) = pair.split_once('=').unwrap_or((&pair, ""));
+        env.set_env(name, value);
+    }
+    for (name, value) in &mounted.env {
         env.set_env(name, value);
     }
     env.env.retain(|pair| !extra.unset_env.iter().any(|name| pair.split('=').next() == Some(name)));
@@ -206,6 +278,11 @@ fn environment(step: &Step, (exec, extra): (&Exec, &Extra), home: &str) -> Vec<S
         env.set_env("HOME", home);
     }
     env.env
+}
+
+/// The only way out of the shell is its end.
+fn no_keys() -> DetachKeys {
+    "".parse().unwrap_or_default()
 }
 
 fn capabilities(privileged: bool, without: &[String]) -> Vec<String> {

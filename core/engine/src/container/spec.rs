@@ -39,12 +39,26 @@ pub(crate) struct Input<'a> {
     pub(crate) limits: &'a Limits,
     /// Mounts of the user's.
     pub(crate) mounts: &'a [Mount],
+    /// What it sees of mounts that it is handed.
+    pub(crate) views: &'a [View],
     /// Directory with `hostname`, `hosts` and `resolv.conf`.
     pub(crate) files: &'a Path,
     /// It has a network namespace of its own.
     pub(crate) own_network: bool,
     /// Annotations.
     pub(crate) annotations: &'a [(String, String)],
+}
+
+/// (A part of) a mount that is handed over when the program is started.
+pub(crate) struct View {
+    /// Where.
+    pub(crate) target: String,
+    /// Which of them.
+    pub(crate) number: usize,
+    /// What of it, relative to its top.
+    pub(crate) inside: String,
+    /// No writes.
+    pub(crate) read_only: bool,
 }
 
 /// Processes and threads unless said otherwise, so that a fork bomb stays inside.
@@ -128,17 +142,26 @@ fn mounts(input: &Input<'_>) -> Result<Vec<oci::Mount>, OciSpecError> {
     }
     for name in ["hostname", "hosts", "resolv.conf"] {
         let target = format!("/etc/{name}");
-        if !input.mounts.iter().any(|mount| mount.target == target) {
-            mounts.push(bind(&input.files.join(name), &target, &["rbind", "rprivate"])?);
-        }
+        mounts.push(bind(&input.files.join(name), &target, &["rbind", "rprivate"])?);
     }
-    mounts.retain(|default| {
-        !input.mounts.iter().any(|mount| Path::new(&mount.target) == default.destination())
-    });
-    for mount in input.mounts {
-        mounts.push(user_mount(mount)?);
+    let of_user = input.mounts.iter().map(user_mount).chain(input.views.iter().map(view));
+    let mut of_user = of_user.collect::<Result<Vec<_>, _>>()?;
+    if !input.views.is_empty() {
+        of_user.sort_by_key(|mount| mount.destination().iter().count());
     }
+    mounts.retain(|default| !of_user.iter().any(|mount| mount.destination() == default.destination()));
+    mounts.extend(of_user);
     Ok(mounts)
+}
+
+fn view(view: &View) -> Result<oci::Mount, OciSpecError> {
+    let inside = view.inside.trim_start_matches('/');
+    oci::MountBuilder::default()
+        .destination(&view.target)
+        .typ("detached")
+        .source(format!("{}/{inside}", view.number))
+        .options([if view.read_only { "ro" } else { "rw" }.to_owned()])
+        .build()
 }
 
 /// The size of `/dev/shm`, and write access to kernel files for the privileged.

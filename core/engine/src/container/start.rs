@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use oci_spec::OciSpecError;
 use wharf_runtime::monitor::{self, AttachOptions, Connection, Launch, Status};
 use wharf_runtime::mount::{self, MountError, RootMount};
+use wharf_runtime::process::Given;
 use wharf_runtime::user::{self, Identity, UserError};
 use wharf_store::{LockGuard, RecordError};
 
@@ -218,6 +219,7 @@ impl Engine {
             seccomp_unconfined: container.seccomp_unconfined,
             read_only: container.read_only,
             limits: &container.limits,
+            views: &[],
             mounts: &mounts,
             files: &data_dir,
             own_network,
@@ -255,9 +257,9 @@ fn run_monitor(
     handles: &Handles,
     attach: Option<AttachOptions>,
 ) -> Result<Option<Connection>, StartError> {
-    let namespace = handles.namespace.as_ref().map(AsFd::as_fd);
+    let given = Given { netns: handles.namespace.as_ref().map(AsFd::as_fd), ..Given::default() };
     let ports: Vec<_> = handles.ports.iter().map(AsFd::as_fd).collect();
-    Ok(monitor::start(launch, namespace, &ports, attach)?.connection)
+    Ok(monitor::start(launch, given, &ports, attach)?.connection)
 }
 
 /// Where programs are looked for when the image does not say.

@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     message::Channel,
+    process::Given,
     sys::mount::{MountChange, change_mount},
 };
 
@@ -129,11 +130,12 @@ fn list(paths: &[PathBuf]) -> String {
 
 /// Runs a container under a monitor of its own; returns when its program was executed.
 ///
-/// The monitor holds `hold` open until the container has ended. When this fails nothing is left and
+/// The monitor holds `hold` open until the container has ended, and lets go of the rest of what it is
+/// given when its program was executed. When this fails nothing is left and
 /// `on_exit` does not run. A launch that dies with its client always gets a connection.
 pub fn start(
     launch: &Launch,
-    netns: Option<BorrowedFd<'_>>,
+    given: Given<'_>,
     hold: &[BorrowedFd<'_>],
     attach: Option<AttachOptions>,
 ) -> Result<Started, StartError> {
@@ -144,7 +146,7 @@ pub fn start(
     let client = client.map_err(failed)?;
     let monitor = Monitor::spawn(&program, &launch.id).map_err(failed)?;
     let theirs = client.as_ref().map(|(_, (_, theirs))| theirs.as_fd());
-    let report = monitor.tell(launch, netns, theirs, hold).map_err(failed)?;
+    let report = monitor.tell(launch, given, theirs, hold).map_err(failed)?;
     let pid = report.map_err(|failure| StartError::reported(&launch.id, failure))?;
     let connection = client.map(|(options, (ours, _))| Connection::greeted(ours, options)).transpose();
     let connection =
@@ -185,11 +187,11 @@ impl Monitor {
     fn tell(
         mut self,
         launch: &Launch,
-        netns: Option<BorrowedFd<'_>>,
+        given: Given<'_>,
         client: Option<BorrowedFd<'_>>,
         hold: &[BorrowedFd<'_>],
     ) -> io::Result<Report> {
-        let told = self.hand_over(launch, netns, client, hold);
+        let told = self.hand_over(launch, given, client, hold);
         let report = told.and_then(|()| self.channel.receive::<Report>());
         drop(self.channel);
         self.child.wait()?;
@@ -202,15 +204,18 @@ impl Monitor {
     fn hand_over(
         &self,
         launch: &Launch,
-        netns: Option<BorrowedFd<'_>>,
+        given: Given<'_>,
         client: Option<BorrowedFd<'_>>,
         hold: &[BorrowedFd<'_>],
     ) -> io::Result<()> {
         let file = memory_file(launch)?;
         let size = client.and_then(|_| local_size());
         self.channel.send(&FromStarter::Launch { size }, Some(file.as_fd()))?;
-        if netns.is_some() {
-            self.channel.send(&FromStarter::Netns, netns)?;
+        if given.netns.is_some() {
+            self.channel.send(&FromStarter::Netns, given.netns)?;
+        }
+        for mount in given.mounts {
+            self.channel.send(&FromStarter::Mount, Some(mount.as_fd()))?;
         }
         if client.is_some() {
             self.channel.send(&FromStarter::Client, client)?;

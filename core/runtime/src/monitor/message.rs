@@ -85,6 +85,8 @@ pub(crate) enum FromStarter {
     Netns,
     /// The first client's connection.
     Client,
+    /// A mount that is part of no namespace; the spec counts them as they come.
+    Mount,
     /// Something to hold open as long as the container runs.
     Hold,
     /// That was everything.

@@ -73,9 +73,19 @@ pub struct Running {
     pub pidfd: OwnedFd,
 }
 
+/// What a container gets that no path leads to.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The network namespace to join.
+    pub netns: Option<BorrowedFd<'a>>,
+    /// Mounts that are part of no namespace. The spec names one by a mount of type `detached`, whose
+    /// source is its number here and perhaps a path inside: `0/usr/bin`.
+    pub mounts: &'a [OwnedFd],
+}
+
 /// Makes the first process of a container, up to the moment before its program is executed.
 ///
-/// `netns` is the network namespace to join; without it, the spec's entry counts.
+/// Without a network namespace in `given`, the spec's entry counts.
 ///
 /// # Errors
 /// When the spec is not usable or a step fails; nothing is left then.
@@ -83,16 +93,17 @@ pub fn spawn(
     spec: &Spec,
     root: &[RootMount],
     io: Stdio,
-    netns: Option<BorrowedFd<'_>>,
+    given: Given<'_>,
     cgroup: &Cgroup,
 ) -> Result<Child, SpawnError> {
     let process = spec.process().as_ref().ok_or_else(|| SpawnError::Invalid("no process".to_owned()))?;
     unsupported::check(spec)?;
     let seccomp = spec.linux().as_ref().and_then(|linux| linux.seccomp().as_ref());
     let program = Program::new(process, seccomp)?;
-    let namespaces = Namespaces::new(spec, netns)?;
+    let namespaces = Namespaces::new(spec, given.netns)?;
     let root = mount::prepare(root)?;
-    let parts = Parts { spec, root: &root, cgroup, own_cgroup_namespace: namespaces.has_cgroup() };
+    let own_cgroup_namespace = namespaces.has_cgroup();
+    let parts = Parts { spec, root: &root, handed: given.mounts, cgroup, own_cgroup_namespace };
     let pid = namespaces.pid();
     launch(Job { program: &program, io, cgroup, place: Place::New { parts, namespaces: &namespaces } }, pid)
 }

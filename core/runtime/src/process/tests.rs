@@ -71,7 +71,7 @@ impl Box_ {
     fn run(&mut self, args: &[&str]) -> Ran {
         self.process().set_args(Some(args.iter().map(|word| (*word).to_owned()).collect()));
         let (io, output) = streams();
-        let child = spawn(&self.spec, &self.mounts(), io, None, &self.cgroup).unwrap();
+        let child = spawn(&self.spec, &self.mounts(), io, Given::default(), &self.cgroup).unwrap();
         let running = child.start().unwrap();
         Ran { output: read(output), code: wait(&running) }
     }
@@ -85,7 +85,7 @@ impl Box_ {
 
     fn spawn_error(&mut self) -> SpawnError {
         let (io, _) = streams();
-        spawn(&self.spec, &self.mounts(), io, None, &self.cgroup).map(drop).unwrap_err()
+        spawn(&self.spec, &self.mounts(), io, Given::default(), &self.cgroup).map(drop).unwrap_err()
     }
 }
 
@@ -172,7 +172,7 @@ fn privileged_a_container_dies_with_the_thread_that_watches_it() {
         it.process().set_user(user);
         let watch = || {
             let (io, _) = streams();
-            spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap().start().unwrap()
+            spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap().start().unwrap()
         };
         let running = std::thread::scope(|scope| scope.spawn(watch).join().unwrap());
         assert_eq!(wait(&running), 128 + 9, "for uid {uid}");
@@ -269,6 +269,51 @@ fn privileged_mounts_masks_and_devices() {
     }
 }
 
+/// A file in memory, a part of a tree reached through links, and a whole tree.
+#[test]
+fn privileged_what_is_handed_over_is_seen_and_no_path_leads_to_it() {
+    let Some(mut it) = Box_::new() else { return };
+    let memory = crate::memory::Memory::new(6).unwrap();
+    memory.file("it", b"hidden", crate::memory::Access { mode: 0o440, uid: 3, gid: 4 }).unwrap();
+    let tree = it.dir.path().join("tree");
+    fs::create_dir_all(tree.join("a")).unwrap();
+    fs::write(tree.join("a/file"), "of a tree").unwrap();
+    symlink("/a", tree.join("link")).unwrap();
+    symlink(it.dir.path(), tree.join("away")).unwrap();
+    let visible = || {
+        let mount = RootMount::Bind { source: tree.clone(), read_only: false };
+        mount::visible(&[mount]).unwrap()
+    };
+    let mut show = |source: &str, target: &str| {
+        it.add_mount(json!({"type": "detached", "source": source, "destination": target, "options": ["ro"]}));
+    };
+    show("0/it", "/run/secrets/it");
+    show("1/link/file", "/file");
+    show("2", "/tree");
+    let script = "cat /run/secrets/it /file /tree/a/file; stat -c ' %a %u:%g' /run/secrets/it; echo x > /file || echo refused";
+    it.process().set_args(Some(["/bin/sh", "-c", script].map(str::to_owned).to_vec()));
+    let (io, output) = streams();
+    let mounts = [memory.into_mount(), visible(), visible()];
+    let given = Given { mounts: &mounts, ..Given::default() };
+    let running = spawn(&it.spec, &it.mounts(), io, given, &it.cgroup).unwrap().start().unwrap();
+    drop(mounts);
+    let output = read(output);
+    assert!(output.starts_with("hiddenof a treeof a tree 440 3:4\n"), "{output}");
+    assert!(output.ends_with("refused\n"), "{output}");
+    assert_eq!(wait(&running), 0);
+
+    for (source, why) in [("0/away", "/away"), ("7", "handed"), ("x", "number")] {
+        let Some(mut it) = Box_::new() else { return };
+        it.add_mount(json!({"type": "detached", "source": source, "destination": "/m", "options": []}));
+        let (io, _) = streams();
+        let mounts = [visible()];
+        let given = Given { mounts: &mounts, ..Given::default() };
+        let error = spawn(&it.spec, &it.mounts(), io, given, &it.cgroup).map(drop).unwrap_err();
+        let text = format!("{error} {:?}", std::error::Error::source(&error));
+        assert!(text.contains(why), "{source}: {text}");
+    }
+}
+
 #[test]
 fn privileged_the_control_group_is_joined_shown_and_removed() {
     let Some(mut it) = Box_::new() else { return };
@@ -277,7 +322,7 @@ fn privileged_the_control_group_is_joined_shown_and_removed() {
     let (io, _output) = streams();
     let Stdio::Pipes { stdout, stderr, .. } = io else { panic!("pipes") };
     let io = Stdio::Pipes { stdin: reader, stdout, stderr };
-    let child = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap();
+    let child = spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap();
     assert_eq!(it.cgroup.pids().unwrap(), [child.pid()]);
     assert!(state::same_process(child.pid(), child.start_time()));
     let running = child.start().unwrap();
@@ -294,7 +339,7 @@ fn privileged_a_process_with_one_thread_joins_the_same_groups() {
     let Some(it) = Box_::new() else { return };
     let Fork::Parent(pid) = fork().unwrap() else {
         let (io, _output) = streams();
-        let child = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup);
+        let child = spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup);
         let groups = child.map(|child| fs::read_to_string(format!("/proc/{}/cgroup", child.pid())));
         let all = |groups: &str| {
             let own = groups.lines().filter(|line| line.contains("/wharf-unit-")).count();
@@ -330,7 +375,7 @@ fn privileged_programs_that_cannot_be_executed() {
     ] {
         it.process().set_args(Some(vec![program.to_owned()]));
         let (io, _) = streams();
-        let child = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap();
+        let child = spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap();
         let err = child.start().map(|_| ()).unwrap_err();
         assert_eq!(err.exit_code(), code, "for {program:?}: {err:?}");
     }
@@ -415,7 +460,7 @@ fn privileged_a_terminal_is_the_container_s_own() {
     let size = serde_json::from_value(json!({"height": 11, "width": 22})).unwrap();
     it.process().set_args(Some(args.to_vec())).set_console_size(Some(size));
     symlink("busybox", it.root().join("bin/stty")).unwrap();
-    let mut child = spawn(&it.spec, &it.mounts(), Stdio::Terminal, None, &it.cgroup).unwrap();
+    let mut child = spawn(&it.spec, &it.mounts(), Stdio::Terminal, Given::default(), &it.cgroup).unwrap();
     let master = child.take_terminal().unwrap();
     let running = child.start().unwrap();
     assert_eq!(wait(&running), 0);
@@ -427,7 +472,7 @@ fn privileged_entering_a_running_container() {
     let Some(mut it) = Box_::new() else { return };
     it.process().set_args(Some(["sleep", "100"].map(str::to_owned).to_vec()));
     let (io, _first) = streams();
-    let first = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap().start().unwrap();
+    let first = spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap().start().unwrap();
     let mut process = it.process().clone();
     let seccomp = it.spec.linux().as_ref().unwrap().seccomp().clone();
     let enter = |process: &Process, io| enter(first.pidfd.as_fd(), process, io, &it.cgroup, seccomp.as_ref());
@@ -474,7 +519,7 @@ fn privileged_limits_that_cannot_be_had_are_said() {
 fn privileged_a_dropped_child_is_gone() {
     let Some(it) = Box_::new() else { return };
     let (io, output) = streams();
-    drop(spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap());
+    drop(spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap());
     assert_eq!(read(output), "");
     assert!(it.cgroup.pids().unwrap().is_empty());
 }
@@ -514,7 +559,8 @@ fn privileged_how_long_a_container_takes() {
         .map(|_| {
             let (io, _) = streams();
             let begin = std::time::Instant::now();
-            let running = spawn(&it.spec, &it.mounts(), io, None, &it.cgroup).unwrap().start().unwrap();
+            let running =
+                spawn(&it.spec, &it.mounts(), io, Given::default(), &it.cgroup).unwrap().start().unwrap();
             wait(&running);
             begin.elapsed()
         })

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! 1 sources     what is bound from the host is copied (open_tree) while it can still be seen
-//! 2 private     no mount of ours reaches the host
+//! 2 private     no mount of ours reaches the host; what was handed over is found from here on
 //! 3 root        the storage driver's mounts, at a place of this namespace
 //! 4 mounts      kernel file systems and binds, each on a descriptor inside the root
 //! 5 settings    sysctls, masked and read-only paths
@@ -14,6 +14,7 @@
 
 mod cgroups;
 pub(crate) mod file_system;
+mod handed;
 pub(crate) mod options;
 mod sysctl;
 pub(crate) mod target;
@@ -44,6 +45,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) spec: &'a Spec,
     /// The storage driver's mounts.
     pub(crate) root: &'a [mount::Prepared<'a>],
+    /// Mounts that were made already.
+    pub(crate) handed: &'a [OwnedFd],
     /// What is shown below `/sys/fs/cgroup`.
     pub(crate) cgroup: &'a Cgroup,
     /// Whether the process has a control group namespace of its own.
@@ -63,8 +66,9 @@ pub(crate) struct Built {
 /// Builds the root; the process already is in its own namespaces.
 pub(crate) fn build(parts: Parts<'_>) -> Result<Built, Failure> {
     let mounts = parts.spec.mounts().as_deref().unwrap_or_default();
-    let prepared = mounts.iter().map(|mount| prepare(mount, parts)).collect::<Result<Vec<_>, _>>()?;
+    let mut prepared = mounts.iter().map(|mount| prepare(mount, parts)).collect::<Result<Vec<_>, _>>()?;
     make_private()?;
+    prepared.iter_mut().try_for_each(|mount| mount.take_handed(parts.handed))?;
     let mut built =
         Built { root: mount_root(parts.root)?, dev: None, dev_change: MountChange::default(), pts: None };
     let devices =
@@ -87,6 +91,8 @@ struct Prepared {
 enum What {
     /// A copy of a mount of the host.
     Bind(OwnedFd),
+    /// One of those that were made already.
+    Handed(handed::Handed),
     /// The control groups.
     Cgroups(cgroups::Trees),
     /// A new file system.
@@ -100,11 +106,22 @@ fn prepare(mount: &Mount, parts: Parts<'_>) -> Result<Prepared, Failure> {
         (None, "cgroup" | "cgroup2") => {
             What::Cgroups(cgroups::open(parts.cgroup, parts.own_cgroup_namespace, options.set)?)
         }
+        (None, handed::KIND) => What::Handed(handed::Handed::parse(mount)?),
         (Some(recursive), _) => What::Bind(open_source(mount, recursive, &options)?),
         (None, "bind") => What::Bind(open_source(mount, Recursive::No, &options)?),
         (None, kind) => What::New(kind.to_owned()),
     };
     Ok(Prepared { destination: mount.destination().clone(), options, what })
+}
+
+impl Prepared {
+    /// From here on it is a mount like that of a bind.
+    fn take_handed(&mut self, given: &[OwnedFd]) -> Result<(), Failure> {
+        if let What::Handed(handed) = &self.what {
+            self.what = What::Bind(handed.take(given, self.options.set)?);
+        }
+        Ok(())
+    }
 }
 
 fn open_source(mount: &Mount, recursive: Recursive, options: &Options) -> Result<OwnedFd, Failure> {
@@ -165,6 +182,8 @@ impl Built {
                 let kind = Kind::of(copy.as_fd()).at("look at the source of a mount", path)?;
                 self.root.target(path, kind)?.place(copy.as_fd())
             }
+            // None is left by now.
+            What::Handed(_) => Ok(()),
             What::Cgroups(trees) => cgroups::mount(trees, &self.root.plain_target(path)?, mount.options.set),
             What::New(kind) => self.mount_new(path, &kind, &mount.options, devices),
         }

@@ -30,6 +30,7 @@ use wharf_runtime::{
         SignalError, StartError, Status, Stream,
     },
     mount::RootMount,
+    process::Given,
     terminal::TerminalSize,
 };
 
@@ -89,11 +90,11 @@ impl Box_ {
     }
 
     fn start(&self) -> i32 {
-        monitor::start(&self.launch, None, &[], None).unwrap().pid
+        monitor::start(&self.launch, Given::default(), &[], None).unwrap().pid
     }
 
     fn start_attached(&self, options: AttachOptions) -> Connection {
-        monitor::start(&self.launch, None, &[], Some(options)).unwrap().connection.unwrap()
+        monitor::start(&self.launch, Given::default(), &[], Some(options)).unwrap().connection.unwrap()
     }
 
     fn state(&self) -> Status {
@@ -245,11 +246,12 @@ fn privileged_output_and_exit_code_arrive_and_stay() {
 fn privileged_a_program_that_does_not_start_leaves_nothing() {
     let Some(mut box_) = Box_::new("missing", &["/bin/nothing"]) else { return };
     box_.launch.on_exit = vec!["/bin/touch".into(), box_.dir.path().join("undone").display().to_string()];
-    let err = monitor::start(&box_.launch, None, &[], Some(AttachOptions::default())).unwrap_err();
+    let err =
+        monitor::start(&box_.launch, Given::default(), &[], Some(AttachOptions::default())).unwrap_err();
     assert!(matches!(err, StartError::NotFound { .. }), "{err:?}");
     assert_eq!(err.exit_code(), 127);
     box_.launch.spec = spec(&["/etc"]);
-    let err = monitor::start(&box_.launch, None, &[], None).unwrap_err();
+    let err = monitor::start(&box_.launch, Given::default(), &[], None).unwrap_err();
     assert_eq!(err.exit_code(), 126, "{err:?}");
     let left: Vec<_> = fs::read_dir(box_.run()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["lock"]);
@@ -307,7 +309,10 @@ fn privileged_a_signal_ends_it_and_everybody_who_waits_hears() {
     let Some(box_) = Box_::new("signal", &["/bin/sleep", "1000"]) else { return };
     let pid = box_.start();
     assert!(matches!(box_.state(), Status::Running { pid: running, .. } if running == pid));
-    assert!(matches!(monitor::start(&box_.launch, None, &[], None), Err(StartError::AlreadyRunning { .. })));
+    assert!(matches!(
+        monitor::start(&box_.launch, Given::default(), &[], None),
+        Err(StartError::AlreadyRunning { .. })
+    ));
     assert_eq!(monitor::wait(box_.run(), Some(Duration::from_millis(30))).unwrap(), None);
     let run = box_.run().to_owned();
     let waiters: Vec<_> = (0..3)
@@ -422,7 +427,7 @@ fn privileged_a_terminal_has_a_size_and_detach_keys() {
 fn privileged_a_build_step_dies_with_its_client() {
     let Some(mut box_) = Box_::new("leash", &["/bin/sleep", "1000"]) else { return };
     box_.launch.die_with_client = true;
-    let started = monitor::start(&box_.launch, None, &[], None).unwrap();
+    let started = monitor::start(&box_.launch, Given::default(), &[], None).unwrap();
     assert!(exists(started.pid));
     drop(started.connection.unwrap());
     eventually("the process is gone", || !exists(started.pid));
@@ -545,9 +550,13 @@ fn privileged_garbage_on_the_socket_hurts_nobody() {
 fn privileged_only_three_descriptors_reach_the_container() {
     let Some(box_) = Box_::sh("fds", "exec /bin/busybox ls /proc/self/fd") else { return };
     let held = fs::File::open("/dev/null").unwrap();
-    let started =
-        monitor::start(&box_.launch, None, &[held.as_fd(), held.as_fd()], Some(AttachOptions::default()))
-            .unwrap();
+    let started = monitor::start(
+        &box_.launch,
+        Given::default(),
+        &[held.as_fd(), held.as_fd()],
+        Some(AttachOptions::default()),
+    )
+    .unwrap();
     let (bytes, exit) = output(started.connection.unwrap());
     // 3 is the directory that `ls` itself reads.
     assert_eq!((String::from_utf8(bytes).unwrap().as_str(), exit.code), ("0\n1\n2\n3\n", 0));

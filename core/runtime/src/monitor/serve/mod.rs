@@ -31,7 +31,7 @@ use crate::{
     cgroup::{Cgroup, CgroupError},
     log,
     message::Channel,
-    process,
+    process::{self, Given},
     sys::{
         monitor::{forget_code, pidfd_signal, trim_heap},
         process::{Fork, close_range, exit, fork},
@@ -141,7 +141,7 @@ fn begin(orders: Orders) -> Result<Life, StartFailure> {
     };
     let die_with_client = launch.die_with_client;
     drop(orders.launch);
-    drop(orders.netns);
+    drop((orders.netns, orders.mounts));
     if let Some(client) = orders.client {
         hub.welcome_starter(client.into(), die_with_client).map_err(other("take the first client"))?;
     }
@@ -196,8 +196,8 @@ fn begin_in(orders: &Orders, cgroup: &Cgroup) -> Result<Hub, StartFailure> {
         .as_ref()
         .ok_or_else(|| StartFailure::Other { code: 125, reason: "the container has no process".into() })?;
     let (streams, io) = Streams::open(process, launch.open_stdin).map_err(other("open its streams"))?;
-    let netns = orders.netns.as_ref().map(AsFd::as_fd);
-    let child = process::spawn(&launch.spec, &launch.root, io, netns, cgroup)
+    let given = Given { netns: orders.netns.as_ref().map(AsFd::as_fd), mounts: &orders.mounts };
+    let child = process::spawn(&launch.spec, &launch.root, io, given, cgroup)
         .map_err(|err| failure(err.exit_code(), &err))?;
     let state = State::new(child.pid(), child.start_time(), &launch.data_dir);
     state.and_then(|state| state.write(&launch.run_dir)).map_err(other("write down its state"))?;

@@ -20,6 +20,7 @@ pub(super) struct Orders {
     pub(super) size: Option<Size>,
     pub(super) netns: Option<OwnedFd>,
     pub(super) client: Option<OwnedFd>,
+    pub(super) mounts: Vec<OwnedFd>,
     pub(super) hold: Vec<OwnedFd>,
 }
 
@@ -27,23 +28,24 @@ impl Orders {
     /// Takes everything up to `Go`; `None` when the starter gives up before.
     pub(super) fn receive(channel: &Channel) -> io::Result<Option<Self>> {
         let (mut file, mut size, mut netns, mut client) = (None, None, None, None);
-        let mut hold = Vec::new();
+        let (mut mounts, mut hold) = (Vec::new(), Vec::new());
         loop {
             let Some((message, fd)) = channel.receive::<FromStarter>()? else { return Ok(None) };
             match message {
                 FromStarter::Launch { size: known } => (file, size) = (fd.map(File::from), known),
                 FromStarter::Netns => netns = fd,
                 FromStarter::Client => client = fd,
+                FromStarter::Mount => mounts.extend(fd),
                 FromStarter::Hold => hold.extend(fd),
                 FromStarter::Go => break,
             }
-            if hold.len() == MANY {
+            if hold.len() + mounts.len() == MANY {
                 allow_more_descriptors()?;
             }
         }
         let Some(file) = file else { return Ok(None) };
         let launch = read(&file)?;
-        Ok(Some(Self { launch, file, size, netns, client, hold }))
+        Ok(Some(Self { launch, file, size, netns, client, mounts, hold }))
     }
 }
 

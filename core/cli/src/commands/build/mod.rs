@@ -1,3 +1,8 @@
+mod accepted;
+mod metadata;
+mod programs;
+mod shell;
+
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -7,6 +12,7 @@ use std::sync::Arc;
 use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
 
+use super::import::{EPOCH, seconds};
 use crate::globals::Globals;
 use crate::output;
 use crate::progress::Progress;
@@ -37,9 +43,11 @@ pub(crate) struct Build {
     /// Run every step, whatever the cache holds
     #[arg(long)]
     no_cache: bool,
-    /// Network that RUN sees
-    #[arg(long, value_name = "NETWORK")]
-    network: Option<String>,
+    /// Run every step of these stages, whatever the cache holds: STAGE[,STAGE]
+    #[arg(long, value_name = "STAGES", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    #[command(flatten)]
+    programs: programs::ProgramArgs,
     /// Print the image's id only
     #[arg(short, long)]
     quiet: bool,
@@ -52,18 +60,10 @@ pub(crate) struct Build {
     /// How to show progress: auto, plain, tty, quiet
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "plain", "tty", "quiet"])]
     progress: String,
-    /// Write the image's id to a file
-    #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
-    /// Ask a registry for newer base images: not possible yet
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    pull: bool,
-    /// Remove what a step was made in: always done
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    rm: Option<bool>,
-    /// The same for a step that failed: always done
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    force_rm: Option<bool>,
+    #[command(flatten)]
+    metadata: metadata::MetadataArgs,
+    #[command(flatten)]
+    accepted: accepted::AcceptedArgs,
     /// Write down what plugins were asked and what they read, for `wharf plugin replay`; contents of
     /// files they read are in it
     #[arg(long, value_name = "FILE")]
@@ -76,12 +76,8 @@ pub(crate) struct Build {
 
 impl Build {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        if self.pull {
-            let hint = "leave --pull out to build on the images that are here";
-            return Err(
-                Report::message(1, "cannot pull base images: this version can ask no registry").hint(hint)
-            );
-        }
+        self.accepted.check()?;
+        self.metadata.forget()?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
@@ -95,10 +91,7 @@ impl Build {
         if self.explain {
             output::lines(built.explained.iter().flat_map(explanation))?;
         }
-        if let Some(path) = &self.iidfile {
-            std::fs::write(path, built.id.to_string())
-                .map_err(|error| Report::message(1, format!("cannot write {}: {error}", path.display())))?;
-        }
+        self.metadata.write(&built)?;
         if self.quiet {
             output::lines([built.id.to_string()])?;
             return Ok(0);
@@ -108,6 +101,15 @@ impl Build {
             output::say(&format!("named {}", name.familiar()));
         }
         Ok(0)
+    }
+
+    /// With the caller's SOURCE_DATE_EPOCH, as buildx gives it on.
+    fn build_args(&self) -> BTreeMap<String, String> {
+        let mut given = pairs(&super::exec::environment(&self.build_arg));
+        if let Ok(epoch) = std::env::var(EPOCH) {
+            given.entry(EPOCH.to_owned()).or_insert(epoch);
+        }
+        given
     }
 
     /// Standard input, when something is to be read from it.
@@ -122,18 +124,21 @@ impl Build {
     }
 
     fn options(&self) -> Result<BuildOptions, Report> {
+        let build_args = self.build_args();
         Ok(BuildOptions {
             context: self.directory.clone(),
             dockerfile: self.file.clone(),
             input: self.input()?,
             contexts: self.build_context.iter().map(named_context).collect::<Result<_, _>>()?,
             tags: self.tag.clone(),
-            build_args: pairs(&super::exec::environment(&self.build_arg)),
             target: self.target.clone(),
             no_cache: self.no_cache,
+            no_cache_filter: self.no_cache_filter.clone(),
+            programs: self.programs.options()?,
             labels: pairs(&self.label),
-            network: self.network.clone(),
-            epoch: super::import::source_date_epoch()?,
+            network: self.programs.network(),
+            epoch: epoch(&build_args)?,
+            build_args,
             record: self.record.clone(),
         })
     }
@@ -162,6 +167,11 @@ fn named_context(text: &String) -> Result<(String, String), Report> {
     let wrong = || Report::message(1, format!("invalid context value: {text}, expected NAME=VALUE"));
     let (name, value) = text.split_once('=').ok_or_else(wrong)?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// An empty value is none.
+fn epoch(build_args: &BTreeMap<String, String>) -> Result<Option<i64>, Report> {
+    build_args.get(EPOCH).filter(|text| !text.is_empty()).map(|text| seconds(text)).transpose()
 }
 
 fn pairs(texts: &[String]) -> BTreeMap<String, String> {
