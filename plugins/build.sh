@@ -11,6 +11,8 @@
 #
 #   prebuilt/SOURCES.sha256    every file they were built from, for `sha256sum -c` at the top of the checkout
 #   prebuilt/PREBUILT.sha256   the components
+#   prebuilt/DESCRIPTIONS      what each says of itself, one JSON object a line: the program knows its plugins without
+#                              compiling them
 #
 # With CARGO_TARGET_DIR set, the first form keeps what it compiled below it (the standard library
 # above all) and the next build is faster; --check always begins anew.
@@ -32,8 +34,11 @@ sources() {
 }
 
 stale() {
-    if sources | diff -u "$prebuilt/SOURCES.sha256" -; then return 0; fi
-    echo "prebuilt components are older than these sources: run plugins/build.sh" >&2
+    if sources | diff -u "$prebuilt/SOURCES.sha256" - && (cd "$prebuilt" && sha256sum --check --quiet PREBUILT.sha256)
+    then
+        return 0
+    fi
+    echo "prebuilt components are not what these sources give: run plugins/build.sh" >&2
     return 1
 }
 
@@ -79,6 +84,12 @@ compile() {
     done
 }
 
+# Asks the components in $1. This is the host's side of the contract, so the whole engine's target is used.
+descriptions() {
+    (cd "$top" && cargo build --release --locked --quiet -p wharf-plugin --example describe &&
+        "${CARGO_TARGET_DIR:-$top/target}/release/examples/describe" "$1"/*.wasm)
+}
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -92,7 +103,7 @@ case ${1-} in
     toolchain | diff -u "$prebuilt/TOOLCHAIN" - || echo "another compiler: the bytes may differ" >&2
     compile "$work" "$work/target"
     (cd "$work" && sha256sum -- *.wasm) | diff -u "$prebuilt/PREBUILT.sha256" -
-    (cd "$prebuilt" && sha256sum --check --quiet PREBUILT.sha256)
+    descriptions "$work" | diff -u "$prebuilt/DESCRIPTIONS" -
     echo "every component is what its sources give"
     ;;
 "")
@@ -102,6 +113,8 @@ case ${1-} in
     rm -f "$prebuilt"/*.wasm
     cp "$work"/*.wasm "$prebuilt"
     (cd "$prebuilt" && sha256sum -- *.wasm >PREBUILT.sha256)
+    descriptions "$prebuilt" >"$work/DESCRIPTIONS"
+    cp "$work/DESCRIPTIONS" "$prebuilt"
     sources >"$prebuilt/SOURCES.sha256"
     toolchain >"$prebuilt/TOOLCHAIN"
     ;;

@@ -1,6 +1,7 @@
-//! Refuses to embed components that were built from other sources than those beside them, and lists the
-//! files that `plugin new` writes.
+//! Embeds the default plugins, and refuses components that were built from other sources than those beside
+//! them; lists the files that `plugin new` writes.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
@@ -17,7 +18,36 @@ fn main() -> io::Result<()> {
         Ok(_) => println!("cargo::error=plugins/prebuilt is older than its sources: run plugins/build.sh"),
         Err(error) => println!("cargo::error=cannot run plugins/build.sh --stale: {error}"),
     }
+    embedded()?;
     templates()
+}
+
+/// Writes `PLUGINS`: each component of `plugins/prebuilt/` with its digest and what it says of itself.
+fn embedded() -> io::Result<()> {
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").unwrap_or_default());
+    let prebuilt = fs::canonicalize("../../plugins/prebuilt")?;
+    let mut text = String::from(
+        "/// The components that this binary holds.\npub(crate) static PLUGINS: &[Embedded] = &[\n",
+    );
+    let digests = fs::read_to_string(prebuilt.join("PREBUILT.sha256"))?;
+    for line in fs::read_to_string(prebuilt.join("DESCRIPTIONS"))?.lines() {
+        let about: BTreeMap<String, String> = serde_json::from_str(line)?;
+        let [name, digest, description] = ["name", "digest", "description"].map(|key| &about[key]);
+        let hex = digest.trim_start_matches("sha256:");
+        if !digests.lines().any(|line| line == format!("{hex}  {name}.wasm")) {
+            println!(
+                "cargo::error=plugins/prebuilt/DESCRIPTIONS is not about {name}.wasm: run plugins/build.sh"
+            );
+        }
+        let component = prebuilt.join(name).with_extension("wasm");
+        let _ = writeln!(
+            text,
+            "    Embedded {{\n        name: {name:?},\n        bytes: include_bytes!({component:?}),\n        \
+             digest: Some({digest:?}),\n        description: Some({description:?}),\n    }},"
+        );
+    }
+    text.push_str("];\n");
+    fs::write(out.join("embedded.rs"), text)
 }
 
 /// Writes `TEMPLATES`: what `plugins/templates/` has, the contract below `wit/`, and the kit below

@@ -100,6 +100,26 @@ fn explain_tells_for_each_line_what_was_read_done_granted_and_cached() {
     assert!(again.stdout.to_lowercase().contains("cached"), "{again}");
 }
 
+/// Compiled code appears when a plugin is started, so where there is none, none was.
+#[test]
+fn a_kept_plan_starts_no_plugin_until_something_is_answered_differently() {
+    let box_ = Sandbox::new();
+    box_.build("k", "FROM busybox\nWORKDIR /a\nWORKDIR b\nRUN pwd\n");
+    let compiled = box_.root().join("plugins");
+    std::fs::remove_dir_all(&compiled).unwrap();
+
+    let again = box_.run("build --explain .").success().without("compiling");
+    assert_eq!(again.stdout.matches("plan:   kept: the plugin was not started").count(), 4, "{again}");
+    assert!(!compiled.exists(), "{again}");
+
+    box_.write("Dockerfile", "FROM busybox\nWORKDIR /c\nWORKDIR b\nRUN pwd\n");
+    let changed = box_.run("build --explain .").success().says("compiling plugin workdir");
+    for how in ["made for the first time", "made anew: working directory has another answer now", "kept"] {
+        assert!(changed.stdout.contains(&format!("plan:   {how}")), "{how}\n{changed}");
+    }
+    assert_eq!(box_.inspect(&id(&box_, ""), "{{.Config.WorkingDir}}"), "/c/b");
+}
+
 #[test]
 fn a_shared_layer_is_stored_once() {
     let box_ = Sandbox::new();

@@ -253,3 +253,14 @@ fn the_users_own_file_is_where_plugins_go() {
     assert_eq!(fs::read_to_string(&mine).unwrap(), "");
     box_.run("plugin add --user label.wasm --name mark").fails(1).says("there is no user's config file here");
 }
+
+/// What the default plugins say of themselves is part of the program.
+#[test]
+fn what_there_is_is_known_without_compiling_anything() {
+    let box_ = Sandbox::empty();
+    box_.run("plugin ls").success().without("compiling");
+    box_.write("Dockerfile", "FROM scratch\nRUN true\n");
+    box_.run("dockerfile parse --json Dockerfile").success().without("compiling");
+    box_.run("plugin inspect run").success().without("compiling");
+    assert!(!box_.root().join("plugins").exists());
+}

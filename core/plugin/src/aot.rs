@@ -3,16 +3,19 @@
 //! ```text
 //! <cache>/                                       0700, ours
 //!   <component's sha256>-<engine key>/           0700, ours
-//!     component.cwasm                            0600, what Cranelift made
-//!     describe.json                              0600, {code: its digest, about and manifest: what it says of itself}
+//!     component.cwasm                            0600, the sha256 of what follows, and what Cranelift made
+//!     describe.json                              0600, {about, manifest}: what it says of itself
 //!     settings-<digest>                          0600, empty: these settings were found valid
 //! ```
 //!
 //! The engine key covers the version of wasmtime, everything that changes its code (fuel, epochs,
 //! processor features) and our own version. Compiled code is machine code that runs with our
 //! rights, so only what we wrote ourselves is loaded: directories and files must belong to us and
-//! be closed to others, a symbolic link is refused, and the bytes must have the digest that
-//! `describe.json` names. Anything truncated or changed is made again. Files appear by `rename(2)`.
+//! be closed to others, a symbolic link is refused, and the bytes must have the digest before them.
+//! Anything truncated or changed is made again. Files appear by `rename(2)`.
+//!
+//! What a plugin says of itself is kept apart from its code: who only wants to know what there is
+//! compiles nothing. For components that are part of the program it is part of the program, too.
 
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash, Hasher as _};
@@ -38,6 +41,8 @@ use crate::Fault;
 
 const CODE: &str = "component.cwasm";
 const DESCRIPTION: &str = "describe.json";
+/// Bytes of a digest.
+const DIGEST: usize = 32;
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,9 +55,8 @@ pub(crate) enum About {
 }
 
 /// `describe.json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Description {
-    code: Digest,
     pub(crate) about: About,
     pub(crate) manifest: Manifest,
 }
@@ -133,17 +137,23 @@ impl Entry {
     }
 
     /// The compiled code; `None` when it has to be made (again).
-    pub(crate) fn code(&self, description: &Description) -> Result<Option<Vec<u8>>, Fault> {
-        let code = self.read(CODE)?;
-        Ok(code.filter(|code| Digest::of(code) == description.code))
+    pub(crate) fn code(&self) -> Result<Option<Vec<u8>>, Fault> {
+        let Some(mut kept) = self.read(CODE)? else { return Ok(None) };
+        if kept.len() < DIGEST {
+            return Ok(None);
+        }
+        let code = kept.split_off(DIGEST);
+        Ok((Digest::of(&code).as_bytes() == &kept[..]).then_some(code))
     }
 
-    /// Keeps code and what the plugin said.
-    pub(crate) fn write(&self, code: &[u8], about: &About, manifest: &Manifest) -> Result<(), Fault> {
-        let description =
-            Description { code: Digest::of(code), about: about.clone(), manifest: manifest.clone() };
-        let json = serde_json::to_vec(&description).map_err(|error| unusable(&self.path, &error))?;
-        self.place(CODE, code)?;
+    /// Keeps compiled code.
+    pub(crate) fn write_code(&self, code: &[u8]) -> Result<(), Fault> {
+        self.place(CODE, &[Digest::of(code).as_bytes(), code].concat())
+    }
+
+    /// Keeps what the plugin said.
+    pub(crate) fn write_description(&self, description: &Description) -> Result<(), Fault> {
+        let json = serde_json::to_vec(description).map_err(|error| unusable(&self.path, &error))?;
         self.place(DESCRIPTION, &json)
     }
 
@@ -225,8 +235,9 @@ mod tests {
 
     use super::*;
 
-    fn about() -> About {
-        About::Hook(vec![(Moment::Container, Phase::Judge)])
+    fn description() -> Description {
+        let about = About::Hook(vec![(Moment::Container, Phase::Judge)]);
+        Description { about, manifest: Manifest::default() }
     }
 
     fn entry(cache: &Path) -> Entry {
@@ -238,10 +249,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
         assert!(entry.description().unwrap().is_none());
-        entry.write(b"code", &about(), &Manifest::default()).unwrap();
-        let description = entry.description().unwrap().unwrap();
-        assert_eq!(description.about, about());
-        assert_eq!(entry.code(&description).unwrap().unwrap(), b"code");
+        assert!(entry.code().unwrap().is_none());
+        entry.write_description(&description()).unwrap();
+        assert_eq!(entry.description().unwrap().unwrap(), description());
+        assert!(entry.code().unwrap().is_none());
+        entry.write_code(b"code").unwrap();
+        assert_eq!(entry.code().unwrap().unwrap(), b"code");
     }
 
     #[test]
@@ -259,11 +272,13 @@ mod tests {
     fn changed_code_is_not_used() {
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
-        entry.write(b"code", &about(), &Manifest::default()).unwrap();
-        for bytes in [&b"cod"[..], b"", b"CODE", b"code and more"] {
+        entry.write_code(b"code").unwrap();
+        entry.write_description(&description()).unwrap();
+        let kept = std::fs::read(entry.path.join(CODE)).unwrap();
+        let swapped = [&kept[..DIGEST], b"CODE"].concat();
+        for bytes in [&kept[..kept.len() - 1], b"", b"code", &swapped, &[&kept[..], b" and more"].concat()] {
             std::fs::write(entry.path.join(CODE), bytes).unwrap();
-            let description = entry.description().unwrap().unwrap();
-            assert!(entry.code(&description).unwrap().is_none(), "for {bytes:?}");
+            assert!(entry.code().unwrap().is_none(), "for {bytes:?}");
         }
         std::fs::write(entry.path.join(DESCRIPTION), b"{").unwrap();
         assert!(entry.description().unwrap().is_none());
@@ -274,13 +289,12 @@ mod tests {
         let temp = tempfile::tempdir().unwrap();
         let cache = temp.path().join("plugins");
         let entry = entry(&cache);
-        entry.write(b"code", &about(), &Manifest::default()).unwrap();
-        let description = entry.description().unwrap().unwrap();
+        entry.write_code(b"code").unwrap();
 
         let code = entry.path.join(CODE);
         std::fs::rename(&code, temp.path().join("elsewhere")).unwrap();
         symlink(temp.path().join("elsewhere"), &code).unwrap();
-        assert!(matches!(entry.code(&description), Err(Fault::Cache { .. })));
+        assert!(matches!(entry.code(), Err(Fault::Cache { .. })));
 
         std::fs::set_permissions(&entry.path, std::fs::Permissions::from_mode(0o770)).unwrap();
         assert!(Entry::open(&cache, Digest::of("component"), "key").is_err());
@@ -297,7 +311,7 @@ mod tests {
         }
         let temp = tempfile::tempdir().unwrap();
         let entry = entry(&temp.path().join("plugins"));
-        entry.write(b"code", &about(), &Manifest::default()).unwrap();
+        entry.write_description(&description()).unwrap();
         std::os::unix::fs::chown(entry.path.join(DESCRIPTION), Some(12345), None).unwrap();
         assert!(matches!(entry.description(), Err(Fault::Cache { .. })));
     }

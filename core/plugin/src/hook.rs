@@ -30,6 +30,7 @@ pub(crate) struct LazyHook(pub(crate) Arc<Slot>);
 
 impl Introduce for Contract {
     const BOUND: Bound = Bound::Time;
+    const ASKS_ABOUT_THE_HOST: bool = false;
 
     fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError> {
         let (raw, _) = plugin

@@ -30,6 +30,7 @@ pub(crate) struct InstructionPlugin {
 
 impl Introduce for Contract {
     const BOUND: Bound = Bound::Fuel;
+    const ASKS_ABOUT_THE_HOST: bool = false;
 
     fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError> {
         let (raw, _) = plugin.ask("describe", (), |instance, store, ()| {
@@ -95,7 +96,10 @@ impl Instruction for InstructionPlugin {
         &self.specs
     }
 
-    fn cache_key(&self, call: &Invocation) -> Digest {
+    fn cache_key(&self, call: &Invocation) -> Option<Digest> {
+        if !self.plugin.is_pure() {
+            return None;
+        }
         let subject = &self.plugin.subject;
         let mut hasher = Hasher::new();
         hasher.field(self.plugin.digest.hex());
@@ -104,7 +108,7 @@ impl Instruction for InstructionPlugin {
         hasher.field(serde_json::to_vec(&subject.grants).unwrap_or_default());
         hasher.field(serde_json::to_vec(&self.own.get(&call.keyword)).unwrap_or_default());
         hasher.field(serde_json::to_vec(call).unwrap_or_default());
-        hasher.finish()
+        Some(hasher.finish())
     }
 
     fn plan(&self, call: &Invocation, context: &mut dyn BuildContext) -> Result<Outcome, PluginError> {

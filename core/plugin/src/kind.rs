@@ -24,8 +24,8 @@ pub trait Instruction: Send + Sync {
     /// Its keywords, renamed as the config says.
     fn describe(&self) -> &[KeywordSpec];
     /// The first level of the plan cache: the same key and the same answers to what the trace
-    /// asks give the same plan.
-    fn cache_key(&self, call: &Invocation) -> Digest;
+    /// asks give the same plan. `None` for a native library, which may look at anything.
+    fn cache_key(&self, call: &Invocation) -> Option<Digest>;
     /// What the statement means.
     ///
     /// # Errors

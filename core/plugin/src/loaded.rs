@@ -15,7 +15,7 @@ use wharf_model::manifest::Manifest;
 use wharf_model::storage::HostFacts;
 use wharf_model::{Diagnostic, Digest};
 
-use crate::aot::{self, About, Entry};
+use crate::aot::{self, About, Description, Entry};
 use crate::bindings::types;
 use crate::config::{PluginConfig, PluginSource, Trust};
 use crate::convert::{self, Nonsense};
@@ -46,6 +46,8 @@ struct Ready {
 pub(crate) trait Introduce: Contract + Sized {
     /// How its calls are bounded.
     const BOUND: Bound;
+    /// Whether settings are good for one host and bad for another.
+    const ASKS_ABOUT_THE_HOST: bool;
     fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError>;
     fn validate_settings(plugin: &Loaded<Self>, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError>;
 }
@@ -64,8 +66,17 @@ pub(crate) struct Loaded<W: Contract> {
 const INTRODUCTION: [&str; 2] = ["introduce", "describe"];
 
 enum Code<W: Contract> {
-    Component { bytes: Cow<'static, [u8]>, entry: Entry, pre: OnceLock<Linked<W>> },
+    Component(Box<Component<W>>),
     Native(Library),
+}
+
+struct Component<W: Contract> {
+    bytes: Cow<'static, [u8]>,
+    /// What it says of itself, where that is part of the program.
+    shipped: Option<&'static str>,
+    /// Where its compiled code is kept; opened when it is needed.
+    entry: OnceLock<Entry>,
+    pre: OnceLock<Linked<W>>,
 }
 
 impl Host {
@@ -88,6 +99,12 @@ impl Host {
         let key = &self.ready().ok()?.key;
         let path = aot::code_path(&self.cache, digest, key);
         std::fs::symlink_metadata(&path).ok().map(|found| (path, found.len()))
+    }
+
+    /// What a component that is part of the program says of itself.
+    fn description(&self, plugin: &PluginConfig) -> Option<&'static str> {
+        let PluginSource::Embedded(name) = &plugin.source else { return None };
+        self.embedded.iter().find(|embedded| embedded.name == name)?.description
     }
 
     /// The plugin's file, hashed, and held against what the config pins.
@@ -146,9 +163,8 @@ impl<W: Introduce> Loaded<W> {
             }
             Code::Native(Library::open::<W>(&config.name, &bytes).map_err(error)?)
         } else {
-            let key = &host.ready().map_err(error)?.key;
-            let entry = Entry::open(&host.cache, digest, key).map_err(error)?;
-            Code::Component { bytes, entry, pre: OnceLock::new() }
+            let (entry, pre) = (OnceLock::new(), OnceLock::new());
+            Code::Component(Box::new(Component { bytes, shipped: host.description(config), entry, pre }))
         };
         let mut plugin = Self {
             host: Arc::clone(host),
@@ -167,10 +183,10 @@ impl<W: Introduce> Loaded<W> {
     /// linked.
     fn narrow(&mut self) {
         let narrowed = self.subject.narrowed(&self.manifest());
-        if let Code::Component { pre, .. } = &mut self.code
+        if let Code::Component(component) = &mut self.code
             && narrowed.may_call() != self.subject.may_call()
         {
-            *pre = OnceLock::new();
+            component.pre = OnceLock::new();
         }
         self.subject = Arc::new(narrowed);
     }
@@ -180,17 +196,25 @@ impl<W: Introduce> Loaded<W> {
         if self.validated.get().is_some() {
             return Ok(());
         }
-        let entry = match &self.code {
-            Code::Component { entry, .. } => Some(entry),
-            Code::Native(_) => None,
-        };
-        if !entry.is_some_and(|entry| entry.knows_settings(&self.subject.settings)) {
-            W::validate_settings(self, facts)?;
-            let kept = entry.map_or(Ok(()), |entry| entry.remember_settings(&self.subject.settings));
-            kept.map_err(|fault| self.error(None, fault))?;
+        match &self.code {
+            Code::Component(component) if self.is_known_to_like_its_settings(component) => {}
+            Code::Component(component) => {
+                let entry = self.entry(component).map_err(|fault| self.error(None, fault))?;
+                if !entry.knows_settings(&self.subject.settings) {
+                    W::validate_settings(self, facts)?;
+                    let kept = entry.remember_settings(&self.subject.settings);
+                    kept.map_err(|fault| self.error(None, fault))?;
+                }
+            }
+            Code::Native(_) => W::validate_settings(self, facts)?,
         }
         self.validated.get_or_init(|| ());
         Ok(())
+    }
+
+    /// One that is part of the program was asked about having none before it became part of it.
+    fn is_known_to_like_its_settings(&self, component: &Component<W>) -> bool {
+        component.shipped.is_some() && self.subject.settings.is_empty() && !W::ASKS_ABOUT_THE_HOST
     }
 
     /// Asks for something without an answer's meaning.
@@ -202,8 +226,8 @@ impl<W: Introduce> Loaded<W> {
     ) -> Result<(R, Heard), PluginError> {
         let session = Session::new(&self.subject);
         let (session, result) = match &self.code {
-            Code::Component { .. } => {
-                let linked = self.linked().map_err(|fault| self.error(Some(function), fault))?;
+            Code::Component(component) => {
+                let linked = self.linked(component).map_err(|fault| self.error(Some(function), fault))?;
                 if linked.lacks_remote && !INTRODUCTION.contains(&function) {
                     return Err(self.error(None, Fault::Denied(self.subject.denied(self.remote_denied()))));
                 }
@@ -215,7 +239,7 @@ impl<W: Introduce> Loaded<W> {
             }
             Code::Native(library) => library.call(session, self.subject.limits.time, function, &input),
         };
-        if let Code::Component { .. } = &self.code {
+        if let Code::Component(_) = &self.code {
             let (plugin, cost) = (&*self.subject.name, session.cost);
             self.subject.listener.tell(Event::Called { plugin, function, cost });
         }
@@ -280,23 +304,37 @@ impl<W: Introduce> Loaded<W> {
         }
     }
 
-    /// What the plugin says of itself: from the cache, or by asking.
+    /// What the plugin says of itself: as it is known, or by asking.
     fn introduce(&self) -> Result<About, PluginError> {
-        if let Code::Component { entry, .. } = &self.code {
-            let known = entry.description().map_err(|fault| self.error(None, fault))?;
-            if let Some(description) = known {
-                self.manifest.get_or_init(|| description.manifest);
-                return Ok(description.about);
-            }
+        let Code::Component(component) = &self.code else { return Ok(self.ask_description()?.about) };
+        let failed = |fault| self.error(None, fault);
+        if let Some(known) = self.known(component).map_err(failed)? {
+            self.manifest.get_or_init(|| known.manifest);
+            return Ok(known.about);
         }
-        let fresh = self.compile().map_err(|fault| self.error(None, fault))?;
+        let description = self.ask_description()?;
+        self.entry(component).and_then(|entry| entry.write_description(&description)).map_err(failed)?;
+        Ok(description.about)
+    }
+
+    fn known(&self, component: &Component<W>) -> Result<Option<Description>, Fault> {
+        let shipped = component.shipped.and_then(|json| serde_json::from_str(json).ok());
+        if shipped.is_some() { Ok(shipped) } else { self.entry(component)?.description() }
+    }
+
+    fn ask_description(&self) -> Result<Description, PluginError> {
         let manifest = self.ask_manifest()?;
         let about = W::describe(self)?;
-        if let (Code::Component { entry, .. }, Some(code)) = (&self.code, fresh) {
-            entry.write(&code, &about, &manifest).map_err(|fault| self.error(None, fault))?;
+        let manifest = self.manifest.get_or_init(|| manifest).clone();
+        Ok(Description { about, manifest })
+    }
+
+    fn entry<'c>(&self, component: &'c Component<W>) -> Result<&'c Entry, Fault> {
+        if let Some(entry) = component.entry.get() {
+            return Ok(entry);
         }
-        self.manifest.get_or_init(|| manifest);
-        Ok(about)
+        let entry = Entry::open(&self.host.cache, self.digest, &self.host.ready()?.key)?;
+        Ok(component.entry.get_or_init(|| entry))
     }
 
     fn ask_manifest(&self) -> Result<Manifest, PluginError> {
@@ -324,44 +362,34 @@ impl<W: Introduce> Loaded<W> {
     }
 
     /// The component, ready to be instantiated.
-    fn linked(&self) -> Result<&Linked<W>, Fault> {
-        let Code::Component { entry, pre, .. } = &self.code else {
-            return Err(Fault::Sandbox { reason: "a native library has no component".into() });
-        };
-        if let Some(pre) = pre.get() {
-            return Ok(pre);
+    fn linked<'c>(&self, component: &'c Component<W>) -> Result<&'c Linked<W>, Fault> {
+        if let Some(linked) = component.pre.get() {
+            return Ok(linked);
         }
-        let description = entry.description()?;
-        let code = description.as_ref().map_or(Ok(None), |known| entry.code(known))?;
         let ready = self.host.ready()?;
-        match code.map(|code| aot::map(ready.machine.engine(), &code)) {
-            Some(Ok(component)) => {
-                let linked = ready.machine.link::<W>(&component, self.subject.may_call())?;
-                Ok(pre.get_or_init(|| linked))
-            }
-            Some(Err(_)) | None => {
-                let code = self.compile()?;
-                if let (Some(code), Some(description)) = (code, description) {
-                    entry.write(&code, &description.about, &description.manifest)?;
-                }
-                pre.get().ok_or_else(|| Fault::Sandbox { reason: "the component was not linked".into() })
-            }
-        }
+        let kept = self.entry(component)?.code()?.map(|code| aot::map(ready.machine.engine(), &code));
+        let mapped = match kept {
+            Some(Ok(mapped)) => mapped,
+            Some(Err(_)) | None => aot::map(ready.machine.engine(), &self.compile(component)?)?,
+        };
+        let linked = ready.machine.link::<W>(&mapped, self.subject.may_call())?;
+        Ok(component.pre.get_or_init(|| linked))
     }
 
-    /// Compiles and links a component; the code is returned so that it can be kept.
-    fn compile(&self) -> Result<Option<Vec<u8>>, Fault> {
-        let Code::Component { bytes, pre, .. } = &self.code else { return Ok(None) };
-        let ready = self.host.ready()?;
+    /// Compiles a component, and keeps the code.
+    fn compile(&self, component: &Component<W>) -> Result<Vec<u8>, Fault> {
         let plugin = &*self.subject.name;
-        self.subject.listener.tell(Event::Compiling { plugin, bytes: bytes.len() });
+        self.subject.listener.tell(Event::Compiling { plugin, bytes: component.bytes.len() });
         let start = Instant::now();
-        let code = aot::compile(ready.machine.engine(), bytes)?;
+        let code = aot::compile(self.host.ready()?.machine.engine(), &component.bytes)?;
         self.subject.listener.tell(Event::Compiled { plugin, took: start.elapsed() });
-        let component = aot::map(ready.machine.engine(), &code)?;
-        let linked = ready.machine.link::<W>(&component, self.subject.may_call())?;
-        pre.get_or_init(|| linked);
-        Ok(Some(code))
+        self.entry(component)?.write_code(&code)?;
+        Ok(code)
+    }
+
+    /// The same call with the same answers gives the same plan: a component has nothing else to go by.
+    pub(crate) fn is_pure(&self) -> bool {
+        matches!(self.code, Code::Component(_))
     }
 }
 

@@ -17,7 +17,7 @@ use wharf_model::statement::KeywordSpec;
 use wharf_model::storage::{HostFacts, StoragePlan};
 use wharf_model::{Digest, Keyword};
 
-use crate::aot::About;
+use crate::aot::{About, Description};
 use crate::config::{Config, ConfigError, PluginConfig, PluginSource, World};
 use crate::hook::{HookPlugin, LazyHook};
 use crate::imports::{self, Contract};
@@ -39,6 +39,8 @@ pub struct Embedded {
     pub bytes: &'static [u8],
     /// Its digest, where the build computed it.
     pub digest: Option<&'static str>,
+    /// What it says of itself, as [`Plugins::description`] gives it; without it, it is asked.
+    pub description: Option<&'static str>,
 }
 
 /// All plugins of the configuration.
@@ -185,6 +187,29 @@ impl Plugins {
             }
         };
         Ok(Portrait { digest, manifest, role })
+    }
+
+    /// What a plugin says of itself, as JSON for [`Embedded::description`].
+    ///
+    /// # Errors
+    /// When there is no such plugin, it can not be loaded, or an instruction or a hook does not like
+    /// the settings that it has here.
+    pub fn description(&self, plugin: &str) -> Result<String, PluginError> {
+        let slot = self.slot(plugin)?;
+        let manifest = self.manifest(plugin)?;
+        let about = match slot.config.world {
+            World::Instruction => {
+                slot.instruction()?.validate()?;
+                slot.open::<imports::Instruction>()?.1
+            }
+            World::Hook => {
+                slot.hook()?.validate()?;
+                slot.open::<imports::Hook>()?.1
+            }
+            World::Storage => slot.open::<imports::Storage>()?.1,
+            World::Network => slot.open::<imports::Network>()?.1,
+        };
+        Ok(serde_json::to_string(&Description { about, manifest }).unwrap_or_default())
     }
 
     /// The bytes of a plugin's component or library.

@@ -23,6 +23,7 @@ pub(crate) struct StoragePlugin {
 
 impl Introduce for Contract {
     const BOUND: Bound = Bound::Fuel;
+    const ASKS_ABOUT_THE_HOST: bool = true;
 
     fn describe(plugin: &Loaded<Self>) -> Result<About, PluginError> {
         let (raw, _) = plugin.ask("describe", (), |instance, store, ()| {

@@ -15,6 +15,8 @@ pub struct Explained {
     pub plugin: String,
     /// Its component.
     pub plugin_digest: Digest,
+    /// Whether its plan was kept from an earlier build, and why not.
+    pub plan: String,
     /// What it looked at while planning.
     pub reads: Vec<String>,
     /// What it wants done.
@@ -39,6 +41,7 @@ impl Explained {
             statement: start.statement.clone(),
             plugin: start.plugin.clone(),
             plugin_digest: start.plugin_digest,
+            plan: start.planned.clone(),
             reads: start.trace.entries.iter().map(|entry| entry.question.to_string()).collect(),
             ops: vec![format!("begin stage {}", stage.name)],
             grants,
@@ -52,6 +55,7 @@ impl Explained {
             statement: step.statement.clone(),
             plugin: step.plugin.clone(),
             plugin_digest: step.plugin_digest,
+            plan: step.planned.clone(),
             reads: step.trace.entries.iter().map(|entry| entry.question.to_string()).collect(),
             ops: operations(step),
             grants,

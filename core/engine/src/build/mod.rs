@@ -27,6 +27,7 @@ mod gather;
 mod git;
 pub mod ignore;
 mod inputs;
+mod kept;
 mod key;
 mod layout;
 mod lint;

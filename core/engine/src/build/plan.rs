@@ -10,13 +10,14 @@ use std::sync::Arc;
 use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
 use wharf_model::statement::{Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
-use wharf_plugin::{BuildContext, Plugins, Trace, Traced};
+use wharf_plugin::{Plugins, Trace};
 use wharf_store::Image;
 
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::expanding::Expanding;
 use super::inputs::{mount_source, name_of, names_an_image};
+use super::kept::{Kept, Planned};
 use super::lint;
 use super::named::Given;
 use super::record::Recorder;
@@ -58,6 +59,8 @@ pub(super) struct Beginning {
     pub(super) plugin: String,
     pub(super) plugin_digest: Digest,
     pub(super) trace: Trace,
+    /// Whether the plan was kept or made anew, in words.
+    pub(super) planned: String,
 }
 
 /// What a stage stands on.
@@ -79,6 +82,8 @@ pub(super) struct Step {
     pub(super) plugin: String,
     pub(super) plugin_digest: Digest,
     pub(super) trace: Trace,
+    /// Whether the plan was kept or made anew, in words.
+    pub(super) planned: String,
     pub(super) plan: Plan,
     pub(super) state: State,
     /// What [`Input::Named`] stands for in this step's plan.
@@ -108,9 +113,11 @@ impl Engine {
         let ground = Ground { plugins: &self.plugins, images: self, context };
         let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.recorder = recorder;
+        planner.kept = Some(Kept::new(&self.store));
         planner.split(&dockerfile)?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
+        planner.kept.take().into_iter().for_each(Kept::write);
         planner.warn_unused(options);
         let directive = lint::Directive::of(text);
         let warnings = directive.keep(planner.warnings);
@@ -231,15 +238,16 @@ pub(super) struct Planner<'a> {
     /// The full names of such images.
     absent: BTreeSet<String>,
     pub(super) recorder: Option<&'a mut Recorder>,
+    /// Where plans are kept; without it each is made anew.
+    kept: Option<Kept<'a>>,
 }
 
 /// A plugin's answer to one statement, with where it came from.
 struct Answer {
-    outcome: Outcome,
+    planned: Planned,
     call: Invocation,
     plugin: String,
     plugin_digest: Digest,
-    trace: Trace,
 }
 
 impl<'a> Planner<'a> {
@@ -266,6 +274,7 @@ impl<'a> Planner<'a> {
             unknown: BTreeSet::new(),
             absent: BTreeSet::new(),
             recorder: None,
+            kept: None,
         }
     }
 
@@ -325,7 +334,7 @@ impl<'a> Planner<'a> {
             State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
         let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
-        if let Outcome::Plan(plan) = answer.outcome {
+        if let Outcome::Plan(plan) = answer.planned.outcome {
             for change in &plan.config {
                 if let ConfigChange::DeclareArg(name, default) = change {
                     self.used.insert(name.clone());
@@ -345,7 +354,7 @@ impl<'a> Planner<'a> {
         let arguments = self.arguments.clone();
         self.check_start(statement, &spec)?;
         let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
-        match answer.outcome {
+        match answer.planned.outcome {
             Outcome::Stage(start) => {
                 self.warn(&start.diagnostics, &statement.span);
                 let twice = start.name.as_deref().and_then(|name| self.names.add(name, &statement.span));
@@ -357,7 +366,8 @@ impl<'a> Planner<'a> {
                         statement: statement.original.clone(),
                         plugin: answer.plugin,
                         plugin_digest: answer.plugin_digest,
-                        trace: answer.trace,
+                        trace: answer.planned.trace,
+                        planned: answer.planned.how,
                     },
                 ))
             }
@@ -540,7 +550,7 @@ impl<'a> Planner<'a> {
         let stage = self.sections[walk.number].start.name.clone();
         let known = !self.unknown.contains(&walk.number);
         let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref(), known)?;
-        match answer.outcome {
+        match answer.planned.outcome {
             Outcome::Plan(plan) => {
                 self.warn(&plan.diagnostics, &statement.span);
                 let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
@@ -567,7 +577,8 @@ impl<'a> Planner<'a> {
                     keyword: spec.keyword.clone(),
                     plugin: answer.plugin,
                     plugin_digest: answer.plugin_digest,
-                    trace: answer.trace,
+                    trace: answer.planned.trace,
+                    planned: answer.planned.how,
                     plan,
                     state: before,
                     named,
@@ -576,7 +587,7 @@ impl<'a> Planner<'a> {
                 Ok(())
             }
             Outcome::Expand(lines) => {
-                walk.expanding.enter(answer.call, answer.trace)?;
+                walk.expanding.enter(answer.call, answer.planned.trace)?;
                 let lines = dockerfile::parse_lines(&lines, &statement.span, self.escape, self.keywords)?;
                 lines.iter().try_for_each(|line| line.check(self.keywords).map(drop))?;
                 self.plan_statements(&lines, walk)?;
@@ -632,16 +643,19 @@ impl<'a> Planner<'a> {
         let unclaimed = || BuildError::Unclaimed(call.keyword.to_string());
         let plugin = plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
         let mut view = super::tree::View { images, context, state };
-        let view: &mut dyn BuildContext = &mut view;
-        let mut traced = if self.recorder.is_some() { Traced::keeping(view) } else { Traced::new(view) };
-        let outcome = plugin.plan(call, &mut traced);
-        let (trace, reads) = traced.finish_with_answers();
-        if let (Some(recorder), Some(config)) = (&mut self.recorder, plugins.config().plugin(plugin.name())) {
-            recorder.add(statement, (config, plugin.digest()), call, reads, outcome.as_ref());
-        }
-        let outcome = outcome?;
+        let planned = match (&mut self.kept, &mut self.recorder) {
+            (Some(kept), None) => kept.plan(plugin.as_ref(), call, &mut view)?,
+            (_, recorder) => {
+                let config = plugins.config().plugin(plugin.name());
+                Planned::recorded(plugin.as_ref(), call, &mut view, |reads, outcome| {
+                    if let (Some(recorder), Some(config)) = (recorder, config) {
+                        recorder.add(statement, (config, plugin.digest()), call, reads, outcome);
+                    }
+                })?
+            }
+        };
         let (call, plugin_digest) = (call.clone(), plugin.digest());
-        Ok(Answer { outcome, call, plugin: plugin.name().to_owned(), plugin_digest, trace })
+        Ok(Answer { planned, call, plugin: plugin.name().to_owned(), plugin_digest })
     }
 
     fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
@@ -701,6 +715,7 @@ pub(super) fn change_config(
         plugin: String::new(),
         plugin_digest: Digest::of([]),
         trace: Trace::default(),
+        planned: String::new(),
     };
     let start = StageStart { base: Input::Scratch, name: None, platform: None, diagnostics: Vec::new() };
     planner.sections.push(Section { start, beginning, statements: &[] });

@@ -167,7 +167,10 @@ impl Engine {
         // Beside a build that goes on, layers it has just made would go.
         let Some(alone) = self.store.try_lock("gc", false)? else { return Ok(Pruned::default()) };
         let unused: Vec<Layer> = match scope {
-            Scope::Unused => self.store.cache().clear()?,
+            Scope::Unused => {
+                self.store.plans().clear()?;
+                self.store.cache().clear()?
+            }
             Scope::Dangling => {
                 let in_use = self.layers_in_use()?;
                 self.store.cache().retain_layers(&|layer| in_use.contains(layer))?

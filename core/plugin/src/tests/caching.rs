@@ -78,7 +78,7 @@ fn loading_opens_no_file() {
 fn an_embedded_component_is_found_by_name() {
     let bytes: &'static [u8] = Box::leak(instruction(NOTHING).into_boxed_slice());
     let embedded: &'static [Embedded] =
-        Box::leak(Box::new([Embedded { name: "hello", bytes, digest: None }]));
+        Box::leak(Box::new([Embedded { name: "hello", bytes, digest: None, description: None }]));
     let temp = tempfile::tempdir().unwrap();
     for (name, works) in [("hello", true), ("other", false)] {
         let config = crate::testing::plugin(name, "instruction");

@@ -71,7 +71,7 @@ fn timings() {
         let Ok(bytes) = std::fs::read(directory.join(format!("{name}.wasm"))) else { return };
         let digest: &'static str = Box::leak(Digest::of(&bytes).to_string().into_boxed_str());
         let bytes: &'static [u8] = Box::leak(bytes.into_boxed_slice());
-        embedded.push(Embedded { name, bytes, digest: Some(digest) });
+        embedded.push(Embedded { name, bytes, digest: Some(digest), description: None });
         toml += &format!("[plugin.{name}]\nworld = \"instruction\"\nsource = \"embedded:{name}\"\n");
     }
     let count = embedded.len();

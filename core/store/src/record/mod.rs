@@ -9,6 +9,7 @@ mod container;
 mod driver;
 mod lease;
 mod network;
+mod plan;
 mod volume;
 
 pub use attachment::{AttachError, Attachment, Attachments};
@@ -17,6 +18,7 @@ pub use container::{Containers, Lookup, NameTaken, Record};
 pub use driver::DriverState;
 pub use lease::LeaseError;
 pub use network::Networks;
+pub use plan::Plans;
 pub use volume::{VolumeRecord, Volumes};
 
 use crate::Store;
@@ -45,6 +47,11 @@ impl Store {
     /// What is kept beside images.
     pub fn attachments(&self) -> Attachments<'_> {
         Attachments { store: self }
+    }
+
+    /// Plans of Dockerfile statements.
+    pub fn plans(&self) -> Plans<'_> {
+        Plans { database: &self.database }
     }
 
     /// The build cache.

@@ -199,6 +199,7 @@ fn explanation(step: &Explained) -> Vec<String> {
     let mut lines =
         vec![format!("{}:{}: {}", step.span.file, step.span.line, output::printable(&step.statement))];
     lines.push(format!("    plugin: {} {}", step.plugin, step.plugin_digest));
+    lines.push(format!("    plan:   {}", output::printable(&step.plan)));
     lines.extend(step.reads.iter().map(|read| format!("    read:   {}", output::printable(read))));
     lines.extend(step.ops.iter().map(|op| format!("    op:     {}", output::printable(op))));
     lines.push(format!("    grants: {}", step.grants));
