@@ -100,24 +100,27 @@ fn explain_tells_for_each_line_what_was_read_done_granted_and_cached() {
     assert!(again.stdout.to_lowercase().contains("cached"), "{again}");
 }
 
-/// Compiled code appears when a plugin is started, so where there is none, none was.
+/// A plugin that is started and has no compiled code is compiled, and says so.
 #[test]
 fn a_kept_plan_starts_no_plugin_until_something_is_answered_differently() {
     let box_ = Sandbox::new();
-    box_.build("k", "FROM busybox\nWORKDIR /a\nWORKDIR b\nRUN pwd\n");
-    let compiled = box_.root().join("plugins");
-    std::fs::remove_dir_all(&compiled).unwrap();
+    box_.build("k", "FROM busybox\nUSER 0\nWORKDIR b\nRUN pwd\n");
+    let forget_compiled = || std::fs::remove_dir_all(box_.root().join("plugins")).unwrap();
 
-    let again = box_.run("build --explain .").success().without("compiling");
+    forget_compiled();
+    let again = box_.run("build --explain .").success();
     assert_eq!(again.stdout.matches("plan:   kept: the plugin was not started").count(), 4, "{again}");
-    assert!(!compiled.exists(), "{again}");
+    for name in ["from", "user", "workdir", "run"] {
+        assert!(!again.stderr.contains(&format!("compiling plugin {name}")), "{again}");
+    }
 
-    box_.write("Dockerfile", "FROM busybox\nWORKDIR /c\nWORKDIR b\nRUN pwd\n");
-    let changed = box_.run("build --explain .").success().says("compiling plugin workdir");
-    for how in ["made for the first time", "made anew: working directory has another answer now", "kept"] {
+    forget_compiled();
+    box_.write("Dockerfile", "FROM busybox\nUSER 1\nWORKDIR b\nRUN pwd\n");
+    let changed = box_.run("build --explain -t changed .").success().says("compiling plugin workdir");
+    for how in ["made for the first time", "made anew: user has another answer now", "kept"] {
         assert!(changed.stdout.contains(&format!("plan:   {how}")), "{how}\n{changed}");
     }
-    assert_eq!(box_.inspect(&id(&box_, ""), "{{.Config.WorkingDir}}"), "/c/b");
+    assert_eq!(box_.in_image("changed", "stat -c %u /b"), "1\n");
 }
 
 #[test]

@@ -161,3 +161,20 @@ fn a_journal_that_can_not_be_written_stops_nothing() {
     box_.run("events --until 0s").fails(1).says("cannot read the journal");
     std::fs::remove_file(&directory).unwrap();
 }
+
+/// Who may do what is decided in the config; what was decided when is in the journal.
+#[test]
+fn what_is_done_to_plugins_is_told() {
+    let box_ = Sandbox::new();
+    let bytes = std::fs::read(crate::harness::repository().join("plugins/prebuilt/label.wasm")).unwrap();
+    let file = box_.write("note.wasm", bytes);
+    let add = ["plugin", "add", file.to_str().unwrap(), "--name", "note", "--as", "LABEL=NOTE"];
+    box_.wharf(add).success();
+    box_.run("plugin grant note ops:config").success();
+    box_.run("plugin grant note ops:config --revoke --dry-run").success();
+    box_.run("plugin grant note ops:config --revoke").success();
+    box_.run("plugin remove note").success();
+
+    let said = told(&box_, "1h", "--filter plugin=note --filter type=plugin");
+    assert_eq!(said, ["plugin add", "plugin grant", "plugin revoke", "plugin remove"]);
+}

@@ -153,8 +153,8 @@ impl Engine {
         note(&self.store, entries);
     }
 
-    /// Notes what was done to a plugin of the configuration: `add`, `grant`, `approve`, `remove`.
-    pub fn note_plugin(&self, action: &str, name: &str, attributes: &[(&str, &str)]) {
+    /// Notes what was done to a plugin of the configuration: `add`, `grant`, `approve`, ...
+    pub(crate) fn note_plugin(&self, action: &str, name: &str, attributes: &[(&str, &str)]) {
         let entry = Entry::new(Kind::Plugin, action, name).with("name", name);
         let entry = attributes.iter().fold(entry, |entry, (name, value)| entry.with(*name, *value));
         self.note([entry]);

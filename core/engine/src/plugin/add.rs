@@ -9,7 +9,7 @@ use wharf_model::{Digest, Keyword};
 use wharf_plugin::config::edit::{self, Edit};
 use wharf_plugin::lock::Lock;
 use wharf_plugin::outline::{self, Form, Outline};
-use wharf_plugin::rights::{self, RightState};
+use wharf_plugin::rights::{self, RightState, Standing};
 use wharf_plugin::{Config, Level, PluginConfig, PluginSource, Trust, World, shelf};
 
 use super::file::pin;
@@ -83,12 +83,22 @@ impl Engine {
             }
             self.define_all(&file, &plugins)
         });
-        if added.is_err() {
-            for digest in kept {
-                let _as_before = shelf::forget(&self.options.plugins(), digest);
+        match &added {
+            Ok(added) => added.iter().for_each(|added| self.note_added(added)),
+            Err(_) => {
+                for digest in kept {
+                    let _as_before = shelf::forget(&self.options.plugins(), digest);
+                }
             }
         }
         added
+    }
+
+    fn note_added(&self, added: &Added) {
+        let granted = |right: &&RightState| matches!(right.standing, Standing::Granted | Standing::Partly);
+        let given = added.rights.iter().filter(granted).map(|right| right.right.as_str());
+        let (digest, grants) = (added.digest.to_string(), given.collect::<Vec<_>>().join(" "));
+        self.note_plugin("add", &added.name, &[("digest", &digest), ("grants", &grants)]);
     }
 
     fn arrivals(&self, request: &AddPlugin) -> Result<Vec<Arrival>, ChangeError> {

@@ -71,7 +71,13 @@ impl Engine {
         let change = edit.change();
         self.plugins_of(self.config_in_project(&change)?)?.keywords()?;
         edit::write(&[change])?;
+        self.note_project("approve", &asked.project, &lines);
         Ok(file)
+    }
+
+    /// Under the project's directory, as what it asks for may be about several plugins.
+    fn note_project(&self, action: &str, project: &Path, lines: &[String]) {
+        self.note_plugin(action, &project.display().to_string(), &[("lines", &lines.join("; "))]);
     }
 
     /// What was approved, for all projects.
@@ -91,6 +97,7 @@ impl Engine {
         let mut edit = Edit::open(&file)?;
         edit.disapprove(&project)?;
         edit::write(&[edit.change()])?;
+        self.note_project("disapprove", &project, &[]);
         Ok(file)
     }
 

@@ -69,6 +69,10 @@ impl Engine {
         let after = if change.revoke { without(&before, &named) } else { with(&before, &named) };
         let file = self.file_about(name, change.whose)?;
         let lines = self.regrant(name, &file, &before, &after, change.dry_run)?;
+        if !change.dry_run && !lines.is_empty() {
+            let action = if change.revoke { "revoke" } else { "grant" };
+            self.note_plugin(action, name, &[("grants", &rights::words(&named).join(" "))]);
+        }
         Ok(GrantChange { lines, file, rights: rights::states(&after, &manifest.requests) })
     }
 

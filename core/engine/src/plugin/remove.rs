@@ -31,6 +31,7 @@ impl Engine {
         let left = self.config_with(&change)?;
         let lock = Self::relock(&file, BTreeMap::new(), &BTreeSet::from([name.to_owned()]))?;
         edit::write(&[change].into_iter().chain(lock).collect::<Vec<_>>())?;
+        self.note_plugin("remove", name, &[]);
         let code = plugin.digest.filter(|_| !matches!(plugin.source, PluginSource::Embedded(_)));
         let needed = |digest| left.plugins.iter().any(|other| other.digest == Some(digest));
         if let Some(digest) = code.filter(|digest| !needed(*digest)) {

@@ -113,7 +113,11 @@ impl Engine {
             let cannot = |source| ChangeError::File { path: self.options.plugins(), source };
             shelf::put(&self.options.plugins(), code).map_err(cannot)?;
         }
-        Ok(edit::write(&prepared.changes)?)
+        edit::write(&prepared.changes)?;
+        for update in &prepared.updates {
+            self.note_plugin("update", &update.name, &[("digest", &update.after.1.to_string())]);
+        }
+        Ok(())
     }
 
     fn to_update<'a>(
