@@ -71,7 +71,8 @@ impl Engine {
         let lines = self.regrant(name, &file, &before, &after, change.dry_run)?;
         if !change.dry_run && !lines.is_empty() {
             let action = if change.revoke { "revoke" } else { "grant" };
-            self.note_plugin(action, name, &[("grants", &rights::words(&named).join(" "))]);
+            let words: Vec<String> = rights::words(&named).into_iter().collect();
+            self.note_plugin(action, name, &[("grants", &words.join(" "))]);
         }
         Ok(GrantChange { lines, file, rights: rights::states(&after, &manifest.requests) })
     }
