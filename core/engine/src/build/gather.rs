@@ -139,7 +139,7 @@ impl Engine {
     }
 
     /// Where what is known about the files of contexts is kept.
-    pub(super) fn digests(&self) -> PathBuf {
+    pub(crate) fn digests(&self) -> PathBuf {
         self.root().join("digests")
     }
 

@@ -169,6 +169,8 @@ impl Engine {
         let unused: Vec<Layer> = match scope {
             Scope::Unused => {
                 self.store.plans().clear()?;
+                // It only saves time: what can not be removed does no harm.
+                let _ = std::fs::remove_dir_all(self.digests());
                 self.store.cache().clear()?
             }
             Scope::Dangling => {

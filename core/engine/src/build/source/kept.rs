@@ -17,8 +17,10 @@
 //! because of it. A directory keeps so many records at most; all directories together keep so many
 //! bytes, and the one that was written longest ago goes first.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, IntoInnerError, Read, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -57,50 +59,50 @@ impl Kept {
             let middle = low.midpoint(high);
             let (found, known) = decoded(self.record(middle));
             match found.place().cmp(&looks.place()) {
-                std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => return (found == *looks).then_some(known),
+                Ordering::Less => low = middle + 1,
+                Ordering::Greater => high = middle,
+                Ordering::Equal => return (found == *looks).then_some(known),
             }
         }
         None
     }
 
-    /// Keeps these too, which are sorted, in the place of what was known of the same files.
-    pub(super) fn add(&self, fresh: &[(Looks, Known)]) -> io::Result<()> {
+    /// Keeps these too, in the place of what was known of the same files. They are sorted, and each
+    /// file is there once.
+    pub(super) fn add<'a>(&self, fresh: impl ExactSizeIterator<Item = (&'a Looks, Known)>) -> io::Result<()> {
         let home = self.path.parent().unwrap_or(Path::new("."));
-        fs::create_dir_all(home)?;
-        let mut file = tempfile::NamedTempFile::new_in(home)?;
-        let records = self.merged(fresh);
-        let mut hasher = Hasher::new();
-        for part in [&MAGIC[..], &records] {
-            hasher.update(part);
-            file.write_all(part)?;
-        }
-        file.write_all(hasher.finish().as_bytes())?;
-        file.persist(&self.path)?;
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(home)?;
+        let file = tempfile::NamedTempFile::new_in(home)?;
+        let mut out = Checked { out: BufWriter::new(file), hasher: Hasher::new() };
+        out.put(MAGIC)?;
+        self.merge(fresh, &mut out)?;
+        let Checked { mut out, hasher } = out;
+        out.write_all(hasher.finish().as_bytes())?;
+        out.into_inner().map_err(IntoInnerError::into_error)?.persist(&self.path)?;
         make_room(home, &self.path)
     }
 
-    fn merged(&self, fresh: &[(Looks, Known)]) -> Vec<u8> {
+    fn merge<'a>(
+        &self,
+        fresh: impl ExactSizeIterator<Item = (&'a Looks, Known)>,
+        out: &mut Checked,
+    ) -> io::Result<()> {
         let count = self.records.len() / RECORD;
         // When there are too many, those of files that this build did not ask for go.
         let old = if count + fresh.len() > MOST { 0 } else { count };
-        let mut merged = Vec::with_capacity((old + fresh.len()) * RECORD);
         let mut next = 0;
-        for (looks, known) in fresh.iter().take(MOST) {
+        for (looks, known) in fresh.take(MOST) {
             while next < old {
-                let place = decoded(self.record(next)).0.place();
-                if place < looks.place() {
-                    merged.extend_from_slice(self.record(next));
-                } else if place > looks.place() {
-                    break;
+                match decoded(self.record(next)).0.place().cmp(&looks.place()) {
+                    Ordering::Less => out.put(self.record(next))?,
+                    Ordering::Equal => {}
+                    Ordering::Greater => break,
                 }
                 next += 1;
             }
-            encode(looks, known, &mut merged);
+            out.put(&encoded(looks, &known))?;
         }
-        merged.extend_from_slice(&self.records[next.min(old) * RECORD..old * RECORD]);
-        merged
+        out.put(&self.records[next.min(old) * RECORD..old * RECORD])
     }
 
     fn record(&self, number: usize) -> &[u8] {
@@ -127,16 +129,37 @@ fn read(path: &Path) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-fn encode(looks: &Looks, known: &Known, out: &mut Vec<u8>) {
-    for number in [looks.device, looks.inode, looks.size] {
-        out.extend_from_slice(&number.to_le_bytes());
+/// A file whose end says what it holds.
+struct Checked {
+    out: BufWriter<tempfile::NamedTempFile>,
+    hasher: Hasher,
+}
+
+impl Checked {
+    fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.hasher.update(bytes);
+        self.out.write_all(bytes)
     }
-    out.extend_from_slice(&looks.changed.0.to_le_bytes());
-    out.extend_from_slice(&looks.changed.1.to_le_bytes());
-    out.extend_from_slice(&looks.modified.0.to_le_bytes());
-    out.extend_from_slice(&u32::try_from(looks.modified.1).unwrap_or(u32::MAX).to_le_bytes());
-    out.extend_from_slice(&u32::from(known.has_attributes).to_le_bytes());
-    out.extend_from_slice(known.digest.as_bytes());
+}
+
+fn encoded(looks: &Looks, known: &Known) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    let (seconds, nanoseconds) = looks.modified;
+    let eights = [
+        looks.device,
+        looks.inode,
+        looks.size,
+        looks.changed.0.cast_unsigned(),
+        looks.changed.1,
+        seconds.cast_unsigned(),
+    ];
+    for (number, value) in eights.iter().enumerate() {
+        record[number * 8..number * 8 + 8].copy_from_slice(&value.to_le_bytes());
+    }
+    record[48..52].copy_from_slice(&u32::try_from(nanoseconds).unwrap_or(u32::MAX).to_le_bytes());
+    record[52..56].copy_from_slice(&u32::from(known.has_attributes).to_le_bytes());
+    record[56..].copy_from_slice(known.digest.as_bytes());
+    record
 }
 
 fn decoded(record: &[u8]) -> (Looks, Known) {
@@ -189,6 +212,10 @@ mod tests {
         Known { digest: Digest::of(text), has_attributes: text.is_empty() }
     }
 
+    fn add(kept: &Kept, fresh: &[(Looks, Known)]) {
+        kept.add(fresh.iter().map(|(looks, known)| (looks, *known))).unwrap();
+    }
+
     fn home() -> (tempfile::TempDir, Stat) {
         let dir = tempfile::tempdir().unwrap();
         let stat = rustix::fs::stat(dir.path()).unwrap();
@@ -198,11 +225,10 @@ mod tests {
     #[test]
     fn what_was_added_is_found_as_long_as_it_looks_the_same() {
         let (dir, stat) = home();
-        Kept::load(dir.path(), &stat).add(&[(looks(2), known("a")), (looks(5), known(""))]).unwrap();
+        add(&Kept::load(dir.path(), &stat), &[(looks(2), known("a")), (looks(5), known(""))]);
         let changed = Looks { size: 4, ..looks(5) };
-        Kept::load(dir.path(), &stat)
-            .add(&[(looks(1), known("b")), (changed.clone(), known("c")), (looks(9), known("d"))])
-            .unwrap();
+        let more = [(looks(1), known("b")), (changed.clone(), known("c")), (looks(9), known("d"))];
+        add(&Kept::load(dir.path(), &stat), &more);
         let kept = Kept::load(dir.path(), &stat);
         for (looks, expected) in [
             (looks(1), Some("b")),
@@ -223,7 +249,7 @@ mod tests {
     fn a_damaged_file_is_as_good_as_none() {
         let (dir, stat) = home();
         let kept = Kept::load(dir.path(), &stat);
-        kept.add(&[(looks(2), known("a"))]).unwrap();
+        add(&kept, &[(looks(2), known("a"))]);
         let whole = fs::read(&kept.path).unwrap();
         let flipped = |at: usize| {
             let mut bytes = whole.clone();

@@ -153,15 +153,16 @@ impl Digests {
     pub(in crate::build) fn keep(&self) {
         let Some(Some(kept)) = self.kept.get() else { return };
         let fresh = lock(&self.fresh);
-        let lasting = fresh.iter().filter(|(_, fresh)| fresh.lasts);
-        let mut lasting: Vec<_> = lasting.map(|(looks, fresh)| (looks.clone(), fresh.known)).collect();
-        // Of one file that changed meanwhile, what was found out last.
-        lasting.reverse();
+        let mut lasting: Vec<(&Looks, Known)> = fresh
+            .iter()
+            .filter(|(_, fresh)| fresh.lasts)
+            .map(|(looks, fresh)| (looks, fresh.known))
+            .collect();
+        // Of a file that changed meanwhile one is enough: the others look like nothing any more.
         lasting.dedup_by_key(|(looks, _)| looks.place());
-        lasting.reverse();
         if !lasting.is_empty() {
             // It saves time; a build that could not keep it is a good build.
-            let _ = kept.add(&lasting);
+            let _ = kept.add(lasting.into_iter());
         }
     }
 }
