@@ -49,6 +49,7 @@ fn configure(box_: &Sandbox, component: &std::path::Path, world: &str, lines: &s
 fn an_instruction_in(language: &str) {
     let box_ = Sandbox::new();
     let Some(component) = built(&box_, "instruction", language, || {}) else { return };
+    box_.run("plugin test hello").success().shows("result: ok. 2 passed, 0 failed");
     configure(&box_, &component, "instruction", "grants = { ops = [\"write\", \"config\"] }");
     box_.build("h", "FROM busybox\nARG WHO=world\nHELLO hello $WHO\n");
     assert_eq!(box_.in_image("h", "cat /etc/hello"), "hello world\n");
@@ -67,6 +68,7 @@ fn an_instruction_in(language: &str) {
 fn a_hook_in(language: &str) {
     let box_ = Sandbox::new();
     let Some(component) = built(&box_, "hook", language, || {}) else { return };
+    box_.run("plugin test hello").success().shows("result: ok. 2 passed, 0 failed");
     configure(
         &box_,
         &component,

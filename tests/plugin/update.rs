@@ -30,6 +30,7 @@ fn a_dry_run_shows_which_plans_change() {
     let shown = shown.shows("a/Dockerfile: 1 of 3 statements are planned differently");
     let shown = shown.shows("a/b/web.Dockerfile: 0 of 1 statements are planned differently");
     let shown = shown.shows("--- before a/Dockerfile:2 PORT 80").shows("80/tcp").shows("80/udp");
+    let shown = shown.shows("\"expose\": \"80/udp\"").without("\"Expose\"");
     assert!(shown.stdout.lines().any(|line| line.starts_with('-') && line.contains("80/tcp")), "{shown}");
     assert!(shown.stdout.lines().any(|line| line.starts_with('+') && line.contains("80/udp")), "{shown}");
 

@@ -294,6 +294,30 @@ mod tests {
         }
     }
 
+    /// What a new user builds first passes its tests.
+    #[test]
+    fn every_case_of_a_project_says_what_is_expected() {
+        for kind in [Kind::Instruction, Kind::Hook] {
+            let project = Project::new(&"a".parse().unwrap(), kind, Language::C).unwrap();
+            let paths: Vec<&str> = project.files.iter().map(|(path, _)| &**path).collect();
+            let asked = ["Dockerfile", "event.json"];
+            let cases: Vec<&str> = paths
+                .iter()
+                .filter_map(|path| path.strip_prefix("tests/")?.rsplit_once('/'))
+                .filter_map(|(case, file)| asked.contains(&file).then_some(case))
+                .collect();
+            assert!(cases.len() >= 2, "{kind:?}: {paths:?}");
+            for case in cases {
+                let expected = ["plan.json", "error.txt", "verdict.json"];
+                let expected = expected.map(|file| format!("tests/{case}/{file}"));
+                assert!(
+                    expected.iter().any(|file| paths.contains(&&**file)),
+                    "{kind:?}: {case} expects nothing"
+                );
+            }
+        }
+    }
+
     #[test]
     fn rust_has_every_kind_and_every_language_has_the_usual_ones() {
         assert!(KINDS.iter().all(|kind| languages(*kind).contains(&"rust")));

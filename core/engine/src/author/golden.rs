@@ -10,8 +10,8 @@ use similar::TextDiff;
 
 use super::outcome::Ended;
 
-/// The text of a golden file.
-pub(crate) fn text<T: Serialize>(value: &T) -> String {
+/// A plan as a person reads it: the text of a golden file.
+pub fn text<T: Serialize>(value: &T) -> String {
     let value = serde_json::to_value(value).unwrap_or_default();
     let mut text = serde_json::to_string_pretty(&canonical(value)).unwrap_or_default();
     text.push('\n');

@@ -67,7 +67,7 @@ mod workshop;
 
 pub use bench::Bench;
 pub use conformance::conformance;
-pub use golden::unified;
+pub use golden::{text as plan_text, unified};
 pub use outcome::{Checked, Ended, Tested};
 pub use project::{Project, ProjectError, Selection};
 pub use replay::Replayed;

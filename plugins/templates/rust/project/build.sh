@@ -5,8 +5,8 @@
 #   ./build.sh --missing   prints the commands that install what is not on this machine
 #
 # With rustup's standard library for the target, this is plain cargo. Where rustup has none, the compiler of
-# Debian and Ubuntu brings the source of the standard library, which is then built once, below target/. The
-# linker is rustup's in both cases.
+# Debian and Ubuntu brings the source of the standard library, which is then built once for all
+# projects. The linker is rustup's in both cases.
 set -eu
 cd "$(dirname "$0")"
 target=wasm32-unknown-unknown

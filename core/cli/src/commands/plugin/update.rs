@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use similar::TextDiff;
+use wharf_engine::author::plan_text;
 use wharf_engine::plugin::{PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
 
 use super::{refused, rights};
@@ -107,9 +108,9 @@ fn told(update: &PluginUpdate) -> String {
     text
 }
 
-/// A unified difference of the two plans as JSON.
+/// A unified difference of the two plans, as `plugin test` writes them.
 fn difference(file: &Path, change: &StatementChange) -> String {
-    let (before, after) = (pretty(&change.before), pretty(&change.after));
+    let (before, after) = (plan_text(&change.before), plan_text(&change.after));
     let diff = TextDiff::from_lines(&before, &after);
     let place = format!("{}:{} {}", file.display(), change.line, change.statement.replace('\n', " "));
     let head = (format!("before {place}"), format!("after  {place}"));
