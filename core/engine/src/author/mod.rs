@@ -24,7 +24,7 @@
 //!     error.txt           or the failure that is expected
 //! ```
 //!
-//! Drivers need no cases: what they plan is carried out, see [`inject`]. A case without an expected
+//! Drivers need no cases: what they plan is carried out, see `inject/`. A case without an expected
 //! file fails; `--bless` writes what came out, to be read before it is committed.
 //!
 //! The component is `--component`, else the newest `*.wasm` in the project's directory, its `build/`

@@ -66,7 +66,7 @@ pub struct BuildOptions {
     pub no_cache_filter: Vec<String>,
     /// What RUN's programs get, and what they may.
     pub programs: ProgramOptions,
-    /// Write down what planners were asked and what they read; see [`crate::author::replay`].
+    /// Write down what planners were asked and what they read; see `author/replay.rs`.
     pub record: Option<PathBuf>,
 }
 

@@ -1,7 +1,7 @@
 //! Changing config files: comments and order stay, and a change happens whole or not at all.
 //!
 //! An [`Edit`] is a file's text with what is to be changed in it; nothing is written until
-//! [`write`]. That looks again whether the files are what they were when they were read, under a
+//! [`write()`]. That looks again whether the files are what they were when they were read, under a
 //! lock on their directory, so that of two commands at once the second says that it has to be run
 //! again. A symbolic link stays one: what it points to is changed.
 
