@@ -104,6 +104,38 @@ fn the_next_build_takes_away_what_a_killed_one_left() {
     box_.left_nothing_since(&before);
 }
 
+/// A tree that is written to through a mount, a secret, an agent and a cache that is locked.
+#[test]
+fn mounts_go_with_the_build_that_was_interrupted_or_killed() {
+    let box_ = Sandbox::new();
+    let socket = box_.dir().join("agent");
+    let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    box_.write("token", "wharf-test-hunter2");
+    let begun = "FROM busybox AS s\nRUN echo staged > /staged\nFROM busybox\nRUN --mount=from=s,target=/s --mount=type=cache,target=/c,sharing=locked true\n";
+    box_.build("first", begun);
+    let before = box_.traces();
+    let mount = "--mount=from=s,target=/s,rw --mount=type=secret,id=token --mount=type=ssh --mount=target=/w,rw --mount=type=cache,target=/c,sharing=locked";
+    let agent = format!("default={}", socket.display());
+    let line = ["build", "--secret", "id=token,src=token", "--ssh", &agent, "-t", "x", "."];
+    for how in [Signal::INT, Signal::KILL] {
+        box_.write(
+        "Dockerfile",
+        format!(
+            "{begun}RUN {mount} touch /s/x /w/x && ls /run/secrets/token && echo it is running; sleep 600\n"
+        ),
+    );
+        let mut build = start(&mut box_.command(line));
+        let mut lines = BufReader::new(build.stderr.take().unwrap()).lines();
+        assert!(lines.any(|line| line.unwrap().trim() == "it is running"), "the build ended early");
+        assert_eq!(trees(box_.root()), 2);
+        signal(&build, how);
+        build.wait().unwrap();
+        box_.build("first", begun);
+        assert_eq!(trees(box_.root()), 0);
+        box_.left_nothing_since(&before);
+    }
+}
+
 #[test]
 fn a_build_that_goes_on_keeps_what_it_is_making() {
     let box_ = Sandbox::new();
