@@ -1,9 +1,10 @@
 //! `ADD source ... destination`: as COPY, but archives of the build context are extracted, and
 //! sources may be addresses on the web. A fetched file is readable by its owner only.
 
+use wharf_instructions::lint;
 use wharf_instructions::transfer::{self, Transfer};
 use wharf_sdk::instruction::{BodyKind, Context, FlagSpec, Invocation, KeywordSpec, Outcome};
-use wharf_sdk::{Failure, Instruction, Request, refuse};
+use wharf_sdk::{Failure, Instruction, Request, host, refuse};
 
 struct Add;
 
@@ -39,7 +40,8 @@ impl Instruction for Add {
         let git = transfer.sources.iter().any(|source| transfer::is_git(source));
         transfer.keep_git_dir = call.switch("keep-git-dir", false)?;
         if transfer.keep_git_dir && !git {
-            return Err(refuse("--keep-git-dir is for git repositories"));
+            let message = "--keep-git-dir is for git repositories, and none of the sources is one";
+            host::report(&lint::warn("KeepGitDirWithoutGit", message));
         }
         let checksum = if git { transfer::commit } else { checksum };
         transfer.checksum = call.flag("checksum").map(checksum).transpose()?;
@@ -129,7 +131,6 @@ mod tests {
             let call = words("ADD", line).with_flag("checksum", flag);
             assert_eq!(super::tests::plan(&call).unwrap_err().message(), said);
         }
-        let error = super::tests::plan(&words("ADD", "b /x").with_switch("keep-git-dir")).unwrap_err();
-        assert_eq!(error.message(), "--keep-git-dir is for git repositories");
+        assert!(super::tests::plan(&words("ADD", "b /x").with_switch("keep-git-dir")).is_ok());
     }
 }

@@ -21,7 +21,7 @@ impl Instruction for Cmd {
     fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {
         let argv = command::argv(call, context);
         let mut plan = Plan::config([ConfigChange::Cmd(argv)]);
-        if command::is_shell_form(call) && !call.text().is_empty() {
+        if command::needs_default_shell(call, context) {
             let message =
                 "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals";
             plan = plan.diagnostic(lint::warn("JSONArgsRecommended", message));

@@ -14,7 +14,7 @@ impl Instruction for Copy {
         let keyword = KeywordSpec::new("COPY", "copy files into the image", BodyKind::JsonOrWords);
         let keyword = keyword.expanding().with_heredocs();
         let own = [
-            FlagSpec::value("from", "copy from this stage, image or named context").expanding(),
+            FlagSpec::value("from", "copy from this stage, image or named context"),
             FlagSpec::switch("parents", "keep the directories of each source"),
         ];
         vec![own.into_iter().chain(transfer::flags()).fold(keyword, KeywordSpec::flag)]
@@ -45,6 +45,11 @@ impl Instruction for Copy {
 fn from_input(from: &str) -> Result<Input, Failure> {
     match from {
         "" => Err(refuse("--from names nothing").help("write `--from=STAGE` or `--from=IMAGE`")),
+        name if name.contains('$') => {
+            let message = "variable expansion is not supported for --from";
+            let help = "write `FROM $IMAGE AS name` with an ARG before the first FROM, and `--from=name`";
+            Err(refuse(message).help(help))
+        }
         "scratch" => Err(refuse("--from=scratch: there is nothing to copy from")),
         name => Ok(Input::Named(name.into())),
     }
@@ -72,6 +77,12 @@ mod tests {
             ..CopyFiles::new(Input::Stage, Input::Named("build".into()), vec!["/out".into()], "/usr/bin/app")
         };
         assert_eq!(plan.unwrap().ops[0].action, copy.into());
+    }
+
+    #[test]
+    fn where_files_come_from_is_known_without_variables() {
+        let error = plan(&words("COPY", "/a /b").with_flag("from", "$STAGE")).unwrap_err();
+        assert_eq!(error.message(), "variable expansion is not supported for --from");
     }
 
     #[test]

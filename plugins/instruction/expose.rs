@@ -52,7 +52,8 @@ struct Exposed {
 
 impl Exposed {
     fn read(word: &str) -> Result<Self, Failure> {
-        let (port, protocol) = word.split_once('/').unwrap_or((word, "tcp"));
+        let (port, protocol) = word.split_once('/').unwrap_or((word, ""));
+        let protocol = if protocol.is_empty() { "tcp" } else { protocol };
         let known = PROTOCOLS.into_iter().find(|known| known.eq_ignore_ascii_case(protocol));
         let protocol = known.ok_or_else(|| {
             let help = "write for example `80/tcp`, `53/udp` or `9/sctp`";
@@ -76,7 +77,8 @@ impl Exposed {
             );
             return Some(lint::warn("ExposeInvalidFormat", message));
         }
-        let cased = !word.ends_with(self.protocol) && word.contains('/');
+        let written = word.split_once('/').map_or("", |(_, protocol)| protocol);
+        let cased = !written.is_empty() && written != self.protocol;
         let message = format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
         cased.then(|| lint::warn("ExposeProtoCasing", message))
     }
@@ -120,6 +122,7 @@ mod tests {
             ("53/UDP", vec!["53/udp"]),
             ("7000-7002", vec!["7000/tcp", "7001/tcp", "7002/tcp"]),
             ("8080:80", vec!["80/tcp"]),
+            ("80/", vec!["80/tcp"]),
             ("9/sctp 5/tcp", vec!["5/tcp", "9/sctp"]),
         ] {
             assert_eq!(ports(&words("EXPOSE", line)).unwrap(), expected, "for {line}");
@@ -137,7 +140,6 @@ mod tests {
             ("65536", "invalid containerPort: 65536"),
             ("9-8", "invalid containerPort: 9-8"),
             ("80/icmp", "invalid proto: icmp"),
-            ("80/", "invalid proto: "),
         ] {
             assert_eq!(ports(&words("EXPOSE", line)).unwrap_err().message(), said, "for {line}");
         }
@@ -150,6 +152,7 @@ mod tests {
             ("8080:80", Some("ExposeInvalidFormat")),
             ("127.0.0.1:80:80", Some("ExposeInvalidFormat")),
             ("80", None),
+            ("80/", None),
             ("80/udp", None),
         ] {
             let warning = Exposed::read(word).unwrap().warning(word);

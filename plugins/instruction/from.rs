@@ -38,7 +38,7 @@ impl Instruction for From {
             return Err(refuse("base name should not be blank").help(help));
         }
         let base = if base == "scratch" { Input::Scratch } else { Input::Named(base.clone()) };
-        let platform = call.flag("platform").filter(|text| !text.is_empty()).map(platform).transpose()?;
+        let platform = call.flag("platform").map(platform).transpose()?;
         Ok(StageStart { base, name, platform }.into())
     }
 }
@@ -66,6 +66,10 @@ fn stage_name(written: &str) -> Result<String, Failure> {
 
 /// Reads `os/arch[/variant]`, or the processor alone, in the words of Go, Debian or uname.
 fn platform(text: &str) -> Result<Platform, Failure> {
+    if text.is_empty() {
+        let help = "an ARG that it uses stands before the first FROM and needs a default or a --build-arg";
+        return Err(refuse("empty platform value").help(help));
+    }
     let parts: Vec<&str> = text.split('/').collect();
     let (os, architecture, variant) = match parts.as_slice() {
         [one @ ("linux" | "windows" | "darwin" | "freebsd")] => {

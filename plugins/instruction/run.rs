@@ -81,8 +81,8 @@ fn line(text: &str, heredocs: &[Heredoc]) -> (Command, String) {
 /// Whether the line holds nothing but `<<NAME`.
 fn is_only_heredoc(text: &str) -> bool {
     let opened = text.trim_start_matches(|letter: char| letter.is_ascii_digit()).strip_prefix("<<");
-    opened
-        .is_some_and(|word| !word.contains(|letter: char| letter.is_whitespace() || "<>|;&".contains(letter)))
+    let word = opened.map(|rest| rest.strip_prefix('-').unwrap_or(rest).trim_start());
+    word.is_some_and(|word| !word.contains(|letter: char| letter.is_whitespace() || "<>|;&".contains(letter)))
 }
 
 fn needs_command() -> Failure {

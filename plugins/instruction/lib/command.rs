@@ -3,11 +3,10 @@
 
 use wharf_sdk::instruction::{Body, Context, Invocation};
 
-/// The argument vector that CMD and ENTRYPOINT put into the image; empty when nothing is given.
+/// The argument vector that CMD and ENTRYPOINT put into the image.
 pub fn argv(call: &Invocation, context: &dyn Context) -> Vec<String> {
     match &call.body {
         Body::Json(words) => words.clone(),
-        _ if call.text().is_empty() => Vec::new(),
         _ => {
             let mut argv = context.shell();
             argv.push(call.text().to_owned());
@@ -16,9 +15,9 @@ pub fn argv(call: &Invocation, context: &dyn Context) -> Vec<String> {
     }
 }
 
-/// Whether it is written as a line for the shell.
-pub fn is_shell_form(call: &Invocation) -> bool {
-    matches!(call.body, Body::Text(_))
+/// Whether it is written as a line for the shell, and nobody chose that shell with SHELL.
+pub fn needs_default_shell(call: &Invocation, context: &dyn Context) -> bool {
+    matches!(call.body, Body::Text(_)) && context.shell() == ["/bin/sh", "-c"]
 }
 
 /// The first line of a script, so that progress stays on one line.
@@ -40,7 +39,10 @@ mod tests {
         assert_eq!(argv(&text("CMD", " echo $HOME "), &stage), ["/bin/sh", "-c", "echo $HOME"]);
         stage.shell = vec!["/bin/bash".into(), "-lc".into()];
         assert_eq!(argv(&text("CMD", "x"), &stage), ["/bin/bash", "-lc", "x"]);
-        assert!(argv(&text("CMD", ""), &stage).is_empty());
+        assert_eq!(argv(&text("CMD", ""), &stage), ["/bin/bash", "-lc", ""]);
+        assert!(argv(&call("CMD", Body::Json(vec![])), &stage).is_empty());
+        assert!(!needs_default_shell(&text("CMD", "x"), &stage));
+        assert!(needs_default_shell(&text("CMD", "x"), &Stage::default()));
     }
 
     #[test]

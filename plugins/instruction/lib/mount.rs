@@ -25,7 +25,8 @@ struct Fields {
     required: Option<bool>,
 }
 
-/// Reads the value of one `--mount`. A relative target is below `working_dir`.
+/// Reads the value of one `--mount`. A relative target is below `working_dir`; without a target it is
+/// that directory. Fields that say nothing about a type of mount are passed over where BuildKit does.
 ///
 /// # Errors
 /// Names the field that is wrong, missing, or of another type of mount.
@@ -37,19 +38,23 @@ pub fn parse(text: &str, working_dir: &str) -> Result<Mount, Failure> {
     let kind = fields.kind.take().unwrap_or_else(|| "bind".to_owned());
     fields.check(&kind)?;
     let target = fields.target.take().map(|target| path::join(working_dir, &target));
+    let place = || directory(&kind, target.clone().unwrap_or_else(|| path::clean(working_dir)));
     match kind.as_str() {
-        "bind" => Ok(Mount::Bind(fields.bind(required_target(&kind, target)?))),
-        "cache" => Ok(Mount::Cache(fields.cache(required_target(&kind, target)?))),
-        "tmpfs" => {
-            Ok(Mount::Tmpfs(TmpfsMount { target: required_target(&kind, target)?, size: fields.size }))
-        }
+        "bind" => Ok(Mount::Bind(fields.bind(place()?))),
+        "cache" => Ok(Mount::Cache(fields.cache(place()?))),
+        "tmpfs" => Ok(Mount::Tmpfs(TmpfsMount { target: place()?, size: fields.size })),
         "secret" => fields.secret(target).map(Mount::Secret),
         _ => Ok(Mount::Ssh(fields.ssh(target))),
     }
 }
 
-fn required_target(kind: &str, target: Option<String>) -> Result<String, Failure> {
-    target.ok_or_else(|| refuse(format!("a {kind} mount needs a target")).help("add `target=/path`"))
+/// Where something is mounted: anywhere but on the root itself.
+fn directory(kind: &str, target: String) -> Result<String, Failure> {
+    if target == "/" {
+        let help = format!("write `--mount=type={kind},target=/path`");
+        return Err(refuse("invalid mount target \"/\"").help(help));
+    }
+    Ok(target)
 }
 
 impl Fields {
@@ -83,11 +88,17 @@ impl Fields {
     /// Each type of mount has its own fields.
     fn check(&self, kind: &str) -> Result<(), Failure> {
         let known: &[&str] = match kind {
-            "bind" => &["from", "source", "ro"],
-            "cache" => &["from", "source", "ro", "id", "sharing", "mode", "uid", "gid"],
-            "tmpfs" => &["size"],
-            "secret" => &["source", "id", "env", "required", "mode", "uid", "gid"],
-            "ssh" => &["id", "required", "mode", "uid", "gid"],
+            "bind" | "tmpfs" if self.mode.is_some() || self.uid.is_some() || self.gid.is_some() => {
+                return Err(refuse(format!("mode, uid and gid are not allowed for a {kind} mount")));
+            }
+            "bind" => &["from", "source", "ro", "id", "env"],
+            "cache" => &["from", "source", "ro", "id", "env", "sharing", "mode", "uid", "gid"],
+            "tmpfs" => &["from", "source", "ro", "id", "env", "size"],
+            "secret" if self.source.is_some() && self.id.is_some() => {
+                return Err(refuse("both source and id can't be set").help("`source` is another name of `id`"));
+            }
+            "secret" => &["source", "ro", "id", "env", "required", "mode", "uid", "gid"],
+            "ssh" => &["from", "source", "ro", "id", "env", "required", "mode", "uid", "gid"],
             _ => {
                 let help = "known types: bind, cache, tmpfs, secret, ssh";
                 return Err(refuse(format!("unsupported mount type \"{kind}\"")).help(help));

@@ -132,9 +132,7 @@ impl Transfer {
             HttpSource { url: url.into(), checksum: self.checksum.clone(), filename: named.name.clone() };
         let source = plan.op(format!("fetch {url}"), http);
         let unpack = self.unpack_remote;
-        let private = self.mode.clone().or(Some(ModeChange::Bits(0o600)));
         plan.then(&*self.label, |base| CopyFiles {
-            mode: if unpack { self.mode.clone() } else { private },
             unpack,
             excludes: vec![],
             parents: false,

@@ -37,7 +37,7 @@ impl Images for Engine {
                 let full = name
                     .parse()
                     .map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
-                BuildError::NoImage { full }
+                BuildError::NoImage { full, meant: None }
             }
             other => BuildError::Image(other),
         })

@@ -45,12 +45,13 @@ pub enum OwnerError {
 
 /// As runc and docker: ids are 31 bits.
 const MAX_ID: u32 = i32::MAX as u32;
+const ROOT: &str = "root";
 const MAX_SIZE: u64 = 16 << 20;
 const PASSWD: &str = "etc/passwd";
 const GROUP: &str = "etc/group";
 
 /// Looks the names of `owner` up. A number is never a name; alone it is its own group. No user at all
-/// (`:group`) is root.
+/// (`:group`) is root, and so is `root` where no file says who that is.
 ///
 /// # Errors
 /// When a name is not there, a number is too large, or a file cannot be read.
@@ -86,12 +87,14 @@ fn user(passwd: &str, name: &str) -> Result<(u32, u32), OwnerError> {
         let gid = number(fields.get(3)?).ok()??;
         Some((uid, gid))
     });
-    ids.ok_or_else(|| OwnerError::NoUser(name.to_owned()))
+    let root = (name == ROOT).then_some((0, 0));
+    ids.or(root).ok_or_else(|| OwnerError::NoUser(name.to_owned()))
 }
 
 fn group(groups: &str, name: &str) -> Result<u32, OwnerError> {
     let gid = lines(groups, name).find_map(|fields| number(fields.get(2)?).ok()?);
-    gid.ok_or_else(|| OwnerError::NoGroup(name.to_owned()))
+    let root = (name == ROOT).then_some(0);
+    gid.or(root).ok_or_else(|| OwnerError::NoGroup(name.to_owned()))
 }
 
 /// The fields of the lines whose first one is `name`.
@@ -150,6 +153,7 @@ mod tests {
             ("7", Some("0"), 7, 0),
             ("7", Some(""), 7, 7),
             ("", Some("staff"), 0, 50),
+            ("root", Some("root"), 0, 0),
         ] {
             assert_eq!(ids(&root, user, group).unwrap(), Ids { uid, gid }, "{user}:{group:?}");
         }
@@ -166,6 +170,7 @@ mod tests {
         let passwd = dir.path().join(PASSWD);
         std::fs::remove_file(&passwd).unwrap();
         assert!(matches!(ids(&root, "me", None), Err(OwnerError::NoUser(_))));
+        assert_eq!(ids(&root, "root", None).unwrap(), Ids { uid: 0, gid: 0 });
         nix::unistd::mkfifo(&passwd, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert!(matches!(ids(&root, "me", None), Err(OwnerError::Read { .. })));
         std::fs::remove_file(&passwd).unwrap();

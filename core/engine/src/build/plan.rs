@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use wharf_model::build::{Action, ConfigChange, Input, Outcome, Plan, StageStart};
+use wharf_model::build::{ConfigChange, Input, Outcome, Plan, StageStart};
 use wharf_model::statement::{Invocation, KeywordSpec};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{Plugins, Trace};
@@ -16,15 +16,16 @@ use wharf_store::Image;
 use super::context::Context;
 use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::expanding::Expanding;
-use super::inputs::{mount_source, name_of, names_an_image};
+use super::inputs::{name_of, names_an_image};
 use super::kept::{Kept, Planned};
 use super::lint;
-use super::named::Given;
 use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
-use super::stage::{Arguments, PROXIES, State};
+use super::stage::{Arguments, PROXIES, State, TARGET_STAGE};
 use super::words::Scope;
 use crate::Engine;
+
+mod naming;
 
 /// All stages that are needed, each after those it needs.
 #[derive(Debug)]
@@ -114,7 +115,7 @@ impl Engine {
         let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.recorder = recorder;
         planner.kept = Some(Kept::new(&self.store));
-        planner.split(&dockerfile)?;
+        planner.split(&dockerfile, options.target.as_deref())?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
         planner.kept.take().into_iter().for_each(Kept::write);
@@ -294,12 +295,12 @@ impl<'a> Planner<'a> {
 
     /// Plans every stage, also those that none needs.
     pub(super) fn plan_all(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
-        self.split(dockerfile)?;
+        self.split(dockerfile, None)?;
         (0..self.sections.len()).try_for_each(|number| self.plan_stage(number))
     }
 
     /// Cuts the Dockerfile into stages, and declares the arguments before the first one.
-    fn split(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
+    fn split(&mut self, dockerfile: &'a Dockerfile, target: Option<&str>) -> Result<(), At> {
         let statements = &dockerfile.statements[..];
         let starts: Vec<usize> =
             (0..statements.len()).filter(|index| self.starts_stage(&statements[*index])).collect();
@@ -310,12 +311,41 @@ impl<'a> Planner<'a> {
         if starts.is_empty() {
             return Err(BuildError::NoStage.into());
         }
+        self.name_target(&starts, statements, target)?;
         for (number, start) in starts.iter().enumerate() {
             let end = starts.get(number + 1).copied().unwrap_or(statements.len());
             let statement = &statements[*start];
             let (begin, beginning) = self.stage_start(statement).map_err(|at| at.on(&statement.span))?;
             let body = &statements[start + 1..end];
             self.sections.push(Section { start: begin, beginning, statements: body });
+        }
+        Ok(())
+    }
+
+    /// What `ARG TARGETSTAGE` gives: the target as it was asked for, or what the last stage is called. A
+    /// FROM that uses it is answered after the last FROM has told its name.
+    fn name_target(
+        &mut self,
+        starts: &[usize],
+        statements: &[Statement],
+        target: Option<&str>,
+    ) -> Result<(), At> {
+        if let Some(target) = target {
+            self.arguments.set_target_stage(target);
+            return Ok(());
+        }
+        let Some(last) = starts.last().map(|last| &statements[*last]) else { return Ok(()) };
+        let is_used = statements.iter().any(|statement| statement.original.contains(TARGET_STAGE));
+        if !is_used {
+            return Ok(());
+        }
+        let recorder = self.recorder.take();
+        let (spec, arguments) = (self.spec(last)?, self.arguments.clone());
+        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments.clone());
+        let answer = self.ask(last, &spec, &arguments, &state, None, true);
+        self.recorder = recorder;
+        if let Outcome::Stage(StageStart { name: Some(name), .. }) = answer.map_err(|at| at.on(&last.span))?.outcome {
+            self.arguments.set_target_stage(&name);
         }
         Ok(())
     }
@@ -393,23 +423,6 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    /// The last stage, or the one of that name or number.
-    fn target(&self, wanted: Option<&str>) -> Result<usize, At> {
-        let last = self.sections.len() - 1;
-        let Some(wanted) = wanted else { return Ok(last) };
-        let found = self.stage_of(wanted, self.sections.len());
-        found.ok_or_else(|| BuildError::Target(wanted.to_owned()).into())
-    }
-
-    /// A stage before `limit`, by name or number; of several with one name, the last.
-    fn stage_of(&self, name: &str, limit: usize) -> Option<usize> {
-        let same = |section: &Section<'_>| {
-            section.start.name.as_deref().is_some_and(|known| known.eq_ignore_ascii_case(name))
-        };
-        let by_number = || name.parse::<usize>().ok().filter(|number| *number < limit);
-        (0..limit).rev().find(|number| same(&self.sections[*number])).or_else(by_number)
-    }
-
     fn plan_stage(&mut self, number: usize) -> Result<(), At> {
         if self.stages.contains_key(&number) {
             return Ok(());
@@ -472,50 +485,6 @@ impl<'a> Planner<'a> {
         self.sections[number].start.name.clone().unwrap_or_else(|| format!("stage-{number}"))
     }
 
-    fn base(&mut self, number: usize) -> Result<Base, At> {
-        match self.sections[number].start.base.clone() {
-            Input::Scratch => Ok(Base::Scratch),
-            Input::Named(name) => self.named(&name, number, false),
-            Input::Stage | Input::Local | Input::Op(_) => {
-                let cause = "a stage stands on an image, an earlier stage or nothing".to_owned();
-                Err(BuildError::Plan { plugin: "FROM".to_owned(), cause }.into())
-            }
-        }
-    }
-
-    /// A context of that name, else an earlier stage by name (and number, for sources), else an image.
-    fn named(&mut self, name: &str, before: usize, by_number: bool) -> Result<Base, At> {
-        match self.ground.context.given(name) {
-            Some(Given::Directory(context)) => return Ok(Base::Directory(Arc::clone(context))),
-            Some(Given::Image { image, .. }) => return Ok(Base::Image(image.clone())),
-            None => {}
-        }
-        let numeric = name.bytes().all(|byte| byte.is_ascii_digit());
-        if let Some(stage) = self.stage_of(name, before).filter(|_| by_number || !numeric) {
-            self.plan_stage(stage)?;
-            return Ok(Base::Stage(stage));
-        }
-        if numeric && by_number {
-            return Err(BuildError::Target(name.to_owned()).into());
-        }
-        match self.ground.images.base_image(name) {
-            Err(BuildError::NoImage { full }) if self.lenient => {
-                self.unknown.insert(before);
-                self.absent.insert(full);
-                Ok(Base::Scratch)
-            }
-            image => Ok(Base::Image(Box::new(image?))),
-        }
-    }
-
-    /// What an image is called where it comes from, when the name was given to it for this build.
-    fn real_name(&self, name: &str) -> Option<String> {
-        match self.ground.context.given(name) {
-            Some(Given::Image { reference, .. }) => Some(reference.clone()),
-            _ => None,
-        }
-    }
-
     /// A base image for another platform than the one that is wanted.
     fn check_platform(&mut self, number: usize, base: &Base) {
         let start = &self.sections[number].start;
@@ -530,12 +499,15 @@ impl<'a> Planner<'a> {
     }
 
     fn first_state(&self, base: &Base) -> State {
-        let config = match base {
-            Base::Scratch | Base::Directory(_) => wharf_model::image::ImageConfig::empty(&Platform::host()),
-            Base::Image(image) => image.config.clone(),
-            Base::Stage(stage) => self.stages[stage].last_state().config,
+        let arguments = self.arguments.clone();
+        let state = match base {
+            Base::Scratch | Base::Directory(_) => {
+                State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments)
+            }
+            Base::Image(image) => State::new(image.config.clone(), arguments),
+            Base::Stage(stage) => State::on_stage(self.stages[stage].last_state(), arguments),
         };
-        State::new(config, self.arguments.clone()).with_path()
+        state.with_path()
     }
 
     fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk) -> Result<(), At> {
@@ -599,21 +571,6 @@ impl<'a> Planner<'a> {
                 Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
             }
         }
-    }
-
-    fn named_inputs(&mut self, plan: &Plan, before: usize) -> Result<BTreeMap<String, Base>, At> {
-        let mut names = BTreeSet::new();
-        for op in &plan.ops {
-            match &op.action {
-                Action::Copy(copy) => names.extend(name_of(&copy.source)),
-                Action::Exec(exec) => {
-                    names.extend(exec.mounts.iter().flat_map(mount_source).flat_map(name_of))
-                }
-                Action::Image { reference, .. } => names.extend([reference.clone()]),
-                _ => {}
-            }
-        }
-        names.into_iter().map(|name| Ok((name.clone(), self.named(&name, before, true)?))).collect()
     }
 
     fn spec(&self, statement: &Statement) -> Result<KeywordSpec, At> {

@@ -181,6 +181,24 @@ pub enum BuildError {
     NoImage {
         /// With registry and tag.
         full: String,
+        /// A stage whose name is nearly that.
+        meant: Option<String>,
+    },
+    /// `COPY --from=3` in the third stage.
+    #[error("invalid stage index {number}")]
+    StageNumber {
+        /// As it was written.
+        number: String,
+        /// How many stages come before.
+        stages: usize,
+    },
+    /// A stage reads from one that is not built before it.
+    #[error("cannot read from stage \"{from}\", it needs to be defined before current stage \"{stage}\"")]
+    LaterStage {
+        /// Which.
+        from: String,
+        /// Where that is said.
+        stage: String,
     },
     /// A base image can not be looked up.
     #[error(transparent)]
@@ -321,7 +339,17 @@ impl BuildFailure {
                 Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
             }
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
-            BuildError::NoImage { full } => Some(format!(
+            BuildError::NoImage { meant: Some(meant), .. } => Some(format!("did you mean the stage {meant}?")),
+            BuildError::StageNumber { stages: 0, .. } => {
+                Some("no stage comes before this one: the first has number 0".to_owned())
+            }
+            BuildError::StageNumber { stages, .. } => {
+                Some(format!("the stages before this one have the numbers 0 to {}", stages - 1))
+            }
+            BuildError::LaterStage { from, .. } => {
+                Some(format!("move the stage {from} above the stage that reads from it"))
+            }
+            BuildError::NoImage { full, .. } => Some(format!(
                 "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"
             )),
             _ => None,

@@ -24,6 +24,9 @@ pub(super) const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
+/// The argument that holds the name of the stage that is built.
+pub(super) const TARGET_STAGE: &str = "TARGETSTAGE";
+
 /// Where values of arguments come from, the same for all stages of a build.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Arguments {
@@ -34,20 +37,30 @@ pub(super) struct Arguments {
 }
 
 impl Arguments {
+    /// The platform's arguments; a given one of that name wins.
     pub(super) fn new(given: &BTreeMap<String, String>, platform: &Platform) -> Self {
         let host = Platform::host();
         let pairs = [
             ("TARGETPLATFORM", platform.to_string()),
             ("TARGETOS", platform.os.clone()),
+            ("TARGETOSVERSION", String::new()),
             ("TARGETARCH", platform.architecture.clone()),
             ("TARGETVARIANT", platform.variant.clone().unwrap_or_default()),
             ("BUILDPLATFORM", host.to_string()),
             ("BUILDOS", host.os),
+            ("BUILDOSVERSION", String::new()),
             ("BUILDARCH", host.architecture),
             ("BUILDVARIANT", host.variant.unwrap_or_default()),
+            (TARGET_STAGE, "default".to_owned()),
         ];
-        let global = pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-        Self { given: given.clone(), global }
+        let mut arguments = Self { given: given.clone(), global: BTreeMap::new() };
+        pairs.iter().for_each(|(name, value)| arguments.declare_global(name, Some(value)));
+        arguments
+    }
+
+    /// The stage that is built, for `ARG TARGETSTAGE`.
+    pub(super) fn set_target_stage(&mut self, name: &str) {
+        self.declare_global(TARGET_STAGE, Some(name));
     }
 
     /// An ARG from before the first stage.
@@ -77,17 +90,28 @@ impl Scope for Arguments {
 #[derive(Debug, Clone)]
 pub(super) struct State {
     pub(super) config: ImageConfig,
-    /// ARGs declared in this stage, with their values.
+    /// ARGs declared in this stage or in the one it stands on, with their values.
     pub(super) args: BTreeMap<String, String>,
+    /// Those of them that were declared after an ENV of that name: the later one counts.
+    over_env: BTreeSet<String>,
+    /// The config's WORKDIR without what its text may have too much, such as `..`.
+    directory: String,
     /// A CMD was given in this stage, so ENTRYPOINT keeps it.
     own_cmd: bool,
     arguments: Arguments,
 }
 
 impl State {
-    /// On a base image, or on the state of an earlier stage, whose arguments are not inherited.
+    /// On a base image.
     pub(super) fn new(config: ImageConfig, arguments: Arguments) -> Self {
-        Self { config, args: BTreeMap::new(), own_cmd: false, arguments }
+        let directory = clean(&format!("/{}", config.config.working_dir));
+        let (args, over_env) = (BTreeMap::new(), BTreeSet::new());
+        Self { config, args, over_env, directory, own_cmd: false, arguments }
+    }
+
+    /// On the state of an earlier stage: with its arguments, as BuildKit has it.
+    pub(super) fn on_stage(below: Self, arguments: Arguments) -> Self {
+        Self { own_cmd: false, arguments, ..below }
     }
 
     /// The same with a PATH, so that `ENV PATH=$PATH:/x` means something on any base.
@@ -100,10 +124,7 @@ impl State {
 
     /// `/` when there is no WORKDIR.
     pub(super) fn working_dir(&self) -> &str {
-        match self.config.config.working_dir.as_str() {
-            "" => "/",
-            directory => directory,
-        }
+        &self.directory
     }
 
     pub(super) fn shell(&self) -> Vec<String> {
@@ -111,26 +132,35 @@ impl State {
         self.config.config.shell.clone().unwrap_or_else(default)
     }
 
-    /// What RUN's programs see: ENV, then ARGs that ENV does not hide.
+    /// What RUN's programs see: ENV and ARG, of two with one name the later.
     pub(super) fn exec_env(&self) -> Vec<String> {
         let env = &self.config.config;
-        let visible = self.args.iter().filter(|(name, _)| env.env(name).is_none());
-        let args = visible.map(|(name, value)| format!("{name}={value}"));
-        env.env.iter().cloned().chain(args).collect()
+        let hidden = |pair: &&String| self.over_env.contains(pair.split('=').next().unwrap_or_default());
+        let kept = env.env.iter().filter(|pair| !hidden(pair)).cloned();
+        let is_seen = |name: &String| self.over_env.contains(name) || env.env(name).is_none();
+        let visible = self.args.iter().filter(|(name, _)| is_seen(name));
+        kept.chain(visible.map(|(name, value)| format!("{name}={value}"))).collect()
     }
 
-    /// Given proxies, which are in RUN's environment and in no key.
+    /// Given proxies, which are in RUN's environment and in no key; each in both cases, whichever was
+    /// given, as programs look for one or the other.
     pub(super) fn proxies(&self) -> Vec<String> {
-        let given = PROXIES.iter().filter(|name| !self.args.contains_key(**name));
-        given
-            .filter_map(|name| self.arguments.given.get(*name).map(|value| format!("{name}={value}")))
-            .collect()
+        let hidden = |name: &str| self.args.contains_key(name) || self.config.config.env(name).is_some();
+        let value = |name: &str| {
+            let given = &self.arguments.given;
+            given.get(&name.to_lowercase()).or_else(|| given.get(&name.to_uppercase()))
+        };
+        let names = PROXIES.iter().filter(|name| !hidden(name));
+        names.filter_map(|name| value(name).map(|value| format!("{name}={value}"))).collect()
     }
 
     /// Changes the config as an instruction asked.
     pub(super) fn apply(&mut self, change: &ConfigChange) {
         match change {
-            ConfigChange::SetEnv(name, value) => self.config.config.set_env(name, value),
+            ConfigChange::SetEnv(name, value) => {
+                self.over_env.remove(name);
+                self.config.config.set_env(name, value);
+            }
             ConfigChange::UnsetEnv(name) => {
                 self.config.config.env.retain(|pair| pair.split('=').next() != Some(name));
             }
@@ -171,8 +201,10 @@ impl State {
 
     /// The caller's value, else the default, else the one from before the first stage.
     fn declare(&mut self, name: &str, default: Option<&str>) {
-        if let Some(value) = self.assigned(name, default) {
-            self.args.insert(name.to_owned(), value);
+        let Some(value) = self.assigned(name, default) else { return };
+        self.args.insert(name.to_owned(), value);
+        if self.config.config.env(name).is_some() {
+            self.over_env.insert(name.to_owned());
         }
     }
 
@@ -181,6 +213,7 @@ impl State {
             absolute if absolute.starts_with('/') => absolute.to_owned(),
             relative => clean(&format!("{}/{relative}", self.working_dir())),
         };
+        self.directory = clean(&self.config.config.working_dir);
     }
 
     fn set_entrypoint(&mut self, argv: &[String]) {
@@ -191,9 +224,12 @@ impl State {
     }
 }
 
-/// ENV hides an ARG of the same name.
+/// Of an ENV and an ARG with one name the later counts.
 impl Scope for State {
     fn get(&self, name: &str) -> Option<String> {
+        if self.over_env.contains(name) {
+            return self.args.get(name).cloned();
+        }
         self.config.config.env(name).map(str::to_owned).or_else(|| self.args.get(name).cloned())
     }
 
@@ -234,6 +270,40 @@ mod tests {
     }
 
     #[test]
+    fn the_later_of_env_and_arg_counts() {
+        let mut state = state(&[]);
+        state.apply(&ConfigChange::SetEnv("A".into(), "env".into()));
+        state.apply(&ConfigChange::DeclareArg("A".into(), None));
+        assert_eq!(state.get("A"), Some("env".into()), "an ARG without a value says nothing");
+        state.apply(&ConfigChange::DeclareArg("A".into(), Some("arg".into())));
+        assert_eq!((state.get("A"), state.exec_env()), (Some("arg".into()), vec!["A=arg".to_owned()]));
+        assert_eq!(state.config.config.env, ["A=env"], "the image has the ENV");
+        state.apply(&ConfigChange::SetEnv("A".into(), "again".into()));
+        assert_eq!((state.get("A"), state.exec_env()), (Some("again".into()), vec!["A=again".to_owned()]));
+    }
+
+    #[test]
+    fn a_stage_on_a_stage_has_its_arguments() {
+        let mut below = state(&[]);
+        below.apply(&ConfigChange::DeclareArg("A".into(), Some("1".into())));
+        below.apply(&ConfigChange::Cmd(vec!["inherited".into()]));
+        let mut state = State::on_stage(below, Arguments::default());
+        assert_eq!((state.get("A"), state.exec_env()), (Some("1".into()), vec!["A=1".to_owned()]));
+        state.apply(&ConfigChange::Entrypoint(vec!["e".into()]));
+        assert_eq!(state.config.config.cmd, None);
+    }
+
+    #[test]
+    fn a_given_argument_wins_over_the_platform() {
+        let given = [("TARGETARCH".to_owned(), "riscv64".to_owned())].into();
+        let mut arguments = Arguments::new(&given, &Platform::host());
+        assert_eq!(arguments.get("TARGETARCH"), Some("riscv64".into()));
+        assert_eq!(arguments.get(TARGET_STAGE), Some("default".into()));
+        arguments.set_target_stage("app");
+        assert_eq!(arguments.get(TARGET_STAGE), Some("app".into()));
+    }
+
+    #[test]
     fn a_path_is_kept_and_a_missing_one_set() {
         assert_eq!(state(&[]).with_path().config.config.env, [DEFAULT_PATH]);
         let mut config = ImageConfig::empty(&Platform::host());
@@ -256,11 +326,15 @@ mod tests {
     #[test]
     fn working_dirs_are_joined() {
         let mut state = state(&[]);
-        for (path, expected) in
-            [("a", "/a"), ("b/", "/a/b"), ("../c", "/a/c"), ("/x//y/", "/x//y/"), ("z/", "/x/y/z")]
-        {
+        for (path, kept, expected) in [
+            ("a", "/a", "/a"),
+            ("b/", "/a/b", "/a/b"),
+            ("../c", "/a/c", "/a/c"),
+            ("/x//y/../w/", "/x//y/../w/", "/x/w"),
+            ("z/", "/x/w/z", "/x/w/z"),
+        ] {
             state.apply(&ConfigChange::WorkingDir(path.into()));
-            assert_eq!(state.working_dir(), expected);
+            assert_eq!((&*state.config.config.working_dir, state.working_dir()), (kept, expected));
         }
     }
 }

@@ -202,7 +202,7 @@ impl Engine {
     ) -> Result<Launch, StartError> {
         let data_dir = self.data_dir(&container.id);
         let own_network = container.joined.as_ref().is_none_or(Joined::is_own);
-        let cwd = if container.config.working_dir.is_empty() { "/" } else { &container.config.working_dir };
+        let cwd = &crate::volume::clean(&format!("/{}", container.config.working_dir));
         let targets = container.provided.iter().map(|file| file.target.as_str());
         let provided = hook::provided_mounts(&data_dir, targets);
         let mounts: Vec<Mount> = container.mounts.iter().cloned().chain(provided).collect();

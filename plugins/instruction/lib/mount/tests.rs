@@ -44,6 +44,8 @@ fn every_type_has_its_defaults() {
                 ..cache("apt", "/v")
             }),
         ),
+        ("source=.", bind(Input::Local, ".", "/work", false)),
+        ("type=tmpfs,ro,target=/t", Mount::Tmpfs(TmpfsMount { target: "/t".into(), size: None })),
         (
             "type=tmpfs,target=/t,size=64m",
             Mount::Tmpfs(TmpfsMount { target: "/t".into(), size: Some(64 << 20) }),
@@ -74,8 +76,11 @@ fn every_type_has_its_defaults() {
 fn what_is_wrong_is_named() {
     for (text, said) in [
         ("type=nfs,target=/a", "unsupported mount type \"nfs\""),
-        ("type=cache", "a cache mount needs a target"),
-        ("type=tmpfs,target=/t,from=x", "a tmpfs mount has no field `from`"),
+        ("type=cache", "invalid mount target \"/\""),
+        ("target=/../", "invalid mount target \"/\""),
+        ("type=tmpfs,target=/t,mode=0700", "mode, uid and gid are not allowed for a tmpfs mount"),
+        ("type=bind,target=/t,sharing=locked", "a bind mount has no field `sharing`"),
+        ("type=secret,id=a,source=b", "both source and id can't be set"),
         ("type=secret", "a secret mount needs an id or a target"),
         ("target=/a,frob=1", "unexpected key 'frob' in 'frob=1'"),
         ("target", "mount field `target` needs a value: `target=...`"),

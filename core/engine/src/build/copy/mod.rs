@@ -6,9 +6,10 @@
 //! * A directory's content is copied, not the directory. A destination that does not exist is made
 //!   for it; existing directories below get the source's mode and owner.
 //! * A file goes into a destination that is a directory or ends in `/`, and else becomes it.
-//! * Links in the destination are followed; a link in the place of a file is replaced.
-//! * Missing parents and a missing destination are made 0755, with the owner of `--chown`; `--chmod` is
-//!   for what is copied.
+//! * Links in the destination are followed; a link in the place of a file is replaced. With `--link`
+//!   nothing of the destination counts: links, and whatever else is no directory, give way.
+//! * Missing parents and a missing destination are made 0755 or with an octal `--chmod`, with the owner
+//!   of `--chown`.
 //! * From a context, files belong to 0:0 and have the build's epoch as their time. From a root
 //!   file system they keep both, and their hard links.
 //! * A wildcard that matches nothing copies nothing. Several files need a directory to go to.
@@ -27,11 +28,12 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{AtFlags, FileType, statat};
 use wharf_model::build::Copy;
 
 use super::owner::{Ids, OwnerError, resolve_owner};
 use super::pattern::below_root;
-use super::resolve::{Last, Resolved, open_dir, open_file, resolve};
+use super::resolve::{Last, Resolved, file_type, open_dir, open_file, resolve};
 use super::source::{Entry, Kind, Selected, Selection, Source, SourceError};
 
 pub use mode::ModeError;
@@ -47,8 +49,7 @@ use tree::Tree;
 pub struct Target<'a> {
     /// The root that is changed.
     pub root: BorrowedFd<'a>,
-    /// The root whose `/etc/passwd` and `/etc/group` count; for a `--link` copy that is not the
-    /// (empty) one that is changed.
+    /// The root whose `/etc/passwd` and `/etc/group` count.
     pub accounts: BorrowedFd<'a>,
     /// The stage's WORKDIR.
     pub working_dir: &'a str,
@@ -147,8 +148,8 @@ impl CopyError {
     }
 }
 
-/// Carries out a COPY or ADD. The caller has resolved `copy.base` and `copy.source`; with
-/// `copy.link`, the target's root is an empty one of its own.
+/// Carries out a COPY or ADD. The caller has resolved `copy.base` and `copy.source`. With `copy.link`
+/// the result is as if the files had been copied onto nothing, and that laid over the target.
 ///
 /// # Errors
 /// When a source is missing, a destination cannot be what it must be, or the kernel refuses.
@@ -166,7 +167,8 @@ pub fn copy(
         target,
         dest: Destination::of(&copy.dest, target.working_dir),
         metadata: Metadata { owner, change: change.as_ref(), source, epoch: target.epoch },
-        directories: Directories::new(target, owner),
+        directories: Directories::new(target, owner).with_mode(directory_mode(change.as_ref())),
+        link: copy.link,
         unpack: copy.unpack.then_some(unpack),
     };
     copier.check_room(&selection)?;
@@ -174,6 +176,15 @@ pub fn copy(
         copier.place(&selection, selected)?;
     }
     copier.directories.finish()
+}
+
+/// What directories that are missing above the copies get: as in BuildKit an octal `--chmod` counts for
+/// them, too.
+fn directory_mode(change: Option<&Change>) -> u32 {
+    match change {
+        Some(Change::Bits(bits)) => bits & 0o777,
+        Some(Change::Steps(_)) | None => 0o755,
+    }
 }
 
 /// Where a COPY goes to, by its text.
@@ -206,6 +217,8 @@ struct Copier<'a> {
     dest: Destination,
     metadata: Metadata<'a>,
     directories: Directories<'a>,
+    /// What is there is not looked at, and gives way where it is something else.
+    link: bool,
     unpack: Option<&'a mut dyn Unpack>,
 }
 
@@ -224,6 +237,13 @@ impl Copier<'_> {
     }
 
     fn resolved_dest(&self) -> Result<Resolved, CopyError> {
+        if self.link {
+            return Ok(Resolved { path: self.dest.path.clone(), stat: None });
+        }
+        self.followed_dest()
+    }
+
+    fn followed_dest(&self) -> Result<Resolved, CopyError> {
         resolve(self.target.root, &self.dest.path, Last::Follow)
             .map_err(|error| CopyError::write(&self.dest.path, error))
     }
@@ -241,9 +261,15 @@ impl Copier<'_> {
         if dest.stat.is_some() && !dest.is_dir() {
             return Err(CopyError::NotADirectory(dest.path.display().to_string()));
         }
+        if self.link {
+            give_way(self.target.root, &dest.path)?;
+        }
         let dir = self.directories.make(&dest.path)?;
         self.source.copied(&selected.stat);
         let mut tree = Tree::new(self.target.root, &self.metadata, &selected.path, dest.path, dir);
+        if self.link {
+            tree = tree.replacing();
+        }
         selection.walk(self.source, selected).run(&mut tree)
     }
 
@@ -255,7 +281,13 @@ impl Copier<'_> {
             dest.path
         };
         let (dir_path, name) = split(&path);
+        if self.link {
+            give_way(self.target.root, dir_path)?;
+        }
         let dir = self.directories.make(dir_path)?;
+        if self.link {
+            single::remove_any(dir.as_fd(), name).map_err(|error| CopyError::write(&path, error))?;
+        }
         let from = selected.path.parent().unwrap_or(Path::new(""));
         let from =
             open_dir(self.source.root, from).map_err(|error| SourceError::read(&selected.path, error))?;
@@ -276,7 +308,7 @@ impl Copier<'_> {
         if selected.kind != Kind::File {
             return Ok(false);
         }
-        let dest = self.resolved_dest()?;
+        let dest = self.followed_dest()?;
         let Some(unpack) = self.unpack.as_deref_mut() else { return Ok(false) };
         let archive = open_file(self.source.root, &selected.path)
             .map_err(|error| SourceError::read(&selected.path, error))?;
@@ -288,6 +320,20 @@ impl Copier<'_> {
         self.source.copied(&stat.map_err(|error| SourceError::read(&selected.path, error.into()))?);
         Ok(unpacked)
     }
+}
+
+/// Removes what is no directory from the way to `path`, links included.
+fn give_way(root: BorrowedFd<'_>, path: &Path) -> Result<(), CopyError> {
+    let failed = |error| CopyError::write(path, error);
+    let mut dir = open_dir(root, Path::new("")).map_err(failed)?;
+    for name in path {
+        let Ok(stat) = statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW) else { return Ok(()) };
+        if file_type(&stat) != FileType::Directory {
+            return single::remove_any(dir.as_fd(), name).map_err(failed);
+        }
+        dir = open_dir(dir.as_fd(), Path::new(name)).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// Directory and name of a path that is not the root.

@@ -1,5 +1,6 @@
 //! Single files, directories and links of a plan.
 
+use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
@@ -105,6 +106,14 @@ pub fn remove(path: &str, missing_ok: bool, target: &Target<'_>) -> Result<(), C
     let (parent, name) = split(&resolved.path);
     let dir = open_dir(target.root, parent).map_err(failed)?;
     remove_entry(dir.as_fd(), Path::new(name)).map_err(failed)
+}
+
+/// Removes a file or a tree, if there is one.
+pub(super) fn remove_any(dir: BorrowedFd<'_>, name: &OsStr) -> std::io::Result<()> {
+    match remove_entry(dir, Path::new(name)) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
 }
 
 fn remove_entry(dir: BorrowedFd<'_>, name: &Path) -> std::io::Result<()> {

@@ -140,6 +140,35 @@ fn files_and_directories_land_where_docker_puts_them() {
 }
 
 #[test]
+fn a_linked_copy_takes_no_notice_of_what_is_there() {
+    for (paths, dest, to, added) in [
+        (vec!["a"], "/bin/", vec!["u/", "bin -> u"], vec!["bin/", "bin/a=a", "u/"]),
+        (vec!["a"], "/bin/x/y", vec!["bin -> u", "k"], vec!["bin/", "bin/x/", "bin/x/y=a", "k"]),
+        (vec!["a"], "/f", vec!["f/g"], vec!["f=a"]),
+        (vec!["t"], "/l", vec!["l -> u", "u/"], vec!["l/", "l/s/", "l/s/x=t/s/x", "u/"]),
+        (vec!["t"], "/", vec!["s -> u", "u/k"], vec!["s/", "s/x=t/s/x", "u/", "u/k"]),
+        (vec!["t"], "/", vec!["s/x/y", "s/k"], vec!["s/", "s/k", "s/x=t/s/x"]),
+    ] {
+        let site = Site::new(&["a", "t/s/x"], &to);
+        site.copy(&Copy { link: true, ..op(&paths, dest) }).unwrap();
+        assert_eq!(listed(site.to.path()), added, "COPY --link {paths:?} {dest} onto {to:?}");
+    }
+}
+
+#[test]
+fn an_octal_mode_is_for_the_directories_that_are_made_too() {
+    let site = Site::new(&["a", "t/s/x"], &["there/"]);
+    let there = site.mode("there");
+    let mode = |change| Some(change);
+    site.copy(&Copy { mode: mode(ModeChange::Bits(0o1750)), ..op(&["t"], "/n/m") }).unwrap();
+    assert_eq!((site.mode("n"), site.mode("n/m"), site.mode("n/m/s")), (0o750, 0o750, 0o1750));
+    site.copy(&Copy { mode: mode(ModeChange::Bits(0o700)), ..op(&["a"], "/there/d/") }).unwrap();
+    assert_eq!((site.mode("there"), site.mode("there/d"), site.mode("there/d/a")), (there, 0o700, 0o700));
+    site.copy(&Copy { mode: mode(ModeChange::Symbolic("u=rwx,go=".into())), ..op(&["a"], "/s/") }).unwrap();
+    assert_eq!((site.mode("s"), site.mode("s/a")), (0o755, 0o700));
+}
+
+#[test]
 fn links_in_the_destination_stay_inside_it() {
     for (paths, dest, to, added) in [
         (

@@ -4,14 +4,15 @@ use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Mode, Stat, linkat, mkdirat};
+use rustix::fs::{AtFlags, FileType, Mode, Stat, linkat, mkdirat, statat};
 use rustix::io::Errno;
 
-use crate::build::resolve::{Last, open_dir, resolve};
+use crate::build::resolve::{Last, file_type, open_dir, resolve};
 use crate::build::source::{Attributes, Entry, Kind, Origin, SourceError, Visitor, copyable_attributes};
 
 use super::file;
 use super::metadata::Metadata;
+use super::single::remove_any;
 use super::{CopyError, split};
 
 /// Puts what a walk shows into a directory.
@@ -24,6 +25,8 @@ pub(super) struct Tree<'a> {
     levels: Vec<Level>,
     /// Where the first name of a file with several went.
     links: HashMap<(u64, u64), PathBuf>,
+    /// What is there gives way where it is something else.
+    replaces: bool,
 }
 
 struct Level {
@@ -43,7 +46,25 @@ impl<'a> Tree<'a> {
         dir: OwnedFd,
     ) -> Self {
         let levels = vec![Level { dir, path, pending: None }];
-        Self { root, metadata, top, levels, links: HashMap::new() }
+        Self { root, metadata, top, levels, links: HashMap::new(), replaces: false }
+    }
+
+    /// For `--link`.
+    pub(super) fn replacing(self) -> Self {
+        Self { replaces: true, ..self }
+    }
+
+    /// Makes way for a directory (or for anything else), if that is how it is meant.
+    fn make_way(&self, path: &Path, for_directory: bool) -> Result<(), CopyError> {
+        let (dir, (_, name)) = (self.level().dir.as_fd(), split(path));
+        let there = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok();
+        let is_directory = there.map(|stat| file_type(&stat) == FileType::Directory);
+        match is_directory {
+            Some(is_directory) if self.replaces && is_directory != for_directory => {
+                remove_any(dir, name).map_err(|error| CopyError::write(path, error))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn level(&self) -> &Level {
@@ -55,6 +76,7 @@ impl<'a> Tree<'a> {
     fn directory(&self, path: &Path) -> Result<(OwnedFd, PathBuf, bool), CopyError> {
         let failed = |error: std::io::Error| CopyError::write(path, error);
         let (_, name) = split(path);
+        self.make_way(path, true)?;
         let made = match mkdirat(&self.level().dir, name, Mode::from(0o700)) {
             Err(Errno::EXIST) => false,
             made => made.map(|()| true).map_err(|error| failed(error.into()))?,
@@ -119,6 +141,7 @@ impl Visitor for Tree<'_> {
 
     fn leaf(&mut self, entry: &Entry<'_>) -> Result<(), CopyError> {
         let path = self.level().path.join(entry.name);
+        self.make_way(&path, false)?;
         if self.linked(entry, &path)? {
             return Ok(());
         }
