@@ -8,6 +8,7 @@ mod git;
 mod hostile;
 mod instructions;
 mod interrupt;
+mod language;
 mod lint;
 mod mounts;
 mod named;

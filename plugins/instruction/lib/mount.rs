@@ -95,7 +95,9 @@ impl Fields {
             "cache" => &["from", "source", "ro", "id", "env", "sharing", "mode", "uid", "gid"],
             "tmpfs" => &["from", "source", "ro", "id", "env", "size"],
             "secret" if self.source.is_some() && self.id.is_some() => {
-                return Err(refuse("both source and id can't be set").help("`source` is another name of `id`"));
+                return Err(
+                    refuse("both source and id can't be set").help("`source` is another name of `id`")
+                );
             }
             "secret" => &["source", "ro", "id", "env", "required", "mode", "uid", "gid"],
             "ssh" => &["from", "source", "ro", "id", "env", "required", "mode", "uid", "gid"],

@@ -67,6 +67,12 @@ impl Transfer {
             );
             return Err(refuse(message).help(format!("write `{dest}/`")));
         }
+        if is_heredoc(call, dest) {
+            let message = format!("{} cannot accept a heredoc as a destination", call.keyword);
+            return Err(refuse(message).help("write the destination behind it: `<<NAME /path`"));
+        }
+        // As a variable that nobody set gives it.
+        let given = |flag: &str| call.flag(flag).filter(|value| !value.is_empty());
         Ok(Self {
             sources: sources.into_iter().map(|source| whole_if_empty(source)).collect(),
             dest: dest.clone(),
@@ -75,8 +81,8 @@ impl Transfer {
             unpack_remote: false,
             checksum: None,
             keep_git_dir: false,
-            owner: call.flag("chown").map(str::parse).transpose()?,
-            mode: call.flag("chmod").map(mode).transpose()?,
+            owner: given("chown").map(owner).transpose()?,
+            mode: given("chmod").map(mode).transpose()?,
             excludes: call.values("exclude").map(Into::into).collect(),
             parents: call.switch("parents", false)?,
             link: call.switch("link", false)?,
@@ -222,6 +228,14 @@ fn is_heredoc(call: &Invocation, word: &str) -> bool {
         name.is_some_and(|name| name.replace(['"', '\'', '\\'], "") == heredoc.name)
     };
     matches!(call.body, Body::Words(_)) && call.heredocs.iter().any(written)
+}
+
+/// Reads `--chown`; a group alone leaves the user as root.
+fn owner(text: &str) -> Result<Owner, Failure> {
+    match text.strip_prefix(':') {
+        Some(group) if !group.is_empty() => Ok(Owner { user: String::new(), group: Some(group.into()) }),
+        _ => text.parse(),
+    }
 }
 
 /// Reads `--chmod`.

@@ -101,6 +101,17 @@ fn remote_files_are_fetched_and_private() {
 }
 
 #[test]
+fn an_owner_may_be_a_group_alone_or_nothing() {
+    let group = Owner { user: String::new(), group: Some("staff".into()) };
+    for (chown, expected) in [(":staff", Some(group)), ("", None)] {
+        let call = words("COPY", "a /b").with_flag("chown", chown).with_flag("chmod", "");
+        let plan = plan(&call);
+        assert_eq!((&copies(&plan)[0].owner, &copies(&plan)[0].mode), (&expected, &None), "for {chown:?}");
+    }
+    assert!(owner(":").is_err());
+}
+
+#[test]
 fn modes_are_octal_or_symbolic() {
     for (text, expected) in [
         ("755", Some(ModeChange::Bits(0o755))),

@@ -303,13 +303,6 @@ fn privileged_chown_and_chmod_count_for_everything_copied() {
 }
 
 #[test]
-fn a_mode_is_for_what_is_copied_not_for_where_it_goes() {
-    let site = Site::new(&["d/s/g"], &[]);
-    site.copy(&Copy { mode: Some(ModeChange::Bits(0o700)), ..op(&["d"], "/n/m") }).unwrap();
-    assert_eq!((site.mode("n"), site.mode("n/m"), site.mode("n/m/s")), (0o755, 0o755, 0o700));
-}
-
-#[test]
 fn existing_directories_below_take_the_sources_mode_and_the_destination_keeps_its_own() {
     let site = Site::new(&["d/s/f"], &["n/s/"]);
     fs::set_permissions(site.from.path().join("d"), PermissionsExt::from_mode(0o711)).unwrap();

@@ -107,6 +107,18 @@ impl Problem {
             }
             Self::FlagWithoutValue(flag) => format!("write --{flag}=VALUE"),
             Self::NotBoolean { flag, .. } => format!("write --{flag} or --{flag}=false"),
+            Self::OneArgument(keyword) => format!("write `{keyword} NAME=VALUE`"),
+            Self::NotAPair(_) => "put a value with blanks into quotes: NAME=\"a b\"".into(),
+            Self::RepeatedFlag(flag) => format!("keep one --{flag}"),
+            Self::RepeatedDirective(name) => format!("keep one `# {name}=` line"),
+            Self::EscapeCharacter(_) => "write `# escape=\\` or `# escape=\``".into(),
+            Self::Word { source: WordError::Modifier(_), .. } => {
+                "the forms are ${x:-word}, ${x:+word}, ${x:?word}, ${x#pattern}, ${x%pattern} and ${x/pattern/word}"
+                    .into()
+            }
+            Self::Word { source: WordError::Refused { name, .. }, .. } => {
+                format!("give it a value: --build-arg {name}=VALUE, with an ARG {name} above this line")
+            }
             Self::Word { source: WordError::Unclosed(_), .. } => {
                 "close it, or put \\ before the quote or the $ to take it as it is".into()
             }
