@@ -344,7 +344,9 @@ impl<'a> Planner<'a> {
         let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments.clone());
         let answer = self.ask(last, &spec, &arguments, &state, None, true);
         self.recorder = recorder;
-        if let Outcome::Stage(StageStart { name: Some(name), .. }) = answer.map_err(|at| at.on(&last.span))?.outcome {
+        if let Outcome::Stage(StageStart { name: Some(name), .. }) =
+            answer.map_err(|at| at.on(&last.span))?.outcome
+        {
             self.arguments.set_target_stage(&name);
         }
         Ok(())

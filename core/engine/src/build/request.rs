@@ -339,7 +339,9 @@ impl BuildFailure {
                 Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
             }
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
-            BuildError::NoImage { meant: Some(meant), .. } => Some(format!("did you mean the stage {meant}?")),
+            BuildError::NoImage { meant: Some(meant), .. } => {
+                Some(format!("did you mean the stage {meant}?"))
+            }
             BuildError::StageNumber { stages: 0, .. } => {
                 Some("no stage comes before this one: the first has number 0".to_owned())
             }

@@ -111,7 +111,7 @@ impl Problem {
             Self::NotAPair(_) => "put a value with blanks into quotes: NAME=\"a b\"".into(),
             Self::RepeatedFlag(flag) => format!("keep one --{flag}"),
             Self::RepeatedDirective(name) => format!("keep one `# {name}=` line"),
-            Self::EscapeCharacter(_) => "write `# escape=\\` or `# escape=\``".into(),
+            Self::EscapeCharacter(_) => "write `# escape=` and a backslash or a backtick".into(),
             Self::Word { source: WordError::Modifier(_), .. } => {
                 "the forms are ${x:-word}, ${x:+word}, ${x:?word}, ${x#pattern}, ${x%pattern} and ${x/pattern/word}"
                     .into()

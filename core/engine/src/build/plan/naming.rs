@@ -56,7 +56,9 @@ impl Planner<'_> {
             return Err(BuildError::StageNumber { number: name.to_owned(), stages: before }.into());
         }
         if by_number && self.stage_of(name, self.sections.len()).is_some() {
-            return Err(BuildError::LaterStage { from: name.to_owned(), stage: self.stage_name(before) }.into());
+            return Err(
+                BuildError::LaterStage { from: name.to_owned(), stage: self.stage_name(before) }.into()
+            );
         }
         match self.ground.images.base_image(name) {
             Err(BuildError::NoImage { full, .. }) if self.lenient => {
@@ -65,7 +67,8 @@ impl Planner<'_> {
                 Ok(Base::Scratch)
             }
             Err(BuildError::NoImage { full, .. }) => {
-                let names = self.sections[..before].iter().filter_map(|section| section.start.name.as_deref());
+                let names =
+                    self.sections[..before].iter().filter_map(|section| section.start.name.as_deref());
                 let meant = dockerfile::nearest(name, names).map(str::to_owned);
                 Err(BuildError::NoImage { full, meant }.into())
             }
