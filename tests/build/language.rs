@@ -74,8 +74,8 @@ fn lines_are_joined_as_the_shell_would_see_them() {
     assert_eq!(box_.in_image("a", "cat /x /y"), "a b c\nab\n");
     assert_eq!(env(&box_, "a"), "A=1;B=$A;C=d e;");
     assert!(box_.inspect("a", "{{json .Config.Cmd}}").starts_with(r#"["/bin/sh","-c","[ -f x ] "#));
-    box_.build("b", "# escape=`\nFROM busybox\nENV P=C:\\x Q=a`\n  R=$P\n");
-    assert_eq!(env(&box_, "b"), "P=C:\\x;Q=a;R=C:\\x;");
+    box_.build("b", "# escape=`\nFROM busybox\nENV P=C:\\x Q=a`\n  R=[$P]\nENV S=$P\n");
+    assert_eq!(env(&box_, "b"), "P=C:\\x;Q=a;R=[];S=C:\\x;");
 }
 
 #[test]

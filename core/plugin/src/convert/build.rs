@@ -231,8 +231,11 @@ fn commit(raw: String) -> Checked<String> {
     wrong(format!("checksum `{}` is not the name of a commit", super::shown(raw)))
 }
 
+/// A group alone leaves the user out, as in `--chown=:group`.
 fn owner(raw: wit::Owner) -> Checked<Owner> {
-    Ok(Owner { user: name("owner", raw.user)?, group: option(raw.group, |group| name("group", group))? })
+    let group = option(raw.group, |group| name("group", group))?;
+    let user = if raw.user.is_empty() && group.is_some() { raw.user } else { name("owner", raw.user)? };
+    Ok(Owner { user, group })
 }
 
 fn exec(raw: wit::Exec, earlier: u32) -> Checked<Exec> {
