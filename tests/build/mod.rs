@@ -13,6 +13,8 @@ mod lint;
 mod mounts;
 mod named;
 mod options;
+mod output;
 mod programs;
 mod secret;
+mod share;
 mod stages;

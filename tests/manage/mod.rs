@@ -187,3 +187,30 @@ fn a_network_of_one_s_own_has_its_own_addresses() {
     assert!(!std::path::Path::new(&link).exists());
     box_.run("run --rm --network mine busybox true").fails(125).says("mine");
 }
+
+#[test]
+fn the_build_cache_can_be_listed_and_kept_small() {
+    let box_ = Sandbox::new();
+    let step = |name: &str| format!("FROM busybox\nRUN head -c 30000 /dev/urandom > /{name}\n");
+    for name in ["one", "two"] {
+        box_.write("Dockerfile", step(name));
+        box_.run("build -o type=cacheonly .").success();
+        // A use is known to the second.
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+    let listed = box_.run("builder du").success();
+    assert!(listed.line_with("> /one").contains("30kB"), "{listed}");
+    listed.shows("Reclaimable:\t60kB\n");
+    box_.run("builder prune -f --filter until=1h").success().prints("Total reclaimed space: 0B\n");
+    box_.run("builder prune -f --filter label=x").fails(1).says("no labels");
+    box_.run("builder prune -f --keep-storage 40k").success().shows("Total reclaimed space: 30kB\n");
+    box_.run("buildx du").success().shows("> /two").without("> /one");
+    box_.config("[engine]\nbuild-cache = \"40kB\"\n");
+    box_.write("Dockerfile", step("three"));
+    box_.run("build -o type=cacheonly .").success();
+    box_.run("builder du --verbose").success().shows("> /three").without("> /two");
+    // What an image stands on is not counted and stays.
+    box_.config("[engine]\nbuild-cache = \"1kB\"\n");
+    box_.build("kept", &step("three")).says("CACHED");
+    box_.build("kept", &step("three")).says("CACHED");
+}

@@ -336,6 +336,8 @@ pub struct Config {
     pub storage: String,
     /// The network that containers join unless they say otherwise.
     pub network: String,
+    /// Bytes that the build cache may have after a build; without it, it is never emptied by itself.
+    pub build_cache: Option<u64>,
     /// In the order they are first named, which is the order of hooks.
     pub plugins: Vec<PluginConfig>,
     /// Networks the user defined.

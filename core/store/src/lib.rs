@@ -55,7 +55,9 @@ pub use journal::Journal;
 pub use layer::{HomeError, Layer, LayerHome};
 pub use lock::LockGuard;
 pub use name::{ResolveError, TagError};
-pub use record::{AttachError, Attachment, CacheEntry, LeaseError, Lookup, NameTaken, Record, VolumeRecord};
+pub use record::{
+    AttachError, Attachment, CacheEntry, CacheItem, LeaseError, Lookup, NameTaken, Record, VolumeRecord,
+};
 
 use db::Database;
 

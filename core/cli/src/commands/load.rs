@@ -1,13 +1,15 @@
+use std::path::Path;
+
 use wharf_engine::image::Loaded;
 
 use crate::globals::Globals;
 use crate::output;
 use crate::report::Report;
 
-/// Read images from an archive
+/// Read images from an archive or an OCI layout
 #[derive(Debug, clap::Args)]
 pub(crate) struct Load {
-    /// Read this file instead of standard input
+    /// Read this file, or the OCI layout in this directory, instead of standard input
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: String,
     /// Say nothing
@@ -19,7 +21,13 @@ impl Load {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
-        let loaded = engine.load(super::import::open(&self.input)?).map_err(Report::failed)?;
+        let path = Path::new(&self.input);
+        let loaded = if path.is_dir() {
+            engine.load_directory(path)
+        } else {
+            engine.load(super::import::open(&self.input)?)
+        };
+        let loaded = loaded.map_err(Report::failed)?;
         output::lines(loaded.iter().flat_map(words))?;
         Ok(0)
     }

@@ -48,7 +48,7 @@ use crate::report::Report;
 pub(crate) enum Command {
     Attach(attach::Attach),
     Build(Box<build::Build>),
-    #[command(subcommand)]
+    #[command(subcommand, alias = "buildx")]
     Builder(builder::Builder),
     #[command(subcommand)]
     Container(container::Container),

@@ -3,6 +3,7 @@ use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 
 use wharf_engine::Engine;
+use wharf_engine::image::Form;
 
 use crate::globals::Globals;
 use crate::report::Report;
@@ -13,6 +14,10 @@ pub(crate) struct Save {
     /// Write to this file instead of standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Who shall be able to read it: docker-archive (OCI tools can, too) or oci-archive
+    #[arg(long, value_name = "FORMAT", default_value = "docker-archive",
+        value_parser = ["docker-archive", "oci-archive"])]
+    format: String,
     /// Names or ids
     #[arg(required = true)]
     images: Vec<String>,
@@ -51,7 +56,8 @@ impl Save {
 
     fn write(&self, engine: &Engine, out: impl Write) -> Result<(), Report> {
         let mut out = BufWriter::with_capacity(1 << 20, out);
-        engine.save(&self.images, &mut out).map_err(Report::failed)?;
+        let form = if self.format == "oci-archive" { Form::Oci } else { Form::Docker };
+        engine.save(&self.images, form, &mut out).map_err(Report::failed)?;
         Ok(out.flush()?)
     }
 }

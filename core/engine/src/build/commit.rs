@@ -8,6 +8,7 @@ use wharf_store::AttachError;
 use super::execute::{Finished, timestamp};
 use super::progress::BuildEvent;
 use super::request::{At, BuildError, BuildOptions};
+use super::share::{CacheTo, INLINE};
 use super::tree::Chain;
 use crate::Engine;
 use crate::event::{Asker, Entry};
@@ -23,11 +24,18 @@ impl Engine {
         report: &mut dyn FnMut(BuildEvent<'_>),
     ) -> Result<Digest, At> {
         report(BuildEvent::Committing);
+        let inline = options.cache_to.contains(&CacheTo::Inline).then(|| self.inline_records(&stage));
+        let inline = inline.transpose().map_err(BuildError::from)?;
         let mut config = stage.state.config;
         config.created = Some(timestamp(stage.epoch));
         config.history = stage.history;
         config.rootfs.diff_ids = stage.chain.layers.iter().map(|layer| layer.diff_id).collect();
         config.config.labels.extend(options.labels.clone());
+        // What a base image's says is about other builds.
+        config.extra.remove(INLINE);
+        if let Some(records) = inline {
+            config.extra.insert(INLINE.to_owned(), records);
+        }
         let shown: Vec<String> = names.iter().map(Reference::familiar).collect();
         let (warnings, attached) = self.ask_about_commit(&shown, &mut config, &stage.chain)?;
         for warning in &warnings {

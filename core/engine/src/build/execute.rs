@@ -42,13 +42,17 @@ pub(super) struct Finished {
     pub(super) state: State,
     pub(super) history: Vec<History>,
     pub(super) epoch: i64,
+    /// Keys of the steps that it took, with those of the stages it stands on.
+    pub(super) keys: Vec<Digest>,
+    /// Keys of the steps of all stages.
+    pub(super) all_keys: Vec<Digest>,
 }
 
 /// What a finished step leaves in the cache.
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     /// It changed no files.
-    unchanged: bool,
+    pub(super) unchanged: bool,
 }
 
 impl Engine {
@@ -79,7 +83,9 @@ impl Engine {
             last = Some(done);
         }
         let explained = run.explained;
-        last.map(|stage| (stage, explained)).ok_or_else(|| BuildError::NoStage.into())
+        let all_keys = run.finished.values().flat_map(|stage| stage.keys.iter().copied()).collect();
+        let last = last.map(|stage| (Finished { all_keys, ..stage }, explained));
+        last.ok_or_else(|| BuildError::NoStage.into())
     }
 }
 
@@ -154,12 +160,16 @@ impl<'a> Execution<'a, '_> {
                 state: stage.state.clone(),
                 history: image.config.history.clone(),
                 epoch: self.epoch(image.config.created.as_deref()),
+                keys: Vec::new(),
+                all_keys: Vec::new(),
             },
             Base::Scratch | Base::Directory(_) => Finished {
                 chain: Chain::default(),
                 state: stage.state.clone(),
                 history: Vec::new(),
                 epoch: self.epoch(None),
+                keys: Vec::new(),
+                all_keys: Vec::new(),
             },
         }
     }
@@ -204,11 +214,13 @@ impl<'a> Execution<'a, '_> {
         let mut fetched = self.fetch_all(&ops)?;
         let parts = self.parts(step, &ops, &fetched, done)?;
         let key = parts.key();
+        done.keys.push(key);
         let place = self.place(stage, step);
         if !self.ignores_cache(stage)
             && let Some(chain) = self.cached(&key, &done.chain)?
         {
             done.chain = chain;
+            self.engine.store.cache().used(&key, &step.statement)?;
             self.remember(&place, &parts)?;
             return Ok((Outcome::Cached, format!("cached: {}", key.short())));
         }
@@ -222,6 +234,7 @@ impl<'a> Execution<'a, '_> {
         // What changed between key and copy is whole, and something else than the key says.
         if self.context.held_still() {
             self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
+            self.engine.store.cache().used(&key, &step.statement)?;
             self.remember(&place, &parts)?;
         }
         Ok((Outcome::Done, reason))

@@ -7,6 +7,7 @@
 //! | 3 | `key.rs` | an op, what it stands on and what it reads -> a cache key |
 //! | 4 | `execute.rs`, `run.rs`, `copy/` | steps -> layers |
 //! | 5 | `commit.rs` | config and layers -> an image with names |
+//! | 6 | `output/` | the image or its files -> where they are wanted |
 //!
 //! Everything is planned before anything is run, so a typing error in the last line costs
 //! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
@@ -35,6 +36,7 @@ pub(crate) mod look;
 mod missing;
 mod mounts;
 mod named;
+pub mod output;
 pub mod owner;
 pub mod pattern;
 pub(crate) mod plan;
@@ -47,10 +49,12 @@ mod request;
 mod resolve;
 mod run;
 pub mod secret;
+pub mod share;
 pub mod source;
 mod stage;
 mod tree;
 mod unchanged;
+mod verify;
 pub mod words;
 
 pub use explain::Explained;
@@ -63,4 +67,5 @@ pub use program::{DebugShell, Entitlement, ExtraHost, NotAHost, NotAnEntitlement
 pub use progress::{BuildEvent, Outcome};
 pub(crate) use rehearse::Rehearsal;
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
+pub use verify::{NotReproducible, VerifyError};
 pub use wharf_model::{Diagnostic, Severity};

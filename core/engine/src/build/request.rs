@@ -6,7 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Span};
+use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Severity, Span};
 use wharf_plugin::PluginError;
 use wharf_runtime::monitor;
 use wharf_runtime::mount::MountError;
@@ -21,12 +21,15 @@ use super::explain::Explained;
 use super::gather::{GatherError, Gathered};
 use super::git::GitError;
 use super::named::NamedError;
+use super::output::{Output, OutputError};
 use super::plan::BuildPlan;
 use super::program::{Entitlement, ProgramOptions};
 use super::progress::BuildEvent;
 use super::record::Recorder;
 use super::secret::SecretError;
+use super::share::{CacheFrom, CacheTo, CacheWriteError};
 use super::source::SourceError;
+use super::verify::VerifyError;
 use crate::Engine;
 use crate::author::bundle;
 use crate::hook::HookError;
@@ -66,6 +69,14 @@ pub struct BuildOptions {
     pub no_cache_filter: Vec<String>,
     /// What RUN's programs get, and what they may.
     pub programs: ProgramOptions,
+    /// Where the result goes; to the store when nothing is said.
+    pub outputs: Vec<Output>,
+    /// Caches to read.
+    pub cache_from: Vec<CacheFrom>,
+    /// Caches to write.
+    pub cache_to: Vec<CacheTo>,
+    /// Build twice, and compare.
+    pub verify: bool,
     /// Write down what planners were asked and what they read; see `author/replay.rs`.
     pub record: Option<PathBuf>,
 }
@@ -73,8 +84,8 @@ pub struct BuildOptions {
 /// A finished build.
 #[derive(Debug, Clone)]
 pub struct Built {
-    /// The image's id.
-    pub id: Digest,
+    /// The image's id, when one was made.
+    pub id: Option<Digest>,
     /// The names it got.
     pub names: Vec<Reference>,
     /// What happened to each statement, and why.
@@ -284,6 +295,15 @@ pub enum BuildError {
     /// What a hook wants kept beside the image.
     #[error(transparent)]
     Attach(#[from] AttachError),
+    /// The result did not get where it was to go.
+    #[error(transparent)]
+    Output(#[from] OutputError),
+    /// It is not the same twice, or that could not be found out.
+    #[error(transparent)]
+    Verify(#[from] VerifyError),
+    /// A cache can not be written.
+    #[error(transparent)]
+    Cache(#[from] CacheWriteError),
     /// The records.
     #[error("cannot keep the records of the build")]
     Record(#[from] RecordError),
@@ -338,6 +358,10 @@ impl BuildFailure {
             BuildError::NotEntitled(needed) => {
                 Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
             }
+            BuildError::Verify(VerifyError::Differs(_)) => Some(
+                "build it on what does not change: no times, no random numbers, no newest versions"
+                    .to_owned(),
+            ),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
             BuildError::NoImage { meant: Some(meant), .. } => {
                 Some(format!("did you mean the stage {meant}?"))
@@ -422,8 +446,13 @@ impl Engine {
         for (id, source) in &options.programs.secrets {
             source.check(id).map_err(|error| plain(error.into()))?;
         }
+        self.check_outputs(options).map_err(plain)?;
         let Gathered { context, path, text } = self.gather(options).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
+        if let Some(error) = self.keep_cache_small() {
+            let text = format!("the build cache is not kept within its limit: {error}");
+            report(BuildEvent::Warning(&Diagnostic::new(Severity::Warning, "BuildCache", text)));
+        }
         built.map_err(|at| at.in_texts(&path, &text, &context))
     }
 
@@ -443,10 +472,15 @@ impl Engine {
         for warning in &plan.warnings {
             report(BuildEvent::Warning(warning));
         }
+        self.read_caches(options, report);
         let executed = self.execute(options, context, &plan, report);
         context.keep();
         let (stage, explained) = executed?;
-        let id = self.commit_stage(options, stage, &names, report)?;
+        if options.verify {
+            self.verify(options, context, &plan, &stage, report)?;
+        }
+        self.write_caches(options, &stage)?;
+        let (id, names) = self.hand_out(options, stage, names, report)?;
         Ok(Built { id, names, explained })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use wharf_model::Digest;
+use wharf_runtime::tree::TreeError;
 use wharf_store::{Layer, RecordError};
 
 use crate::Engine;
@@ -60,6 +61,9 @@ pub enum PruneError {
     /// A volume.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// The directory of a cache mount.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
     /// A network.
     #[error(transparent)]
     Network(#[from] NetworkError),

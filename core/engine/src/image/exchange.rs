@@ -1,18 +1,20 @@
 //! `import`, `save` and `load`: images that come from and go to files.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::archive::{self, Import, LoadError, SaveError, Saved};
 use wharf_store::{RecordError, ResolveError};
 
+use super::layout;
 use crate::Engine;
 use crate::event::Entry;
 use crate::home::Home;
 use crate::snapshot::SnapshotError;
 
-pub use wharf_store::archive::Loaded;
+pub use wharf_store::archive::{Form, Loaded};
 
 /// How a root file system becomes an image.
 #[derive(Debug, Clone, Default)]
@@ -45,6 +47,14 @@ pub enum ExchangeError {
     /// Writing.
     #[error(transparent)]
     Save(#[from] SaveError),
+    /// A directory that should be a layout.
+    #[error("cannot read the OCI layout in {}", .path.display())]
+    Directory {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
     /// Finding a file that was put in place of an image's layers.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -84,6 +94,25 @@ impl Engine {
         Ok(loaded)
     }
 
+    /// Reads the OCI layout in a directory.
+    ///
+    /// # Errors
+    /// When it can not be read, or a digest does not match.
+    pub fn load_directory(&self, path: &Path) -> Result<Vec<Loaded>, ExchangeError> {
+        let failed = |source| ExchangeError::Directory { path: path.to_owned(), source };
+        let directory = layout::Directory::open(path).map_err(failed)?;
+        let (read, write) = io::pipe().map_err(failed)?;
+        std::thread::scope(|scope| {
+            let packer = scope.spawn(|| directory.pack(write));
+            let loaded = self.load(read);
+            match packer.join() {
+                // Whoever reads no further has a better reason.
+                Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
+                _ => loaded,
+            }
+        })
+    }
+
     /// Layers and blobs that no image got to refer to. Those of a build that goes on look alike, so
     /// nothing is removed beside one; the first error is the one to report.
     pub(crate) fn throw_away(&self) {
@@ -95,11 +124,11 @@ impl Engine {
         let _ = self.store.sweep();
     }
 
-    /// Writes images, by name or id, to a docker archive that is an OCI layout as well.
+    /// Writes images, by name or id, to an archive.
     ///
     /// # Errors
     /// When one of them is not there, or writing fails.
-    pub fn save(&self, names: &[String], out: impl Write) -> Result<(), ExchangeError> {
+    pub fn save(&self, names: &[String], form: Form, out: impl Write) -> Result<(), ExchangeError> {
         let mut saved: Vec<Saved> = Vec::new();
         for name in names {
             let image = self.store.resolve(name)?;
@@ -109,7 +138,12 @@ impl Engine {
                 None => saved.push(Saved { image: image.id, names: named.into_iter().collect() }),
             }
         }
+        self.save_as(&saved, form, out)
+    }
+
+    /// Writes images with the names that they are to have in the archive.
+    pub(crate) fn save_as(&self, saved: &[Saved], form: Form, out: impl Write) -> Result<(), ExchangeError> {
         let snapshots = self.default_snapshots()?;
-        Ok(archive::save(&self.store, &saved, &mut Home::new(&snapshots), out)?)
+        Ok(archive::save(&self.store, saved, &mut Home::new(&snapshots), form, out)?)
     }
 }

@@ -4,12 +4,14 @@ mod attachment;
 mod exchange;
 mod history;
 mod inspect;
+mod layout;
 mod list;
 mod remove;
 
 pub use attachment::AttachmentError;
-pub use exchange::{ExchangeError, ImportOptions, Loaded};
+pub use exchange::{ExchangeError, Form, ImportOptions, Loaded};
 pub use history::HistoryEntry;
+pub(crate) use layout::open_below;
 pub use list::{ImageSummary, TagImageError};
 pub use remove::{RemoveImageError, Removed};
 pub use wharf_store::{Attachment, Image, ResolveError};

@@ -15,6 +15,7 @@ use crate::lock::Lock;
 pub(super) struct Merged {
     storage: Option<String>,
     network: Option<String>,
+    build_cache: Option<u64>,
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
     requests: Vec<Request>,
@@ -73,6 +74,7 @@ impl Merged {
         self.approvals.extend(layer.approvals.into_iter().map(|said| said.value));
         self.storage = layer.storage.map(|said| said.value).or(self.storage.take());
         self.network = layer.network.map(|said| said.value).or(self.network.take());
+        self.build_cache = layer.build_cache.map(|said| said.value).or(self.build_cache);
         for partial in layer.plugins {
             self.plugin(partial, level)?;
         }
@@ -93,6 +95,7 @@ impl Merged {
         Ok(Config {
             storage: self.storage.unwrap_or_else(|| "overlay".into()),
             network: self.network.unwrap_or_else(|| "bridge".into()),
+            build_cache: self.build_cache,
             plugins,
             networks: self.networks,
             requests: self.requests,
@@ -120,6 +123,7 @@ impl Merged {
     fn narrow(&mut self, layer: Layer) {
         ask(&mut self.requests, layer.storage);
         ask(&mut self.requests, layer.network);
+        ask(&mut self.requests, layer.build_cache);
         for said in layer.networks {
             ask(&mut self.requests, Some(said));
         }

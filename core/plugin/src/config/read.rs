@@ -31,6 +31,7 @@ type Maybe<T> = Option<Said<T>>;
 pub(super) struct Layer {
     pub(super) storage: Maybe<String>,
     pub(super) network: Maybe<String>,
+    pub(super) build_cache: Maybe<u64>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
     pub(super) approvals: Vec<Said<Approval>>,
@@ -127,9 +128,10 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
-        engine.only(&["storage", "network"])?;
+        engine.only(&["storage", "network", "build-cache"])?;
         layer.storage = said(&engine, "storage", |node| node.text().map(str::to_owned))?;
         layer.network = said(&engine, "network", |node| node.text().map(str::to_owned))?;
+        layer.build_cache = said(&engine, "build-cache", disk_size)?;
     }
     for (name, node) in tables(&root, "plugin")? {
         layer.plugins.push(plugin(&name, &node)?);
@@ -143,6 +145,27 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
         }
     }
     Ok(layer)
+}
+
+/// `"20GB"`, and `"20GiB"` for binary ones.
+fn disk_size(node: &Node<'_>) -> Result<u64, ConfigError> {
+    let text = node.text()?.trim();
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let factor: Option<u64> = match &text[digits.len()..] {
+        "B" => Some(1),
+        "kB" | "KB" => Some(1000),
+        "MB" => Some(1000 * 1000),
+        "GB" => Some(1000 * 1000 * 1000),
+        "TB" => Some(1000 * 1000 * 1000 * 1000),
+        "KiB" => Some(1 << 10),
+        "MiB" => Some(1 << 20),
+        "GiB" => Some(1 << 30),
+        "TiB" => Some(1 << 40),
+        _ => None,
+    };
+    let number = digits.trim().parse::<u64>().ok();
+    let bytes = number.zip(factor).and_then(|(number, factor)| number.checked_mul(factor));
+    bytes.ok_or_else(|| node.wrong(format!("`{text}` is not a size"), Some("write `20GB`".into())))
 }
 
 /// What one value of one key of a `grants` table grants.

@@ -103,6 +103,7 @@ const WRONG: &[(&str, &str, &str)] = &[
         "user.toml:2: plugin.a.limits.memory: `64MB` is not a size",
         "write `64MiB`",
     ),
+    ("[engine]\nbuild-cache = \"20\"", "user.toml:2: engine.build-cache: `20` is not a size", "write `20GB`"),
     ("[plugin.a.limits]\nfuel = 0", "user.toml:2: plugin.a.limits.fuel: expected a number above 0", ""),
     (
         "[plugin.a.limits]\ntime_ms = -5",

@@ -7,7 +7,8 @@
 //! oci-layout
 //! ```
 //!
-//! A saved archive is an OCI image layout and a docker archive at once. `load` reads docker's
+//! A saved archive is an OCI image layout, and a docker archive as well unless it is to be the first
+//! alone. `load` reads docker's
 //! list when there is one and the index otherwise. Nothing in an archive becomes a path of the
 //! host: its files are kept aside by content until the images that list them are known.
 
@@ -27,7 +28,7 @@ use wharf_model::{Digest, Reference};
 pub use import::{Import, import};
 pub use load::{LoadError, Loaded, load};
 pub use place::{Arrival, place_layer};
-pub use save::{SaveError, Saved, save};
+pub use save::{Form, SaveError, Saved, save, write_layer};
 
 /// JSON files of an archive are not longer than this.
 const JSON_LIMIT: u64 = 4 << 20;

@@ -1,6 +1,7 @@
 //! Images -> one archive.
 
 use std::collections::{BTreeMap, HashSet};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
@@ -19,6 +20,15 @@ pub struct Saved {
     pub image: Digest,
     /// Its names.
     pub names: Vec<Reference>,
+}
+
+/// Who shall be able to read the archive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Docker, and whoever reads OCI layouts.
+    Docker,
+    /// The latter only.
+    Oci,
 }
 
 /// Why images can not be saved.
@@ -57,7 +67,7 @@ pub enum SaveError {
     Record(#[from] RecordError),
 }
 
-/// Writes images to one archive that docker and OCI tools can read. The same images give the
+/// Writes images to one archive. The same images give the
 /// same bytes.
 ///
 /// # Errors
@@ -66,6 +76,7 @@ pub fn save(
     store: &Store,
     what: &[Saved],
     home: &mut dyn LayerHome,
+    form: Form,
     out: impl Write,
 ) -> Result<(), SaveError> {
     let _guard = store.guard()?;
@@ -79,8 +90,10 @@ pub fn save(
     }
     let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests });
     archive.file(b"index.json", index.to_string().as_bytes())?;
-    let listed = serde_json::to_string(&listed).map_err(io::Error::from)?;
-    archive.file(b"manifest.json", listed.as_bytes())?;
+    if form == Form::Docker {
+        let listed = serde_json::to_string(&listed).map_err(io::Error::from)?;
+        archive.file(b"manifest.json", listed.as_bytes())?;
+    }
     archive.file(b"oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
     archive.scribe.finish()?.flush()?;
     Ok(())
@@ -155,20 +168,10 @@ impl<W: Write> Archive<'_, W> {
     }
 
     fn blob(&mut self, digest: &Digest) -> Result<(), SaveError> {
-        let mut file = self.store.blobs().open(digest)?;
+        let file = self.store.blobs().open(digest)?;
         let size = self.store.blobs().size(digest)?;
         self.scribe.line(&line(&blob_path(digest), size))?;
-        let mut buffer = vec![0; 1 << 20];
-        let mut left = size;
-        while left > 0 {
-            let most = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
-            let count = file.read(&mut buffer[..most])?;
-            if count == 0 {
-                return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
-            }
-            self.scribe.data(&buffer[..count])?;
-            left -= count as u64;
-        }
+        copy(file, size, &mut Data(&mut self.scribe))?;
         Ok(self.scribe.pad()?)
     }
 
@@ -179,16 +182,8 @@ impl<W: Write> Archive<'_, W> {
         parents: &[Digest],
         home: &mut dyn LayerHome,
     ) -> Result<(), SaveError> {
-        let opened = home.open(&layer.chain_id, parents);
-        let failed = |source| SaveError::Home { layer: layer.chain_id, source };
-        let (dir, parent) = opened.map_err(failed)?;
         self.scribe.line(&line(&blob_path(&layer.diff_id), layer.tar_size))?;
-        let parent = parent.as_ref().map(AsFd::as_fd);
-        let mut out = Data(&mut self.scribe);
-        let found = layer::diff(dir.as_fd(), parent, home.format(), &Times::KEEP, &mut out)?;
-        if (found.diff_id, found.tar_size) != (layer.diff_id, layer.tar_size) {
-            return Err(SaveError::Changed { expected: layer.diff_id, found: found.diff_id });
-        }
+        remake(layer, parents, home, &mut Data(&mut self.scribe))?;
         Ok(self.scribe.pad()?)
     }
 
@@ -197,6 +192,46 @@ impl<W: Write> Archive<'_, W> {
         self.scribe.data(bytes)?;
         self.scribe.pad()
     }
+}
+
+/// Writes the blob that a layer came in, or its tar, made again.
+///
+/// # Errors
+/// When the layer is not whole any more, or `out` refuses.
+pub fn write_layer(
+    store: &Store,
+    layer: &Layer,
+    home: &mut dyn LayerHome,
+    out: &mut dyn Write,
+) -> Result<(), SaveError> {
+    if let Some(blob) = layer.blob {
+        return Ok(copy(store.blobs().open(&blob)?, store.blobs().size(&blob)?, out)?);
+    }
+    let chain = store.database.read(|database| layer::chain(database, &layer.chain_id))?;
+    let parents: Vec<Digest> = chain.iter().rev().skip(1).map(|below| below.chain_id).collect();
+    remake(layer, &parents, home, out)
+}
+
+/// Makes the tar of a layer again.
+fn remake(
+    layer: &Layer,
+    parents: &[Digest],
+    home: &mut dyn LayerHome,
+    out: &mut dyn Write,
+) -> Result<(), SaveError> {
+    let opened = home.open(&layer.chain_id, parents);
+    let (dir, parent) = opened.map_err(|source| SaveError::Home { layer: layer.chain_id, source })?;
+    let parent = parent.as_ref().map(AsFd::as_fd);
+    let found = layer::diff(dir.as_fd(), parent, home.format(), &Times::KEEP, out)?;
+    if (found.diff_id, found.tar_size) != (layer.diff_id, layer.tar_size) {
+        return Err(SaveError::Changed { expected: layer.diff_id, found: found.diff_id });
+    }
+    Ok(())
+}
+
+fn copy(file: File, size: u64, out: &mut dyn Write) -> io::Result<()> {
+    let copied = io::copy(&mut file.take(size), out)?;
+    if copied == size { Ok(()) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
 }
 
 fn line(path: &[u8], size: u64) -> Line {

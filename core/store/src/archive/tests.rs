@@ -41,7 +41,7 @@ impl Bench {
     fn save(&mut self, image: Digest) -> Result<Vec<u8>, SaveError> {
         let names = self.store.image(&image).unwrap().unwrap().names;
         let mut out = Vec::new();
-        save(&self.store, &[Saved { image, names }], &mut self.home, &mut out).map(|()| out)
+        save(&self.store, &[Saved { image, names }], &mut self.home, Form::Docker, &mut out).map(|()| out)
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {

@@ -9,10 +9,13 @@
 //! |---|---|---|
 //! | [`apply`] | a layer's tar, with whiteouts | a layer's directory, in the driver's format |
 //! | [`diff`] | a layer's directory | a layer's tar |
+//! | [`compare`] | two layers' tars | the first file that differs |
+//! | [`pack`] | a whole tree | a tar of it |
 //! | [`unpack`] | any tar | a directory tree (ADD) |
 
 mod apply;
 mod attributes;
+mod compare;
 mod compression;
 mod diff;
 mod entry;
@@ -34,8 +37,9 @@ use wharf_model::storage::LayerFormat;
 
 pub use apply::{Applied, ApplyError, apply};
 pub(crate) use apply::{apply_known, each};
+pub use compare::{Difference, DifferenceKind, compare};
 pub use compression::{Compression, holds_tar, is_archive};
-pub use diff::{DiffError, Diffed, Times, diff};
+pub use diff::{DiffError, Diffed, Times, diff, pack};
 pub use entry::TarError;
 pub(crate) use entry::{Kind, normalised, shown};
 pub use record::RecordLayerError;

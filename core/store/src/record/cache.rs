@@ -7,6 +7,9 @@ use crate::RecordError;
 use crate::db::{Database, Durability, boot, optional_digest};
 use crate::layer::{Layer, unused};
 
+/// Seconds in which a use is not written down again.
+const FRESH: i64 = 60;
+
 /// The build cache.
 #[derive(Debug, Clone, Copy)]
 pub struct Cache<'a> {
@@ -20,6 +23,23 @@ pub struct CacheEntry {
     pub chain_id: Option<Digest>,
     /// What else the builder wants to know.
     pub value: Vec<u8>,
+}
+
+/// A layer that entries lead to. Times are seconds since 1970.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CacheItem {
+    /// Its chain id.
+    pub layer: Digest,
+    /// When an entry that leads to it was used last, to the minute.
+    pub used: i64,
+    /// When the first of them was made.
+    pub made: i64,
+    /// What used it last.
+    pub label: String,
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
 }
 
 impl Cache<'_> {
@@ -46,9 +66,62 @@ impl Cache<'_> {
     pub fn put(&self, key: &Digest, entry: &CacheEntry) -> Result<(), RecordError> {
         self.database.write(Durability::Relaxed, |change| {
             let layer = entry.chain_id.map(|id| id.to_string());
-            let query = "INSERT OR REPLACE INTO cache VALUES (?, ?, ?)";
-            change.execute(query, params![key.to_string(), layer, entry.value])?;
+            let query = "INSERT INTO cache (key, layer, value, made, used) VALUES (?1, ?2, ?3, ?4, ?4) \
+                         ON CONFLICT (key) DO UPDATE SET layer = ?2, value = ?3, made = ?4, used = ?4";
+            change.execute(query, params![key.to_string(), layer, entry.value, now()])?;
             Ok(())
+        })
+    }
+
+    /// Remembers that an entry was used now, and by what. Within a minute it is not written down again.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn used(&self, key: &Digest, label: &str) -> Result<(), RecordError> {
+        let key = key.to_string();
+        let row = params![key, label, now(), now() - FRESH];
+        let stale = self.database.read(|database| {
+            let query = "SELECT 1 FROM cache WHERE key = ?1 AND (label <> ?2 OR used < ?4 OR used > ?3)";
+            Ok::<bool, RecordError>(database.prepare_cached(query)?.exists(row)?)
+        })?;
+        if !stale {
+            return Ok(());
+        }
+        self.database.write(Durability::Relaxed, |change| {
+            change.execute(
+                "UPDATE cache SET label = ?2, used = ?3 WHERE key = ?1",
+                params![key, label, now()],
+            )?;
+            Ok(())
+        })
+    }
+
+    /// The layers that entries lead to, each once, with when they were used last.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn items(&self) -> Result<Vec<CacheItem>, RecordError> {
+        self.database.read(|database| {
+            let query = "SELECT layer, max(used), min(made), label FROM cache WHERE layer IS NOT NULL \
+                         GROUP BY layer ORDER BY layer";
+            let mut query = database.prepare(query)?;
+            let rows = query.query_map([], |row| {
+                let (layer, used) = (crate::db::digest(row, 0)?, row.get(1)?);
+                Ok(CacheItem { layer, used, made: row.get(2)?, label: row.get(3)? })
+            })?;
+            Ok(rows.collect::<Result<_, _>>()?)
+        })
+    }
+
+    /// Forgets the entries that lead to a layer. Returns the layers that nobody needs any more,
+    /// topmost first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forget(&self, layer: &Digest) -> Result<Vec<Layer>, RecordError> {
+        self.database.write(Durability::Synced, |change| {
+            change.execute("DELETE FROM cache WHERE layer = ?", [layer.to_string()])?;
+            unused(change)
         })
     }
 
@@ -103,5 +176,45 @@ impl Cache<'_> {
                 .query_row("SELECT count(*) FROM cache", [], |row| row.get::<_, i64>(0))?
                 .unsigned_abs())
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Store;
+
+    #[test]
+    fn a_use_is_remembered_with_what_used_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let layer = Layer {
+            diff_id: Digest::of("a"),
+            chain_id: Digest::of("a"),
+            parent: None,
+            size: 1,
+            tar_size: 1024,
+            blob: None,
+            media_type: None,
+            driver: "overlay".into(),
+        };
+        store.record_layer(&layer).unwrap();
+        for name in ["one", "other"] {
+            let entry = CacheEntry { chain_id: Some(layer.chain_id), value: Vec::new() };
+            store.cache().put(&Digest::of(name), &entry).unwrap();
+        }
+        store.cache().used(&Digest::of("one"), "RUN a").unwrap();
+        let old = |change: &rusqlite::Transaction<'_>| -> Result<(), RecordError> {
+            change.execute("UPDATE cache SET used = 100, made = 100", [])?;
+            Ok(())
+        };
+        store.database.write(Durability::Synced, old).unwrap();
+        assert_eq!(store.cache().items().unwrap()[0].used, 100);
+        store.cache().used(&Digest::of("other"), "RUN b").unwrap();
+        let items = store.cache().items().unwrap();
+        assert_eq!((items.len(), items[0].made, items[0].label.as_str()), (1, 100, "RUN b"));
+        assert!(items[0].used > 100);
+        assert_eq!(store.cache().forget(&layer.chain_id).unwrap(), [layer]);
+        assert_eq!(store.cache().count().unwrap(), 0);
     }
 }

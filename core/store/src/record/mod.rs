@@ -13,7 +13,7 @@ mod plan;
 mod volume;
 
 pub use attachment::{AttachError, Attachment, Attachments};
-pub use cache::{Cache, CacheEntry};
+pub use cache::{Cache, CacheEntry, CacheItem};
 pub use container::{Containers, Lookup, NameTaken, Record};
 pub use driver::DriverState;
 pub use lease::LeaseError;

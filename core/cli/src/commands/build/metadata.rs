@@ -32,8 +32,8 @@ impl MetadataArgs {
 
     /// Writes what was asked for.
     pub(super) fn write(&self, built: &Built) -> Result<(), Report> {
-        if let Some(path) = &self.iidfile {
-            fs::write(path, built.id.to_string()).map_err(|error| failed(path, &error))?;
+        if let (Some(path), Some(id)) = (&self.iidfile, built.id) {
+            fs::write(path, id.to_string()).map_err(|error| failed(path, &error))?;
         }
         if let Some(path) = &self.metadata_file {
             let text = serde_json::to_string_pretty(&metadata(built)).map_err(Report::failed)?;
@@ -45,8 +45,10 @@ impl MetadataArgs {
 
 /// buildx's keys. As with docker's own store of images, what names an image is its config.
 fn metadata(built: &Built) -> serde_json::Value {
-    let id = built.id.to_string();
-    let mut keys = json!({ "containerimage.config.digest": id, "containerimage.digest": id });
+    let mut keys = match built.id {
+        Some(id) => json!({ "containerimage.config.digest": id, "containerimage.digest": id }),
+        None => json!({}),
+    };
     if !built.names.is_empty() {
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
         keys["image.name"] = names.join(",").into();

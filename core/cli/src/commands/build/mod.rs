@@ -1,6 +1,8 @@
 mod accepted;
 mod metadata;
+mod outputs;
 mod programs;
+mod shared;
 mod shell;
 
 use std::collections::BTreeMap;
@@ -12,6 +14,8 @@ use std::sync::Arc;
 use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
 
+use self::outputs::Outputs;
+use self::shared::Shared;
 use super::import::{EPOCH, seconds};
 use crate::globals::Globals;
 use crate::output;
@@ -64,6 +68,10 @@ pub(crate) struct Build {
     metadata: metadata::MetadataArgs,
     #[command(flatten)]
     accepted: accepted::AcceptedArgs,
+    #[command(flatten)]
+    outputs: Outputs,
+    #[command(flatten)]
+    shared: Shared,
     /// Write down what plugins were asked and what they read, for `wharf plugin replay`; contents of
     /// files they read are in it
     #[arg(long, value_name = "FILE")]
@@ -81,6 +89,7 @@ impl Build {
         globals.clean_up_when_interrupted();
         let engine = globals.engine_for(&self.directory)?;
         let options = self.options()?;
+        let to_stdout = self.outputs.refuse_to_mix(&options.outputs, self.explain)?;
         if self.check {
             return check(&engine, &options);
         }
@@ -93,10 +102,13 @@ impl Build {
         }
         self.metadata.write(&built)?;
         if self.quiet {
-            output::lines([built.id.to_string()])?;
+            output::lines(built.id.filter(|_| !to_stdout).map(|id| id.to_string()))?;
             return Ok(0);
         }
-        output::say(&format!("built {}", built.id));
+        match built.id {
+            Some(id) => output::say(&format!("built {id}")),
+            None => output::say("built"),
+        }
         for name in &built.names {
             output::say(&format!("named {}", name.familiar()));
         }
@@ -139,6 +151,10 @@ impl Build {
             network: self.programs.network(),
             epoch: epoch(&build_args)?,
             build_args,
+            outputs: self.outputs.parsed()?,
+            cache_from: self.shared.from()?,
+            cache_to: self.shared.to()?,
+            verify: self.shared.verify,
             record: self.record.clone(),
         })
     }

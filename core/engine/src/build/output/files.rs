@@ -1,0 +1,121 @@
+//! Files and directories of the host that a result is written to.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags};
+use wharf_store::layer::{self, Limits};
+
+use super::{Destination, OutputError};
+use crate::home;
+
+const BUFFER: usize = 1 << 20;
+
+/// The files of a tree, as a tar.
+pub(super) fn tar(tree: &OwnedFd, epoch: i64, to: &Destination) -> Result<(), OutputError> {
+    let root = readable(tree)?;
+    write_to(to, |out| Ok(layer::pack(root.as_fd(), epoch, out).map(drop)?))
+}
+
+/// The files of a tree, in a directory.
+pub(super) fn local(tree: &OwnedFd, epoch: i64, to: &Path) -> Result<(), OutputError> {
+    let root = readable(tree)?;
+    fill(to, |out| Ok(layer::pack(root.as_fd(), epoch, out).map(drop)?))
+}
+
+/// A mounted tree is known by a path only.
+fn readable(tree: &OwnedFd) -> Result<OwnedFd, OutputError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(tree, ".", flags, Mode::empty()).map_err(|errno| OutputError::Tree(errno.into()))
+}
+
+/// Gives `write` something to write to.
+pub(super) fn write_to(
+    to: &Destination,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), OutputError>,
+) -> Result<(), OutputError> {
+    match to {
+        Destination::Stream(file) => {
+            let failed = |source| OutputError::Write { to: "standard output".to_owned(), source };
+            buffered(file, write, failed)
+        }
+        Destination::File(path) => whole(path, write),
+    }
+}
+
+fn buffered(
+    file: &File,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), OutputError>,
+    failed: impl Fn(io::Error) -> OutputError,
+) -> Result<(), OutputError> {
+    let mut out = BufWriter::with_capacity(BUFFER, file);
+    write(&mut out)?;
+    out.flush().map_err(failed)
+}
+
+/// The file appears when it is whole; what is no regular file, such as a pipe, is written to.
+fn whole(
+    path: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), OutputError>,
+) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Write { to: path.display().to_string(), source };
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        let file = File::options().write(true).open(path).map_err(failed)?;
+        return buffered(&file, write, failed);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let file = File::create(&part).map_err(failed)?;
+    let written = buffered(&file, write, failed)
+        .and_then(|()| file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed));
+    written.inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+/// Unpacks the tar that `write` writes into a directory, which is made when it is missing.
+pub(super) fn fill(
+    to: &Path,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), OutputError>,
+) -> Result<(), OutputError> {
+    let failed = |source| OutputError::Write { to: to.display().to_string(), source };
+    fs::create_dir_all(to).map_err(failed)?;
+    let root = home::open(&fs::canonicalize(to).map_err(failed)?).map_err(|errno| failed(errno.into()))?;
+    let limits = Limits::with_room(root.as_fd()).map_err(failed)?;
+    let owner = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    let (read, pipe) = io::pipe().map_err(failed)?;
+    std::thread::scope(|scope| {
+        let unpacker = scope
+            .spawn(move || layer::unpack(read, root.as_fd(), Path::new("."), Some(owner), &limits).map(drop));
+        let packed = pack(pipe, write);
+        let unpacked = unpacker.join().map_err(|_| failed(io::Error::other("the unpacker gave up")))?;
+        match (packed, unpacked) {
+            (Err(error), _) if !is_broken_pipe(&error) => Err(error),
+            (_, Err(source)) => Err(OutputError::Unpack { to: to.display().to_string(), source }),
+            (packed, Ok(())) => packed,
+        }
+    })
+}
+
+fn pack(
+    pipe: io::PipeWriter,
+    write: impl FnOnce(&mut dyn Write) -> Result<(), OutputError>,
+) -> Result<(), OutputError> {
+    let mut out = BufWriter::with_capacity(BUFFER, pipe);
+    write(&mut out)?;
+    out.flush().map_err(|source| OutputError::Write { to: "a pipe".to_owned(), source })
+}
+
+/// Whoever unpacks gave up first, and knows why.
+fn is_broken_pipe(error: &OutputError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = cause {
+        let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
+        if kind == Some(io::ErrorKind::BrokenPipe) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}

@@ -1,0 +1,225 @@
+//! Where the result of a build goes.
+//!
+//! | output | what is written |
+//! |---|---|
+//! | `image` | an image in the store, with its names |
+//! | `docker`, `oci` | an archive of the image, or an OCI layout in a directory |
+//! | `local` | the files of the last stage, in a directory |
+//! | `tar` | the same files, as a tar |
+//! | `cacheonly` | nothing: the layers are in the build cache |
+//!
+//! Without any output the image is kept in the store. What only goes elsewhere leaves no image behind.
+//! A file appears under its name when it is whole. In a directory, links lead to places below it, the
+//! files belong to whoever asked for the build, and what was there and is not in the result stays. The
+//! bytes of an archive depend on the image alone.
+
+mod files;
+pub(super) mod syntax;
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use wharf_model::{Digest, Reference, ReferenceError};
+use wharf_store::archive::{Form, Saved};
+use wharf_store::layer::{ApplyError, DiffError};
+
+use super::execute::Finished;
+use super::progress::BuildEvent;
+use super::request::{At, BuildError, BuildOptions};
+use crate::Engine;
+use crate::image::{ExchangeError, RemoveImageError};
+
+pub use syntax::OutputSyntaxError;
+
+/// One place that the result of a build goes to.
+#[derive(Debug, Clone)]
+pub enum Output {
+    /// The store; with these names when the build has none of its own.
+    Image(Vec<String>),
+    /// An archive of the image.
+    Archive {
+        /// Who shall be able to read it.
+        form: Form,
+        /// Where it goes.
+        to: Destination,
+        /// Its names in the archive when the build has none of its own.
+        names: Vec<String>,
+    },
+    /// An OCI layout that is not packed.
+    Layout {
+        /// The directory; made when it is missing.
+        to: PathBuf,
+        /// As of an archive.
+        names: Vec<String>,
+    },
+    /// The files, in a directory that is made when it is missing.
+    Local(PathBuf),
+    /// The files as a tar.
+    Tar(Destination),
+    /// Nothing but the cache.
+    CacheOnly,
+}
+
+/// Where a stream of bytes goes.
+#[derive(Debug, Clone)]
+pub enum Destination {
+    /// A file that appears when it is whole.
+    File(PathBuf),
+    /// What the caller has open.
+    Stream(Arc<File>),
+}
+
+/// Why the result of a build did not get where it was to go.
+#[derive(Debug, thiserror::Error)]
+pub enum OutputError {
+    /// A name of it is not one.
+    #[error("invalid name `{name}` of an output")]
+    Name {
+        /// As given.
+        name: String,
+        /// Why not.
+        source: ReferenceError,
+    },
+    /// A file or a directory can not be written.
+    #[error("cannot write the output to {to}")]
+    Write {
+        /// Where.
+        to: String,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The files can not be opened.
+    #[error("cannot open the files of the image")]
+    Tree(#[source] io::Error),
+    /// The files can not be packed.
+    #[error("cannot pack the files of the image")]
+    Pack(#[from] DiffError),
+    /// A directory can not be filled.
+    #[error("cannot write the output to {to}")]
+    Unpack {
+        /// Where.
+        to: String,
+        /// Why not.
+        source: ApplyError,
+    },
+    /// An archive can not be made.
+    #[error(transparent)]
+    Archive(#[from] ExchangeError),
+    /// An image that was only made for an archive stays.
+    #[error(transparent)]
+    Remove(#[from] RemoveImageError),
+}
+
+impl Output {
+    fn wants_image(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Archive { .. } | Self::Layout { .. })
+    }
+
+    fn names(&self) -> &[String] {
+        match self {
+            Self::Image(names) | Self::Archive { names, .. } | Self::Layout { names, .. } => names,
+            Self::Local(_) | Self::Tar(_) | Self::CacheOnly => &[],
+        }
+    }
+
+    /// The build's names, else its own.
+    fn named(&self, names: &[Reference]) -> Result<Vec<Reference>, OutputError> {
+        if !names.is_empty() {
+            return Ok(names.to_vec());
+        }
+        let parse =
+            |name: &String| name.parse().map_err(|source| OutputError::Name { name: name.clone(), source });
+        self.names().iter().map(parse).collect()
+    }
+}
+
+/// The image of a build, if there is one, and the names that it got.
+pub(super) type Handed = (Option<Digest>, Vec<Reference>);
+
+impl Engine {
+    /// Everything that can be said about the outputs before anything is built.
+    pub(super) fn check_outputs(&self, options: &BuildOptions) -> Result<(), BuildError> {
+        options.outputs.iter().try_for_each(|output| Ok(output.named(&[]).map(drop)?))
+    }
+
+    /// Brings the result of a build to where it was to go.
+    pub(super) fn hand_out(
+        &self,
+        options: &BuildOptions,
+        stage: Finished,
+        names: Vec<Reference>,
+        report: &mut dyn FnMut(BuildEvent<'_>),
+    ) -> Result<Handed, At> {
+        if options.outputs.is_empty() {
+            let id = self.commit_stage(options, stage, &names, report)?;
+            return Ok((Some(id), names));
+        }
+        self.give_files(options, &stage).map_err(At::from)?;
+        if !options.outputs.iter().any(Output::wants_image) {
+            return Ok((None, Vec::new()));
+        }
+        let kept = options.outputs.iter().find(|output| matches!(output, Output::Image(_)));
+        let before = self.store.images().map_err(BuildError::from)?;
+        let given = kept.map_or(Ok(Vec::new()), |output| output.named(&names)).map_err(BuildError::from)?;
+        let id = self.commit_stage(options, stage, &given, report)?;
+        let written = self.give_archives(options, &id, &names);
+        if kept.is_none() && before.iter().all(|image| image.id != id) {
+            self.forget_image(&id).map_err(BuildError::from)?;
+        }
+        written.map_err(BuildError::from)?;
+        Ok((Some(id), given))
+    }
+
+    fn give_files(&self, options: &BuildOptions, stage: &Finished) -> Result<(), BuildError> {
+        let epoch = options.epoch.unwrap_or(i64::MAX);
+        for output in &options.outputs {
+            match output {
+                Output::Local(to) => files::local(&self.open_result(stage)?, epoch, to)?,
+                Output::Tar(to) => files::tar(&self.open_result(stage)?, epoch, to)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn open_result(&self, stage: &Finished) -> Result<OwnedFd, BuildError> {
+        self.open_chain(&self.default_snapshots()?, &stage.chain)
+    }
+
+    fn give_archives(
+        &self,
+        options: &BuildOptions,
+        id: &Digest,
+        names: &[Reference],
+    ) -> Result<(), OutputError> {
+        for output in &options.outputs {
+            let saved = [Saved { image: *id, names: output.named(names)? }];
+            match output {
+                Output::Archive { form, to, .. } => {
+                    files::write_to(to, |out| Ok(self.save_as(&saved, *form, out)?))?;
+                }
+                Output::Layout { to, .. } => {
+                    files::fill(to, |out| Ok(self.save_as(&saved, Form::Oci, out)?))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// An image that was made for an archive. Somebody may have given it a name meanwhile.
+    fn forget_image(&self, id: &Digest) -> Result<(), OutputError> {
+        let named = self
+            .store
+            .image(id)
+            .map_err(RemoveImageError::from)?
+            .is_some_and(|image| !image.names.is_empty());
+        if !named {
+            self.remove_image(&id.to_string(), false)?;
+        }
+        Ok(())
+    }
+}

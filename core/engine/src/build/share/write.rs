@@ -1,0 +1,171 @@
+//! A build's records and layers -> a directory.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use wharf_model::Digest;
+use wharf_store::archive::{SaveError, write_layer};
+use wharf_store::{Layer, RecordError};
+
+use super::super::execute::Finished;
+use super::super::request::{BuildError, BuildOptions};
+use super::record::Records;
+use super::{CacheMode, CacheTo};
+use crate::Engine;
+use crate::home::Home;
+use crate::snapshot::SnapshotError;
+
+/// The media type of the list of records.
+pub(super) const CONFIG_TYPE: &str = "application/vnd.wharf.cache.config.v1+json";
+const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+const TAR_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
+
+/// Why a cache can not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheWriteError {
+    /// A file of it.
+    #[error("cannot write the build cache to {}", .path.display())]
+    File {
+        /// Which, or its directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A layer can not be read.
+    #[error("cannot write a layer of the build cache")]
+    Layer(#[from] SaveError),
+    /// The storage driver.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+}
+
+impl Engine {
+    /// Writes the caches that were asked for.
+    pub(in crate::build) fn write_caches(
+        &self,
+        options: &BuildOptions,
+        stage: &Finished,
+    ) -> Result<(), BuildError> {
+        for cache in &options.cache_to {
+            if let CacheTo::Local { to, mode } = cache {
+                self.write_cache(to, *mode, stage)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The index comes last: until then a reader sees what was there before.
+    fn write_cache(&self, to: &Path, mode: CacheMode, stage: &Finished) -> Result<(), CacheWriteError> {
+        let mut records = self.records(stage, mode)?;
+        let layout = Layout::make(to)?;
+        let layers = self.write_layers(&layout, &mut records)?;
+        let config = layout.put(&serde_json::to_vec(&records).unwrap_or_default())?;
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": { "mediaType": CONFIG_TYPE, "digest": config.0, "size": config.1 },
+            "layers": layers,
+        });
+        let manifest = layout.put(manifest.to_string().as_bytes())?;
+        let index = json!({
+            "schemaVersion": 2,
+            "mediaType": INDEX_TYPE,
+            "manifests": [{ "mediaType": MANIFEST_TYPE, "digest": manifest.0, "size": manifest.1 }],
+        });
+        layout.write(Path::new("oci-layout"), LAYOUT)?;
+        layout.write(Path::new("index.json"), index.to_string().as_bytes())
+    }
+
+    fn write_layers(
+        &self,
+        layout: &Layout,
+        records: &mut Records,
+    ) -> Result<Vec<serde_json::Value>, CacheWriteError> {
+        let mut layers = Vec::new();
+        for held in records.records.iter_mut().filter_map(|record| record.layer.as_mut()) {
+            let Some(layer) = self.store.layer(&held.chain_id)? else { continue };
+            let (blob, size) = self.write_layer(layout, &layer)?;
+            held.blob = Some(blob);
+            let media_type = layer.media_type.as_deref().unwrap_or(TAR_TYPE);
+            layers.push(json!({ "mediaType": media_type, "digest": blob, "size": size }));
+        }
+        Ok(layers)
+    }
+
+    /// The blob that a layer came in, or its tar.
+    fn write_layer(&self, layout: &Layout, layer: &Layer) -> Result<(Digest, u64), CacheWriteError> {
+        let blob = layer.blob.unwrap_or(layer.diff_id);
+        let size = match layer.blob {
+            Some(blob) => self.store.blobs().size(&blob).map_err(SaveError::from)?,
+            None => layer.tar_size,
+        };
+        let path = blob_path(&blob);
+        if layout.holds(&path, size) {
+            return Ok((blob, size));
+        }
+        let mut part = layout.part(&path)?;
+        let snapshots = self.default_snapshots()?;
+        write_layer(&self.store, layer, &mut Home::new(&snapshots), &mut part)?;
+        layout.finish(part, &path)?;
+        Ok((blob, size))
+    }
+}
+
+/// Where a blob is.
+pub(super) fn blob_path(digest: &Digest) -> PathBuf {
+    format!("blobs/sha256/{}", digest.hex()).into()
+}
+
+/// The directory. Files appear in it when they are whole.
+struct Layout {
+    root: PathBuf,
+}
+
+impl Layout {
+    fn make(root: &Path) -> Result<Self, CacheWriteError> {
+        let blobs = root.join("blobs/sha256");
+        fs::create_dir_all(&blobs).map_err(|source| CacheWriteError::File { path: blobs, source })?;
+        Ok(Self { root: root.to_owned() })
+    }
+
+    fn failed(&self, path: &Path) -> impl Fn(io::Error) -> CacheWriteError {
+        let path = self.root.join(path);
+        move |source| CacheWriteError::File { path: path.clone(), source }
+    }
+
+    fn holds(&self, path: &Path, size: u64) -> bool {
+        fs::symlink_metadata(self.root.join(path)).is_ok_and(|file| file.is_file() && file.len() == size)
+    }
+
+    fn part(&self, path: &Path) -> Result<tempfile::NamedTempFile, CacheWriteError> {
+        let made = tempfile::Builder::new()
+            .prefix(".part-")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(&self.root);
+        made.map_err(self.failed(path))
+    }
+
+    fn finish(&self, part: tempfile::NamedTempFile, path: &Path) -> Result<(), CacheWriteError> {
+        part.persist(self.root.join(path)).map(drop).map_err(|error| self.failed(path)(error.error))
+    }
+
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheWriteError> {
+        let mut part = self.part(path)?;
+        part.write_all(bytes).map_err(self.failed(path))?;
+        self.finish(part, path)
+    }
+
+    fn put(&self, bytes: &[u8]) -> Result<(Digest, usize), CacheWriteError> {
+        let digest = Digest::of(bytes);
+        self.write(&blob_path(&digest), bytes)?;
+        Ok((digest, bytes.len()))
+    }
+}
