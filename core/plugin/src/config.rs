@@ -338,6 +338,8 @@ pub struct Config {
     pub network: String,
     /// Bytes that the build cache may have after a build; without it, it is never emptied by itself.
     pub build_cache: Option<u64>,
+    /// How many steps of a build are carried out at a time; the engine's choice without it.
+    pub parallelism: Option<usize>,
     /// In the order they are first named, which is the order of hooks.
     pub plugins: Vec<PluginConfig>,
     /// Networks the user defined.

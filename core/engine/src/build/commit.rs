@@ -5,7 +5,7 @@ use wharf_model::image::ImageConfig;
 use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::AttachError;
 
-use super::execute::{Finished, timestamp};
+use super::execute::{Finished, Listener, timestamp};
 use super::progress::BuildEvent;
 use super::request::{At, BuildError, BuildOptions};
 use super::share::{CacheTo, INLINE};
@@ -21,7 +21,7 @@ impl Engine {
         options: &BuildOptions,
         stage: Finished,
         names: &[Reference],
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut Listener<'_>,
     ) -> Result<Digest, At> {
         report(BuildEvent::Committing);
         let inline = options.cache_to.contains(&CacheTo::Inline).then(|| self.inline_records(&stage));
@@ -39,7 +39,7 @@ impl Engine {
         let shown: Vec<String> = names.iter().map(Reference::familiar).collect();
         let (warnings, attached) = self.ask_about_commit(&shown, &mut config, &stage.chain)?;
         for warning in &warnings {
-            report(BuildEvent::Warning(warning));
+            report(BuildEvent::Warning { step: None, warning });
         }
         let id = self.store.commit(&config, names)?;
         self.attach_all(&id, &attached).map_err(BuildError::from)?;

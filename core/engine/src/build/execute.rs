@@ -1,32 +1,37 @@
 //! From planned stages to layers.
 //!
+//! Steps that do not wait for each other are carried out side by side (`graph.rs`, `schedule.rs`). What
+//! comes of it, and what is said about it afterwards, is in the order of the Dockerfile.
+//!
 //! The ops of one statement work on one tree and make one layer. A step whose key is in the cache
 //! is not carried out.
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
 use wharf_model::build::{Action, Copy, Input, Op};
 use wharf_model::image::History;
 use wharf_model::{Digest, Keyword, Span};
-use wharf_store::CacheEntry;
 use wharf_store::layer::Times;
 
+use super::cancel::Cancel;
 use super::context::Context;
 use super::copy::{self, Target};
 use super::download::{Download, Downloaded};
 use super::explain::Explained;
 use super::fetch::Unpacker;
+use super::graph::{Graph, Node};
 use super::key::Parts;
 use super::plan::{Base, Beginning, BuildPlan, Stage, Step};
 use super::progress::{BuildEvent, Outcome};
 use super::request::{At, BuildError, BuildOptions};
+use super::schedule::{self, lock, unlocked};
 use super::source::{Origin, Source};
 use super::stage::State;
 use super::tree::{Chain, Work};
+use super::turns::Turns;
 use crate::Engine;
 use crate::event::{self, Asker};
 use crate::hook::{AskedOp, Extra};
@@ -48,58 +53,57 @@ pub(super) struct Finished {
     pub(super) all_keys: Vec<Digest>,
 }
 
-/// What a finished step leaves in the cache.
-#[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
-    /// It changed no files.
-    pub(super) unchanged: bool,
-}
-
 impl Engine {
     pub(super) fn execute(
         &self,
         options: &BuildOptions,
         context: &Context,
         plan: &BuildPlan,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut Listener<'_>,
     ) -> Result<(Finished, Vec<Explained>), At> {
         let snapshots = self.default_snapshots()?;
-        let total = plan.stages.values().map(|stage| stage.steps.len()).sum();
-        let mut run = Execution {
+        let graph = Graph::of(plan);
+        let run = Execution {
             engine: self,
             snapshots: &snapshots,
             options,
             context,
-            finished: BTreeMap::new(),
-            explained: Vec::new(),
-            number: 0,
-            total,
-            report,
+            plan,
+            stages: plan.order.iter().map(|number| (*number, Mutex::default())).collect(),
+            explained: Mutex::default(),
+            failure: Mutex::default(),
+            cancel: Cancel::default(),
+            turns: Turns::default(),
+            report: Mutex::new(report),
         };
-        let mut last = None;
-        for number in &plan.order {
-            let done = run.stage(&plan.stages[number])?;
-            run.finished.insert(*number, done.clone());
-            last = Some(done);
-        }
-        let explained = run.explained;
-        let all_keys = run.finished.values().flat_map(|stage| stage.keys.iter().copied()).collect();
-        let last = last.map(|stage| (Finished { all_keys, ..stage }, explained));
-        last.ok_or_else(|| BuildError::NoStage.into())
+        run.tell(BuildEvent::Planned(&graph.vertices));
+        let limit = self.config().parallelism.unwrap_or_else(schedule::default_limit);
+        schedule::carry_out(&graph.after(), limit.min(plan.order.len()), &|node| {
+            let done = run.node(graph.nodes[node]).map_err(|at| run.fail(node, at));
+            done.is_ok()
+        });
+        run.ended()
     }
 }
 
-/// A build while it goes on.
+/// What hears of a build.
+pub(super) type Listener<'r> = dyn FnMut(BuildEvent<'_>) + Send + 'r;
+
+/// A build while it goes on, shared by the threads that carry it out.
 pub(super) struct Execution<'a, 'r> {
     pub(super) engine: &'a Engine,
     pub(super) snapshots: &'a Snapshots<'a>,
     pub(super) options: &'a BuildOptions,
     context: &'a Context,
-    finished: BTreeMap<usize, Finished>,
-    explained: Vec<Explained>,
-    number: usize,
-    total: usize,
-    pub(super) report: &'r mut dyn FnMut(BuildEvent<'_>),
+    plan: &'a BuildPlan,
+    /// As far as they have come; nothing while a step of one is carried out.
+    stages: BTreeMap<usize, Mutex<Option<Finished>>>,
+    /// By the numbers of the nodes, which are in the order of the Dockerfile.
+    explained: Mutex<BTreeMap<usize, Explained>>,
+    failure: Mutex<Option<(usize, At)>>,
+    pub(super) cancel: Cancel,
+    turns: Turns,
+    pub(super) report: Mutex<&'r mut Listener<'r>>,
 }
 
 /// What an op gave.
@@ -132,32 +136,103 @@ pub(super) enum Opened {
 }
 
 impl<'a> Execution<'a, '_> {
-    fn stage(&mut self, stage: &Stage) -> Result<Finished, At> {
-        self.judge_base(stage).map_err(|error| At::from(error).on(&stage.start.span))?;
-        let mut done = self.begin(stage);
-        self.explained.push(Explained::beginning(stage, self.grants(&stage.start.plugin)));
-        for step in &stage.steps {
-            self.step(stage, step, &mut done).map_err(|error| At::from(error).on(&step.span))?;
+    fn node(&self, node: Node) -> Result<(), At> {
+        let stage = &self.plan.stages[&node.stage];
+        match node.step.and_then(|step| stage.steps.get(step)) {
+            None => self.beginning(node, stage).map_err(|at| at.on(&stage.start.span)),
+            Some(step) => {
+                let done = self.step(node.stage, stage, step);
+                done.map_err(|error| At::from(error).on(&step.span))
+            }
         }
-        done.state = stage.last_state();
-        Ok(done)
     }
 
-    fn judge_base(&mut self, stage: &Stage) -> Result<(), BuildError> {
+    fn beginning(&self, node: Node, stage: &Stage) -> Result<(), At> {
+        self.tell(BuildEvent::Started { step: node.number });
+        self.judge_base(node, stage)?;
+        let mut begun = self.begin(stage)?;
+        if stage.steps.is_empty() {
+            begun.state = stage.last_state();
+        }
+        self.put(node.stage, begun);
+        self.explain(node.number, Explained::beginning(stage, self.grants(&stage.start.plugin)));
+        let outcome = Outcome::Config;
+        self.tell(BuildEvent::Finished { step: node.number, outcome, took: Duration::ZERO });
+        Ok(())
+    }
+
+    /// The first failure ends what runs; what fails because of that says nothing.
+    fn fail(&self, node: usize, at: At) {
+        if matches!(at.error, BuildError::Canceled) {
+            return self.tell(BuildEvent::Canceled { step: node });
+        }
+        self.cancel.all();
+        self.tell(BuildEvent::Failed { step: node, error: &at.error });
+        let mut failure = lock(&self.failure);
+        if failure.as_ref().is_none_or(|(other, _)| node < *other) {
+            *failure = Some((node, at));
+        }
+    }
+
+    /// The target, or why there is none.
+    fn ended(self) -> Result<(Finished, Vec<Explained>), At> {
+        if let Some((_, at)) = unlocked(self.failure) {
+            return Err(at);
+        }
+        let places = self.stages.into_iter();
+        let mut stages: BTreeMap<usize, Finished> =
+            places.filter_map(|(number, place)| Some((number, unlocked(place)?))).collect();
+        let all_keys = stages.values().flat_map(|stage| stage.keys.iter().copied()).collect();
+        let target = self.plan.order.last().and_then(|number| stages.remove(number));
+        let explained = unlocked(self.explained).into_values().collect();
+        let target = target.map(|stage| (Finished { all_keys, ..stage }, explained));
+        target.ok_or_else(|| BuildError::NoStage.into())
+    }
+
+    pub(super) fn tell(&self, event: BuildEvent<'_>) {
+        (lock(&self.report))(event);
+    }
+
+    fn explain(&self, node: usize, explained: Explained) {
+        lock(&self.explained).insert(node, explained);
+    }
+
+    fn put(&self, stage: usize, done: Finished) {
+        if let Some(place) = self.stages.get(&stage) {
+            *lock(place) = Some(done);
+        }
+    }
+
+    /// A stage as far as it has come. There is none only if the order of the graph is wrong.
+    fn take(&self, stage: usize) -> Result<Finished, BuildError> {
+        let taken = self.stages.get(&stage).and_then(|place| lock(place).take());
+        taken.ok_or_else(|| BuildError::Target(stage.to_string()))
+    }
+
+    fn chain_of_stage(&self, stage: usize) -> Result<Chain, BuildError> {
+        let look = |place: &Mutex<Option<Finished>>| lock(place).as_ref().map(|done| done.chain.clone());
+        self.stages.get(&stage).and_then(look).ok_or_else(|| BuildError::Target(stage.to_string()))
+    }
+
+    fn judge_base(&self, node: Node, stage: &Stage) -> Result<(), BuildError> {
         let Some(name) = &stage.reference else { return Ok(()) };
         let Beginning { span, statement, plugin, .. } = &stage.start;
         let Ok(keyword) = statement.split_whitespace().next().unwrap_or_default().parse() else {
             return Ok(());
         };
-        self.judge_image(name, statement, &Asking { plugin, keyword: &keyword, span })
+        self.judge_image(name, statement, &Asking { node: node.number, plugin, keyword: &keyword, span })
     }
 
-    fn begin(&self, stage: &Stage) -> Finished {
-        match &stage.base {
-            Base::Stage(number) => Finished { state: stage.state.clone(), ..self.finished[number].clone() },
+    fn begin(&self, stage: &Stage) -> Result<Finished, BuildError> {
+        let state = stage.state.clone();
+        Ok(match &stage.base {
+            Base::Stage(number) => {
+                let below = self.stages.get(number).and_then(|place| lock(place).clone());
+                Finished { state, ..below.ok_or_else(|| BuildError::Target(number.to_string()))? }
+            }
             Base::Image(image) => Finished {
                 chain: Chain { layers: image.layers.clone() },
-                state: stage.state.clone(),
+                state,
                 history: image.config.history.clone(),
                 epoch: self.epoch(image.config.created.as_deref()),
                 keys: Vec::new(),
@@ -165,13 +240,13 @@ impl<'a> Execution<'a, '_> {
             },
             Base::Scratch | Base::Directory(_) => Finished {
                 chain: Chain::default(),
-                state: stage.state.clone(),
+                state,
                 history: Vec::new(),
                 epoch: self.epoch(None),
                 keys: Vec::new(),
                 all_keys: Vec::new(),
             },
-        }
+        })
     }
 
     /// The caller's, else the base image's, so that the same input gives the same image.
@@ -181,19 +256,23 @@ impl<'a> Execution<'a, '_> {
         self.options.epoch.or_else(of_base).unwrap_or(EARLIEST)
     }
 
-    fn step(&mut self, stage: &Stage, step: &Step, done: &mut Finished) -> Result<(), BuildError> {
-        self.number += 1;
-        let (number, total) = (self.number, self.total);
-        (self.report)(BuildEvent::Started { number, total, stage: &stage.name, label: &step.statement });
+    fn step(&self, number: usize, stage: &Stage, step: &Step) -> Result<(), BuildError> {
+        self.cancel.check()?;
+        self.tell(BuildEvent::Started { step: step.number });
         let begun = Instant::now();
+        let mut done = self.take(number)?;
         let (outcome, cache) = if step.plan.ops.is_empty() {
             (Outcome::Config, "changes the config only".to_owned())
         } else {
-            self.carry_out(stage, step, done)?
+            self.carry_out(stage, step, &mut done)?
         };
-        record(step, done, outcome);
-        (self.report)(BuildEvent::Finished { outcome, took: begun.elapsed() });
-        self.explained.push(Explained::of(step, self.grants(&step.plugin), cache));
+        record(step, &mut done, outcome);
+        if stage.steps.last().is_some_and(|last| last.number == step.number) {
+            done.state = stage.last_state();
+        }
+        self.put(number, done);
+        self.tell(BuildEvent::Finished { step: step.number, outcome, took: begun.elapsed() });
+        self.explain(step.number, Explained::of(step, self.grants(&step.plugin), cache));
         Ok(())
     }
 
@@ -204,7 +283,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn carry_out(
-        &mut self,
+        &self,
         stage: &Stage,
         step: &Step,
         done: &mut Finished,
@@ -216,7 +295,9 @@ impl<'a> Execution<'a, '_> {
         let key = parts.key();
         done.keys.push(key);
         let place = self.place(stage, step);
-        if !self.ignores_cache(stage)
+        let turn = self.turns.take(key);
+        self.cancel.check()?;
+        if (!self.ignores_cache(stage) || turn.was_done_by_another(&stage.name))
             && let Some(chain) = self.cached(&key, &done.chain)?
         {
             done.chain = chain;
@@ -225,24 +306,22 @@ impl<'a> Execution<'a, '_> {
             return Ok((Outcome::Cached, format!("cached: {}", key.short())));
         }
         let reason = self.why_not(stage, &place, &parts)?;
-        let before = done.chain.clone();
+        let before = done.chain.layers.len();
         done.chain = self.run_ops(step, &ops, &mut fetched, done)?;
-        let unchanged = before.layers.len() == done.chain.layers.len();
-        let kept =
-            serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
-        let chain_id = done.chain.layers.last().map(|layer| layer.chain_id);
         // What changed between key and copy is whole, and something else than the key says.
         if self.context.held_still() {
-            self.engine.store.cache().put(&key, &CacheEntry { chain_id, value: kept })?;
+            self.keep(&key, &done.chain, before == done.chain.layers.len())?;
             self.engine.store.cache().used(&key, &step.statement)?;
             self.remember(&place, &parts)?;
+            turn.done_by(&stage.name);
         }
         Ok((Outcome::Done, reason))
     }
 
     /// The ops as hooks leave them.
-    fn judged(&mut self, step: &Step) -> Result<Vec<AskedOp>, BuildError> {
-        let source = Asking { plugin: &step.plugin, keyword: &step.keyword, span: &step.span };
+    fn judged(&self, step: &Step) -> Result<Vec<AskedOp>, BuildError> {
+        let source =
+            Asking { node: step.number, plugin: &step.plugin, keyword: &step.keyword, span: &step.span };
         let mentioned = |name: &String| {
             let is_it = |op: &Op| matches!(&op.action, Action::Image { reference, .. } if reference == name);
             step.plan.ops.iter().any(is_it)
@@ -262,16 +341,16 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// An image that something stands on or reads from, for which there is no op.
-    fn judge_image(&mut self, name: &str, label: &str, source: &Asking<'_>) -> Result<(), BuildError> {
+    fn judge_image(&self, name: &str, label: &str, source: &Asking<'_>) -> Result<(), BuildError> {
         let action = Action::Image { reference: name.to_owned(), platform: None };
         self.judge_op(Op { action, label: label.to_owned() }, source).map(drop)
     }
 
-    fn judge_op(&mut self, op: Op, source: &Asking<'_>) -> Result<AskedOp, BuildError> {
+    fn judge_op(&self, op: Op, source: &Asking<'_>) -> Result<AskedOp, BuildError> {
         let mut asked = AskedOp::new(op, source.plugin, source.keyword, place(source.span));
         let warnings = self.engine.ask_hooks(&mut asked)?;
         for warning in &warnings {
-            (self.report)(BuildEvent::Warning(warning));
+            self.tell(BuildEvent::Warning { step: Some(source.node), warning });
         }
         Ok(asked)
     }
@@ -288,7 +367,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn parts(
-        &mut self,
+        &self,
         step: &Step,
         ops: &[AskedOp],
         fetched: &BTreeMap<usize, Download>,
@@ -318,7 +397,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn source_digest(
-        &mut self,
+        &self,
         step: &Step,
         copy: &Copy,
         fetched: &BTreeMap<usize, Download>,
@@ -364,7 +443,7 @@ impl<'a> Execution<'a, '_> {
     /// The files of another stage or of an image.
     pub(super) fn named(&self, step: &Step, name: &str) -> Result<Chain, BuildError> {
         match step.named.get(name) {
-            Some(Base::Stage(number)) => Ok(self.finished[number].chain.clone()),
+            Some(Base::Stage(number)) => self.chain_of_stage(*number),
             Some(Base::Image(image)) => Ok(Chain { layers: image.layers.clone() }),
             Some(Base::Scratch) => Ok(Chain::default()),
             Some(Base::Directory(_)) => Err(BuildError::Plan {
@@ -375,54 +454,8 @@ impl<'a> Execution<'a, '_> {
         }
     }
 
-    /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
-    fn place(&self, stage: &Stage, step: &Step) -> Digest {
-        let context =
-            std::fs::canonicalize(&self.options.context).unwrap_or_else(|_| self.options.context.clone());
-        let place = format!("place\0{}\0{}\0{}", context.display(), stage.name, step.span.line);
-        Digest::of(place)
-    }
-
-    fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
-        let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
-        let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { return Ok(None) };
-        if kept.unchanged {
-            return Ok(Some(base.clone()));
-        }
-        let Some(chain_id) = entry.chain_id else { return Ok(None) };
-        Ok(self.engine.store.layer(&chain_id)?.map(|layer| base.with(layer)))
-    }
-
-    fn remember(&self, place: &Digest, parts: &Parts) -> Result<(), BuildError> {
-        let value = serde_json::to_vec(parts).map_err(|error| BuildError::Layer(error.into()))?;
-        let held = self.engine.store.cache().get(place)?;
-        if held.is_none_or(|entry| entry.value != value) {
-            self.engine.store.cache().put(place, &CacheEntry { chain_id: None, value })?;
-        }
-        Ok(())
-    }
-
-    fn ignores_cache(&self, stage: &Stage) -> bool {
-        let means = |name: &String| name.is_empty() || name.eq_ignore_ascii_case(&stage.name);
-        self.options.no_cache || self.options.no_cache_filter.iter().any(means)
-    }
-
-    fn why_not(&self, stage: &Stage, place: &Digest, parts: &Parts) -> Result<String, BuildError> {
-        if self.ignores_cache(stage) {
-            let all = self.options.no_cache;
-            return Ok(format!("not cached: {}", if all { "--no-cache" } else { "--no-cache-filter" }));
-        }
-        let held = self.engine.store.cache().get(place)?;
-        let before = held.and_then(|entry| serde_json::from_slice::<Parts>(&entry.value).ok());
-        Ok(match before.map(|before| parts.changed_since(&before)) {
-            None => "not cached: built for the first time".to_owned(),
-            Some(changed) if changed.is_empty() => "not cached: its layer was removed".to_owned(),
-            Some(changed) => format!("not cached: changed: {}", changed.join(", ")),
-        })
-    }
-
     fn run_ops(
-        &mut self,
+        &self,
         step: &Step,
         ops: &[AskedOp],
         fetched: &mut BTreeMap<usize, Download>,
@@ -490,7 +523,7 @@ impl<'a> Execution<'a, '_> {
         Ok(trees.works.len() - 1)
     }
 
-    fn result(&mut self, step: &Step, mut trees: Trees<'a>, done: &Finished) -> Result<Chain, BuildError> {
+    fn result(&self, step: &Step, mut trees: Trees<'a>, done: &Finished) -> Result<Chain, BuildError> {
         let wrong = || BuildError::Plan {
             plugin: step.plugin.clone(),
             cause: "the stage's file system is not one of its ops' results".to_owned(),
@@ -510,7 +543,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn act(
-        &mut self,
+        &self,
         step: &Step,
         (action, extra): (&Action, &Extra),
         tree: usize,
@@ -545,7 +578,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn copy(
-        &mut self,
+        &self,
         step: &Step,
         copy: &Copy,
         target: &Target<'_>,
@@ -596,6 +629,7 @@ impl<'a> Execution<'a, '_> {
 
 /// Whose op a hook is asked about.
 struct Asking<'a> {
+    node: usize,
     plugin: &'a str,
     keyword: &'a Keyword,
     span: &'a Span,

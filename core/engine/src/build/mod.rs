@@ -5,15 +5,18 @@
 //! | 1 | `dockerfile/` | text -> statements; knows the grammar and no keyword |
 //! | 2 | `plan.rs` | statements -> stages with a plan for each step; plugins answer here |
 //! | 3 | `key.rs` | an op, what it stands on and what it reads -> a cache key |
-//! | 4 | `execute.rs`, `run.rs`, `copy/` | steps -> layers |
-//! | 5 | `commit.rs` | config and layers -> an image with names |
-//! | 6 | `output/` | the image or its files -> where they are wanted |
+//! | 4 | `graph.rs`, `schedule.rs` | steps -> an order, as much as possible side by side |
+//! | 5 | `execute.rs`, `run.rs`, `copy/` | a step -> a layer |
+//! | 6 | `commit.rs` | config and layers -> an image with names |
+//! | 7 | `output/` | the image or its files -> where they are wanted |
 //!
 //! Everything is planned before anything is run, so a typing error in the last line costs
 //! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
 //! steps that succeeded, in the cache, and nothing else.
 
 pub mod agent;
+mod cached;
+mod cancel;
 mod change;
 mod commit;
 pub mod context;
@@ -26,6 +29,7 @@ mod explain;
 mod fetch;
 mod gather;
 mod git;
+mod graph;
 pub mod ignore;
 mod inputs;
 mod kept;
@@ -48,11 +52,13 @@ mod rehearse;
 mod request;
 mod resolve;
 mod run;
+mod schedule;
 pub mod secret;
 pub mod share;
 pub mod source;
 mod stage;
 mod tree;
+mod turns;
 mod unchanged;
 mod verify;
 pub mod words;
@@ -64,8 +70,9 @@ pub use lint::Checked;
 pub use named::NamedError;
 pub use planned::{PlannedFile, PlannedStage, PlannedStep};
 pub use program::{DebugShell, Entitlement, ExtraHost, NotAHost, NotAnEntitlement, ProgramOptions};
-pub use progress::{BuildEvent, Outcome};
+pub use progress::{BuildEvent, Outcome, Vertex};
 pub(crate) use rehearse::Rehearsal;
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
 pub use verify::{NotReproducible, VerifyError};
 pub use wharf_model::{Diagnostic, Severity};
+pub use wharf_runtime::monitor::Stream;

@@ -77,6 +77,8 @@ pub(super) enum Base {
 /// One statement with its plan, and the stage's state before it.
 #[derive(Debug)]
 pub(super) struct Step {
+    /// Among all of the build's nodes, see `graph.rs`.
+    pub(super) number: usize,
     pub(super) span: Span,
     pub(super) statement: String,
     pub(super) keyword: wharf_model::Keyword,
@@ -546,6 +548,7 @@ impl<'a> Planner<'a> {
                     walk.state.apply(change);
                 }
                 walk.steps.push(Step {
+                    number: 0,
                     span: statement.span.clone(),
                     statement: statement.original.clone(),
                     keyword: spec.keyword.clone(),

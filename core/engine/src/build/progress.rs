@@ -1,28 +1,36 @@
 //! What a build tells while it goes on.
+//!
+//! Steps run side by side, so every event says which one it is about: its place among the vertices of
+//! [`BuildEvent::Planned`], which comes first. A step begins once, and then is finished, failed or canceled.
 
 use std::time::Duration;
 
 use wharf_model::Diagnostic;
 use wharf_runtime::monitor::Stream;
 
+use super::request::BuildError;
+
 /// Something a person may want to see.
 #[derive(Debug)]
 pub enum BuildEvent<'a> {
-    /// Of a plugin or the parser.
-    Warning(&'a Diagnostic),
-    /// A step begins: `number` of `total`, in the stage called `stage`.
+    /// Of a plugin, a hook or the parser.
+    Warning {
+        /// About which step, when it was carried out.
+        step: Option<usize>,
+        /// What.
+        warning: &'a Diagnostic,
+    },
+    /// All that is going to be done.
+    Planned(&'a [Vertex]),
+    /// A step begins.
     Started {
-        /// From 1.
-        number: usize,
-        /// How many steps the build has.
-        total: usize,
-        /// The stage's name, or its number.
-        stage: &'a str,
-        /// The statement.
-        label: &'a str,
+        /// Which.
+        step: usize,
     },
     /// A program of the step wrote something.
     Output {
+        /// Which step.
+        step: usize,
         /// Where.
         stream: Stream,
         /// What, as it came.
@@ -30,18 +38,49 @@ pub enum BuildEvent<'a> {
     },
     /// The step ended well.
     Finished {
+        /// Which.
+        step: usize,
         /// How.
         outcome: Outcome,
         /// How long it took.
         took: Duration,
     },
+    /// The step failed, and so does the build.
+    Failed {
+        /// Which.
+        step: usize,
+        /// Why.
+        error: &'a BuildError,
+    },
+    /// The step was given up, as another one failed.
+    Canceled {
+        /// Which.
+        step: usize,
+    },
     /// A program failed, and a shell begins where it did; it is over with the next event.
     DebugShell {
+        /// Of which step.
+        step: usize,
         /// The shell.
         command: &'a str,
     },
     /// The image is being written.
     Committing,
+}
+
+/// A step, and what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Vertex {
+    /// The stage's name, or its number.
+    pub stage: String,
+    /// Which of how many in its stage, from 1; nothing for one that changes the config only.
+    pub place: Option<(usize, usize)>,
+    /// Where it begins in the Dockerfile.
+    pub line: u32,
+    /// As written.
+    pub statement: String,
+    /// The steps that must be finished before it begins.
+    pub after: Vec<usize>,
 }
 
 /// How a step ended.

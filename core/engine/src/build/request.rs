@@ -20,6 +20,7 @@ use super::dockerfile::{self, DockerfileError};
 use super::explain::Explained;
 use super::gather::{GatherError, Gathered};
 use super::git::GitError;
+use super::graph;
 use super::named::NamedError;
 use super::output::{Output, OutputError};
 use super::plan::BuildPlan;
@@ -234,6 +235,9 @@ pub enum BuildError {
         /// How it ended.
         code: u8,
     },
+    /// It was ended, as another step failed.
+    #[error("canceled, as another step failed")]
+    Canceled,
     /// A program could not be started.
     #[error("cannot run {command:?}")]
     Start {
@@ -439,7 +443,7 @@ impl Engine {
     pub fn build(
         &self,
         options: &BuildOptions,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<Built, BuildFailure> {
         let plain = BuildFailure::anywhere;
         let names = references(&options.tags).map_err(plain)?;
@@ -463,14 +467,15 @@ impl Engine {
         text: &[u8],
         context: &Context,
         names: Vec<Reference>,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<Built, At> {
-        let plan = self.plan_recorded(options, path, text, context)?;
+        let mut plan = self.plan_recorded(options, path, text, context)?;
+        graph::number(&mut plan);
         options.programs.permit_all(&plan)?;
         self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {
-            report(BuildEvent::Warning(warning));
+            report(BuildEvent::Warning { step: None, warning });
         }
         self.read_caches(options, report);
         let executed = self.execute(options, context, &plan, report);

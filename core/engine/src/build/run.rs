@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use wharf_model::build::{Command, Exec, NetAccess, Security};
 use wharf_model::{Diagnostic, Severity};
 use wharf_runtime::caps;
-use wharf_runtime::monitor::{self, DetachKeys, Launch};
+use wharf_runtime::monitor::{self, DetachKeys, ForwardError, Launch};
 use wharf_runtime::process::Given;
 use wharf_runtime::user;
 
@@ -22,6 +22,7 @@ use super::mounts::{Mounted, Opened, SCRIPT};
 use super::plan::Step;
 use super::progress::BuildEvent;
 use super::request::BuildError;
+use super::schedule::lock;
 use super::tree::Work;
 use crate::container::spec::{self, Input};
 use crate::container::{AttachOptions, Connection, DEFAULT_PATH, cgroup_name};
@@ -75,12 +76,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// Runs a program; another exit code than 0 is an error.
-    pub(super) fn exec(
-        &mut self,
-        step: &Step,
-        exec: (&Exec, &Extra),
-        tree: &Work<'a>,
-    ) -> Result<(), BuildError> {
+    pub(super) fn exec(&self, step: &Step, exec: (&Exec, &Extra), tree: &Work<'a>) -> Result<(), BuildError> {
         let room = Room::make(self, tree.id())?;
         let ended = self.exec_in(&room, step, exec, tree);
         self.engine.leave(&room.id, &room.run);
@@ -89,7 +85,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     fn exec_in(
-        &mut self,
+        &self,
         room: &Room,
         step: &Step,
         (exec, extra): (&Exec, &Extra),
@@ -127,23 +123,34 @@ impl<'a> Execution<'a, '_> {
         Ok(self.engine.join(&join)?)
     }
 
-    fn run_program(&mut self, ready: &Ready<'_, 'a>) -> Result<(), BuildError> {
+    fn run_program(&self, ready: &Ready<'_, 'a>) -> Result<(), BuildError> {
         let argv = argv(ready.step, ready.exec);
         let command = argv.join(" ");
         let launch = self.describe(ready, &argv, false)?;
         let (connection, _opened) = self.launch(ready, &launch, None)?;
         let Some(connection) = connection else { return Ok(()) };
-        let report = &mut *self.report;
-        let exit = connection.stream(&mut |stream, bytes| report(BuildEvent::Output { stream, bytes }))?;
-        if exit.code == 0 { Ok(()) } else { Err(BuildError::Exit { command, code: exit.code }) }
+        let running = self.cancel.register(connection.killer().map_err(ForwardError::Socket)?);
+        let step = ready.step.number;
+        let exit =
+            connection.stream(&mut |stream, bytes| self.tell(BuildEvent::Output { step, stream, bytes }))?;
+        drop(running);
+        match exit.code {
+            0 => Ok(()),
+            _ if self.cancel.is_set() => Err(BuildError::Canceled),
+            code => Err(BuildError::Exit { command, code }),
+        }
     }
 
     /// Where a program failed, for whoever wants to look around. The build has failed already: that there
     /// is no shell is only worth a word.
-    fn open_shell(&mut self, ready: &Ready<'_, 'a>) {
+    fn open_shell(&self, ready: &Ready<'_, 'a>) {
         let Some(shell) = self.options.programs.debug_shell.clone() else { return };
         let argv: Vec<String> = ready.step.state.shell().into_iter().take(1).collect();
-        (self.report)(BuildEvent::DebugShell { command: argv.first().map_or("", String::as_str) });
+        self.cancel.all();
+        // Nobody else writes to the terminal meanwhile.
+        let mut report = lock(&self.report);
+        let command = argv.first().map_or("", String::as_str);
+        report(BuildEvent::DebugShell { step: ready.step.number, command });
         let attach = AttachOptions { stdin: true, detach_keys: no_keys(), ..AttachOptions::default() };
         let launch = self.describe(ready, &argv, true);
         match launch.and_then(|launch| self.launch(ready, &launch, Some(attach))) {
@@ -154,11 +161,8 @@ impl<'a> Execution<'a, '_> {
                 let cause =
                     std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
                 let message = format!("cannot open a shell: {cause}");
-                (self.report)(BuildEvent::Warning(&Diagnostic::new(
-                    Severity::Warning,
-                    "DebugShell",
-                    message,
-                )));
+                let warning = &Diagnostic::new(Severity::Warning, "DebugShell", message);
+                report(BuildEvent::Warning { step: Some(ready.step.number), warning });
             }
         }
     }

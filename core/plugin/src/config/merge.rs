@@ -16,6 +16,7 @@ pub(super) struct Merged {
     storage: Option<String>,
     network: Option<String>,
     build_cache: Option<u64>,
+    parallelism: Option<usize>,
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
     requests: Vec<Request>,
@@ -75,6 +76,7 @@ impl Merged {
         self.storage = layer.storage.map(|said| said.value).or(self.storage.take());
         self.network = layer.network.map(|said| said.value).or(self.network.take());
         self.build_cache = layer.build_cache.map(|said| said.value).or(self.build_cache);
+        self.parallelism = layer.parallelism.map(|said| said.value).or(self.parallelism);
         for partial in layer.plugins {
             self.plugin(partial, level)?;
         }
@@ -96,6 +98,7 @@ impl Merged {
             storage: self.storage.unwrap_or_else(|| "overlay".into()),
             network: self.network.unwrap_or_else(|| "bridge".into()),
             build_cache: self.build_cache,
+            parallelism: self.parallelism,
             plugins,
             networks: self.networks,
             requests: self.requests,
@@ -124,6 +127,7 @@ impl Merged {
         ask(&mut self.requests, layer.storage);
         ask(&mut self.requests, layer.network);
         ask(&mut self.requests, layer.build_cache);
+        ask(&mut self.requests, layer.parallelism);
         for said in layer.networks {
             ask(&mut self.requests, Some(said));
         }

@@ -32,6 +32,7 @@ pub(super) struct Layer {
     pub(super) storage: Maybe<String>,
     pub(super) network: Maybe<String>,
     pub(super) build_cache: Maybe<u64>,
+    pub(super) parallelism: Maybe<usize>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
     pub(super) approvals: Vec<Said<Approval>>,
@@ -128,10 +129,13 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
-        engine.only(&["storage", "network", "build-cache"])?;
+        engine.only(&["storage", "network", "build-cache", "max-parallelism"])?;
         layer.storage = said(&engine, "storage", |node| node.text().map(str::to_owned))?;
         layer.network = said(&engine, "network", |node| node.text().map(str::to_owned))?;
         layer.build_cache = said(&engine, "build-cache", disk_size)?;
+        let count =
+            |node: &Node<'_>| node.positive().map(|count| usize::try_from(count).unwrap_or(usize::MAX));
+        layer.parallelism = said(&engine, "max-parallelism", count)?;
     }
     for (name, node) in tables(&root, "plugin")? {
         layer.plugins.push(plugin(&name, &node)?);

@@ -66,7 +66,12 @@ const WRONG: &[(&str, &str, &str)] = &[
     ("a =", "user.toml:1: string values must be quoted, expected literal string", ""),
     ("[engin]\n", "user.toml:1: engin: unknown key", "did you mean `engine`?"),
     ("[engine]\nstorge = \"a\"", "user.toml:2: engine.storge: unknown key", "did you mean `storage`?"),
-    ("[engine]\nx = 1", "user.toml:2: engine.x: unknown key", "known here: storage, network"),
+    (
+        "[engine]\nx = 1",
+        "user.toml:2: engine.x: unknown key",
+        "known here: storage, network, max-parallelism",
+    ),
+    ("[engine]\nmax-parallelism = 0", "user.toml:2: engine.max-parallelism: expected", ""),
     ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
     ("plugin = 1", "user.toml:1: plugin: expected a table, found integer", ""),
     ("[plugin.\"../x\"]", "user.toml:1: plugin.\"../x\": not a name", "use lower-case letters"),

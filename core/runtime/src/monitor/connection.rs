@@ -34,6 +34,19 @@ pub struct Connection {
     options: AttachOptions,
 }
 
+/// Ends a process whose [`Connection`] is in use, which sees it end as by any other signal.
+#[derive(Debug)]
+pub struct Killer {
+    socket: UnixStream,
+}
+
+impl Killer {
+    /// Kills it. One that has ended already, or whose monitor has, stays as it is.
+    pub fn kill(&self) {
+        let _ = (&self.socket).write_all(&encode(Kind::Signal, &(libc::SIGKILL as u32).to_be_bytes()));
+    }
+}
+
 /// How a person's connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
@@ -114,6 +127,14 @@ impl Connection {
     /// The process, as the host sees it.
     pub fn pid(&self) -> i32 {
         self.hello.pid
+    }
+
+    /// A way to end the process while another thread waits for it here.
+    ///
+    /// # Errors
+    /// When there are no descriptors left.
+    pub fn killer(&self) -> io::Result<Killer> {
+        Ok(Killer { socket: self.socket.try_clone()? })
     }
 
     /// Hands the process's output to `sink` until it ends.

@@ -56,7 +56,7 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Process, Spec};
 use serde::{Deserialize, Serialize};
 
-pub use connection::{Connection, Ended, ForwardError, Local, Timed};
+pub use connection::{Connection, Ended, ForwardError, Killer, Local, Timed};
 pub use control::{ConnectError, ExecFailure, Execution, SignalError, WaitError};
 pub use control::{attach, exec, resize, signal, wait};
 pub use keys::{DetachKeys, NotKeys};

@@ -19,7 +19,7 @@ use self::shared::Shared;
 use super::import::{EPOCH, seconds};
 use crate::globals::Globals;
 use crate::output;
-use crate::progress::Progress;
+use crate::progress::{Progress, WAYS};
 use crate::report::Report;
 
 /// Build an image from a Dockerfile
@@ -61,9 +61,9 @@ pub(crate) struct Build {
     /// Build nothing; say what is allowed in the Dockerfile but probably not meant
     #[arg(long)]
     check: bool,
-    /// How to show progress: auto, plain, tty, quiet
-    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = ["auto", "plain", "tty", "quiet"])]
-    progress: String,
+    /// How to show progress: auto, plain, tty, rawjson, quiet; as BUILDKIT_PROGRESS says without it
+    #[arg(long, value_name = "HOW", value_parser = WAYS)]
+    progress: Option<String>,
     #[command(flatten)]
     metadata: metadata::MetadataArgs,
     #[command(flatten)]
@@ -93,9 +93,9 @@ impl Build {
         if self.check {
             return check(&engine, &options);
         }
-        let mut progress = if self.quiet { Progress::new("quiet") } else { Progress::new(&self.progress) };
+        let mut progress = Progress::new(if self.quiet { Some("quiet") } else { self.progress.as_deref() })?;
         let built = engine.build(&options, &mut |event| progress.show(&event));
-        progress.finish(built.is_ok());
+        progress.finish();
         let built = built.map_err(report)?;
         if self.explain {
             output::lines(built.explained.iter().flat_map(explanation))?;
@@ -103,6 +103,9 @@ impl Build {
         self.metadata.write(&built)?;
         if self.quiet {
             output::lines(built.id.filter(|_| !to_stdout).map(|id| id.to_string()))?;
+            return Ok(0);
+        }
+        if !progress.is_text() {
             return Ok(0);
         }
         match built.id {

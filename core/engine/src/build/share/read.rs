@@ -13,7 +13,7 @@ use wharf_store::archive::{Arrival, LoadError, place_layer};
 use wharf_store::layer::chain_id;
 use wharf_store::{BlobError, CacheEntry, RecordError, ResolveError};
 
-use super::super::execute::Kept;
+use super::super::cached::Kept;
 use super::super::progress::BuildEvent;
 use super::super::request::BuildOptions;
 use super::CacheFrom;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
 use wharf_store::{Layer, RecordError};
 
-use super::super::execute::{Finished, Kept};
+use super::super::cached::Kept;
+use super::super::execute::Finished;
 use super::CacheMode;
 use crate::Engine;
 

@@ -1,0 +1,75 @@
+//! What steps leave in the cache: their layers by their keys, and for each line of a Dockerfile what its
+//! last key was made of, so that it can be said what has changed.
+
+use serde::{Deserialize, Serialize};
+use wharf_model::Digest;
+use wharf_store::CacheEntry;
+
+use super::execute::Execution;
+use super::key::Parts;
+use super::plan::{Stage, Step};
+use super::request::BuildError;
+use super::tree::Chain;
+
+/// What a finished step leaves in the cache.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    /// It changed no files.
+    pub(super) unchanged: bool,
+}
+
+impl Execution<'_, '_> {
+    /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
+    pub(super) fn place(&self, stage: &Stage, step: &Step) -> Digest {
+        let context =
+            std::fs::canonicalize(&self.options.context).unwrap_or_else(|_| self.options.context.clone());
+        let place = format!("place\0{}\0{}\0{}", context.display(), stage.name, step.span.line);
+        Digest::of(place)
+    }
+
+    pub(super) fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
+        let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
+        let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { return Ok(None) };
+        if kept.unchanged {
+            return Ok(Some(base.clone()));
+        }
+        let Some(chain_id) = entry.chain_id else { return Ok(None) };
+        Ok(self.engine.store.layer(&chain_id)?.map(|layer| base.with(layer)))
+    }
+
+    pub(super) fn remember(&self, place: &Digest, parts: &Parts) -> Result<(), BuildError> {
+        let value = serde_json::to_vec(parts).map_err(|error| BuildError::Layer(error.into()))?;
+        let held = self.engine.store.cache().get(place)?;
+        if held.is_none_or(|entry| entry.value != value) {
+            self.engine.store.cache().put(place, &CacheEntry { chain_id: None, value })?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn ignores_cache(&self, stage: &Stage) -> bool {
+        let means = |name: &String| name.is_empty() || name.eq_ignore_ascii_case(&stage.name);
+        self.options.no_cache || self.options.no_cache_filter.iter().any(means)
+    }
+
+    pub(super) fn why_not(&self, stage: &Stage, place: &Digest, parts: &Parts) -> Result<String, BuildError> {
+        if self.ignores_cache(stage) {
+            let all = self.options.no_cache;
+            return Ok(format!("not cached: {}", if all { "--no-cache" } else { "--no-cache-filter" }));
+        }
+        let held = self.engine.store.cache().get(place)?;
+        let before = held.and_then(|entry| serde_json::from_slice::<Parts>(&entry.value).ok());
+        Ok(match before.map(|before| parts.changed_since(&before)) {
+            None => "not cached: built for the first time".to_owned(),
+            Some(changed) if changed.is_empty() => "not cached: its layer was removed".to_owned(),
+            Some(changed) => format!("not cached: changed: {}", changed.join(", ")),
+        })
+    }
+
+    /// The result of a step.
+    pub(super) fn keep(&self, key: &Digest, chain: &Chain, unchanged: bool) -> Result<(), BuildError> {
+        let value =
+            serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
+        let chain_id = chain.layers.last().map(|layer| layer.chain_id);
+        Ok(self.engine.store.cache().put(key, &CacheEntry { chain_id, value })?)
+    }
+}
