@@ -27,7 +27,7 @@ fn a_changed_file_rebuilds_from_its_step_on() {
     box_.build("c", STEPS);
     let when = box_.run("run --rm --network none c").success().stdout;
     box_.write("note", "2");
-    let again = box_.build("c", STEPS).says("  2");
+    let again = box_.build("c", STEPS).says(" 2");
     assert_eq!(again.stderr.matches("CACHED").count(), 1, "{again}");
     box_.run("run --rm --network none c").success().prints(&when);
 }

@@ -14,6 +14,7 @@ mod mounts;
 mod named;
 mod options;
 mod output;
+mod parallel;
 mod programs;
 mod secret;
 mod share;

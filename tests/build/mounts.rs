@@ -21,15 +21,10 @@ fn files_of_a_stage_and_of_an_image_are_mounted_as_they_are() {
          RUN --mount=from=made,source=/out,target=/m,rw ls /m; grep ' /m ' /proc/mounts\n\
          RUN ls -d /t /m /one || true\n",
     );
-    let built = built
-        .says("  ran")
-        .says("  4755")
-        .says("  made")
-        .says("  refused")
-        .says("  refused too")
-        .says("  more");
+    let built =
+        built.says(" ran").says(" 4755").says(" made").says(" refused").says(" refused too").says(" more");
     built
-        .says("  away\n")
+        .says(" away\n")
         .says("/m overlay rw")
         .without("  more\n  away")
         .says("/t: No such")
@@ -72,7 +67,7 @@ fn a_bind_of_the_context_leaves_out_what_is_ignored_and_keeps_nothing() {
     box_.write(".dockerignore", "src/b\n");
     let text = "FROM busybox\nRUN --mount=target=/w,rw ls /w/src; echo new > /w/src/c; cat /w/src/c\n\
                 RUN --mount=source=src,target=/w ls /w; echo new > /w/c || echo refused\n";
-    let built = box_.build("x", text).says("  a\n").says("  new").says("  refused");
+    let built = box_.build("x", text).says(" a\n").says(" new").says(" refused");
     built.without("  b\n");
     assert!(!box_.dir().join("src/c").exists());
     box_.build("x", text).without("DONE");
@@ -107,8 +102,8 @@ fn memory_is_as_large_as_asked_for_and_can_be_built_in() {
          RUN --mount=type=tmpfs,target=/t cp /bin/busybox /t/echo && /t/echo it runs && grep ' /t ' /proc/mounts\n\
          RUN test ! -e /t\n",
     )
-    .says("  full")
-    .says("  it runs")
+    .says(" full")
+    .says(" it runs")
     .says("nosuid,nodev");
 }
 
@@ -127,9 +122,9 @@ fn a_cache_begins_with_what_it_is_told_and_then_stays() {
         )
     };
     let built = run(&box_, &text("echo one > /c/file"));
-    built.says("  700 5:6").says("  staged").says("  refused").says("  one");
+    built.says(" 700 5:6").says(" staged").says(" refused").says(" one");
     let built = run(&box_, &text("cat /c/file"));
-    built.says("  one").says("  kept");
+    built.says(" one").says(" kept");
     assert_eq!(box_.in_image("x", "ls -d /c 2>/dev/null; echo none"), "none\n");
 }
 

@@ -60,7 +60,7 @@ fn progress_is_plain_in_a_pipe_and_moves_on_a_terminal() {
     box_.run("build -t p .")
         .success()
         .says("RUN echo from the step")
-        .says("  from the step")
+        .says(" from the step")
         .without("\u{1b}");
     let mut terminal = box_.terminal("build --no-cache -t p .");
     terminal.expect("from the step");

@@ -14,9 +14,9 @@ fn a_step_sees_a_sandbox_and_leaves_nothing_of_it() {
          RUN hostname; pwd; id -un; echo $HOME; echo $PATH; test -t 0 || echo no terminal; wc -c < /dev/stdin; \
          grep -c localhost /etc/hosts; test -s /etc/resolv.conf && echo resolves\n",
     );
-    let built = built.says("  buildkitsandbox").says("  /w").says("  sailor").says("  /home/sailor");
-    let built = built.says("  /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
-    built.says("  no terminal").says("  0\n").says("  resolves");
+    let built = built.says(" buildkitsandbox").says(" /w").says(" sailor").says(" /home/sailor");
+    let built = built.says(" /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+    built.says(" no terminal").says(" 0\n").says(" resolves");
     box_.run("save -o x.tar x").success();
     let listed = host(&["tar", "-xOf", box_.dir().join("x.tar").to_str().unwrap(), "--wildcards", "*"]);
     assert!(!listed.contains("buildkitsandbox"), "the host name is in a layer");
@@ -117,7 +117,7 @@ fn what_a_step_may_use_is_limited() {
     let built = box_
         .run("build --shm-size 2m --ulimit nofile=99:100 -m 64m --cpu-quota 50000 --cpu-period 100000 --cpuset-cpus 0 -t x .")
         .success();
-    built.says("shm 2048").says("  99\n").says("  67108864").says("  50000").says("  1\n");
+    built.says("shm 2048").says(" 99\n").says(" 67108864").says(" 50000").says(" 1\n");
     box_.run("build --shm-size 2m --ulimit nofile=99:100 -t x .").success().says("CACHED");
     box_.run("build --shm-size 4m -t x .").success().says("shm 4096");
     box_.run("build --ulimit nofiles=1 -t x .").fails(125).says("nofiles");

@@ -29,9 +29,9 @@ fn a_secret_is_a_file_in_memory_for_one_step() {
          RUN ls /run/secrets/token /etc/t; echo \"left: $(ls /run)\"\n",
     );
     let built = box_.run("build --secret id=token,src=token --explain --record plan.json -t x .").success();
-    let built = built.says("  400 0:0 18").says("  1").says("tmpfs").says("ro,").says("  refused");
+    let built = built.says(" 400 0:0 18").says(" 1").says("tmpfs").says("ro,").says(" refused");
     built
-        .says("  444 7:8")
+        .says(" 444 7:8")
         .says("/run/secrets/token: No such file")
         .says("/etc/t: No such file")
         .says("left: \n");
@@ -85,7 +85,7 @@ fn another_value_changes_no_step_and_a_missing_secret_names_the_line() {
         "Dockerfile",
         "FROM busybox\nRUN --mount=type=secret,id=token ls /run/secrets || echo nothing\n",
     );
-    box_.run("build -t x .").success().says("  nothing");
+    box_.run("build -t x .").success().says(" nothing");
 }
 
 #[test]

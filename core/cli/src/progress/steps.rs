@@ -93,6 +93,9 @@ impl Steps {
         let Some(step) = self.failed.take().and_then(|step| self.all.get_mut(step)) else {
             return Vec::new();
         };
+        if step.last.is_empty() {
+            return Vec::new();
+        }
         let rule = "------".to_owned();
         let name = format!(" > {}:", step.label);
         [rule.clone(), name].into_iter().chain(step.last.drain(..)).chain([rule]).collect()

@@ -159,7 +159,12 @@ mod tests {
 
     #[test]
     fn a_panic_does_not_keep_the_others_waiting() {
-        let all = std::panic::catch_unwind(|| carry_out(&AFTER, 2, &|task| assert!(task == 0) == ()));
+        let all = std::panic::catch_unwind(|| {
+            carry_out(&AFTER, 2, &|task| {
+                assert_eq!(task, 0);
+                true
+            });
+        });
         assert!(all.is_err());
     }
 }
