@@ -162,15 +162,12 @@ fn line_end(bytes: &[u8]) -> Option<usize> {
     feed.or((bytes.len() > LONGEST).then_some(LONGEST))
 }
 
-/// A single stage needs no name.
+/// A single stage without a name needs none.
 fn label(vertex: &Vertex, all: &[Vertex]) -> String {
-    let is_number = vertex.stage.bytes().all(|byte| byte.is_ascii_digit());
+    let number = vertex.stage.strip_prefix("stage-").unwrap_or_default();
+    let is_unnamed = number.parse::<usize>().is_ok();
     let is_single = all.iter().all(|other| other.stage == vertex.stage);
-    let stage = match (is_number, is_single) {
-        (true, true) => String::new(),
-        (true, false) => format!("stage-{} ", vertex.stage),
-        (false, _) => format!("{} ", vertex.stage),
-    };
+    let stage = if is_unnamed && is_single { String::new() } else { format!("{} ", vertex.stage) };
     let statement = printable(&vertex.statement).replace('\n', " ");
     match vertex.place {
         Some((place, of)) => format!("[{stage}{place}/{of}] {statement}"),
@@ -189,9 +186,9 @@ mod tests {
 
     #[test]
     fn a_label_names_the_stage_when_there_are_several() {
-        let one = [vertex("0", Some((2, 4)))];
+        let one = [vertex("stage-0", Some((2, 4)))];
         assert_eq!(label(&one[0], &one), "[2/4] RUN a b");
-        let two = [vertex("build", Some((1, 1))), vertex("1", Some((2, 2)))];
+        let two = [vertex("build", Some((1, 1))), vertex("stage-1", Some((2, 2)))];
         assert_eq!(label(&two[0], &two), "[build 1/1] RUN a b");
         assert_eq!(label(&two[1], &two), "[stage-1 2/2] RUN a b");
     }

@@ -71,7 +71,7 @@ pub enum BuildEvent<'a> {
 /// A step, and what it waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Vertex {
-    /// The stage's name, or its number.
+    /// The stage's name, or `stage-` and its number.
     pub stage: String,
     /// Which of how many in its stage, from 1; nothing for one that changes the config only.
     pub place: Option<(usize, usize)>,
