@@ -347,7 +347,7 @@ impl<'a> Planner<'a> {
         let answer = self.ask(last, &spec, &arguments, &state, None, true);
         self.recorder = recorder;
         if let Outcome::Stage(StageStart { name: Some(name), .. }) =
-            answer.map_err(|at| at.on(&last.span))?.outcome
+            answer.map_err(|at| at.on(&last.span))?.planned.outcome
         {
             self.arguments.set_target_stage(&name);
         }

@@ -455,7 +455,8 @@ impl Engine {
         let built = self.build_text(options, &path, &text, &context, names, report);
         if let Some(error) = self.keep_cache_small() {
             let text = format!("the build cache is not kept within its limit: {error}");
-            report(BuildEvent::Warning(&Diagnostic::new(Severity::Warning, "BuildCache", text)));
+            let warning = &Diagnostic::new(Severity::Warning, "BuildCache", text);
+            report(BuildEvent::Warning { step: None, warning });
         }
         built.map_err(|at| at.in_texts(&path, &text, &context))
     }

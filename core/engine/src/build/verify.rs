@@ -72,7 +72,7 @@ impl Engine {
         context: &Context,
         plan: &BuildPlan,
         first: &Finished,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<(), At> {
         let anew = BuildOptions { no_cache: true, ..options.clone() };
         let (second, _) = self.execute(&anew, context, plan, report)?;

@@ -151,7 +151,7 @@ impl Engine {
         options: &BuildOptions,
         stage: Finished,
         names: Vec<Reference>,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<Handed, At> {
         if options.outputs.is_empty() {
             let id = self.commit_stage(options, stage, &names, report)?;

@@ -80,7 +80,7 @@ impl Engine {
     pub(in crate::build) fn read_caches(
         &self,
         options: &BuildOptions,
-        report: &mut dyn FnMut(BuildEvent<'_>),
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) {
         if options.no_cache {
             return;
@@ -92,7 +92,8 @@ impl Engine {
             };
             if let Err(error) = read {
                 let text = format!("cannot use the cache `{shown}`: {}", causes(&error));
-                report(BuildEvent::Warning(&Diagnostic::new(Severity::Warning, "CacheNotUsed", text)));
+                let warning = &Diagnostic::new(Severity::Warning, "CacheNotUsed", text);
+                report(BuildEvent::Warning { step: None, warning });
             }
         }
     }
