@@ -25,7 +25,9 @@ fn from_names_the_full_reference_of_an_image_that_is_not_there() {
 #[test]
 fn maintainer_is_the_author_and_deprecated() {
     let box_ = Sandbox::new();
-    box_.build("m", "FROM busybox\nMAINTAINER geebos\n").says("warning").says("MAINTAINER");
+    box_.build("m", "FROM busybox\nMAINTAINER geebos\n")
+        .says("warning")
+        .says("Maintainer instruction is deprecated");
     assert_eq!(box_.inspect("m", "{{.Author}}"), "geebos");
 }
 

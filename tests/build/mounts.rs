@@ -23,12 +23,8 @@ fn files_of_a_stage_and_of_an_image_are_mounted_as_they_are() {
     );
     let built =
         built.says(" ran").says(" 4755").says(" made").says(" refused").says(" refused too").says(" more");
-    built
-        .says(" away\n")
-        .says("/m overlay rw")
-        .without("  more\n  away")
-        .says("/t: No such")
-        .says("/one: No such");
+    built.says(" away\n").says("/m overlay rw").says("/t: No such").says("/one: No such");
+    assert_eq!(built.stderr.matches(" more\n").count(), 1, "the second RUN does not see it: {built}");
 }
 
 /// Builds a text as `x`; it has to succeed, and runs all of its steps.
@@ -68,7 +64,7 @@ fn a_bind_of_the_context_leaves_out_what_is_ignored_and_keeps_nothing() {
     let text = "FROM busybox\nRUN --mount=target=/w,rw ls /w/src; echo new > /w/src/c; cat /w/src/c\n\
                 RUN --mount=source=src,target=/w ls /w; echo new > /w/c || echo refused\n";
     let built = box_.build("x", text).says(" a\n").says(" new").says(" refused");
-    built.without("  b\n");
+    built.without(" b\n");
     assert!(!box_.dir().join("src/c").exists());
     box_.build("x", text).without("DONE");
     box_.write("src/b", "ignored anyway\n");
@@ -142,7 +138,7 @@ fn begin(box_: &Sandbox, name: &str, text: &str) -> Child {
     let mut build =
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(build.stderr.take().unwrap()).lines();
-    assert!(lines.any(|line| line.unwrap().trim() == "it is running"), "the build ended early");
+    assert!(lines.any(|line| line.unwrap().ends_with(" it is running")), "the build ended early");
     std::thread::spawn(move || lines.for_each(drop));
     build
 }
