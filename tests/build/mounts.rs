@@ -23,7 +23,7 @@ fn files_of_a_stage_and_of_an_image_are_mounted_as_they_are() {
     );
     let built =
         built.says(" ran").says(" 4755").says(" made").says(" refused").says(" refused too").says(" more");
-    built.says(" away\n").says("/m overlay rw").says("/t: No such").says("/one: No such");
+    let built = built.says(" away\n").says("/m overlay rw").says("/t: No such").says("/one: No such");
     assert_eq!(built.stderr.matches(" more\n").count(), 1, "the second RUN does not see it: {built}");
 }
 
