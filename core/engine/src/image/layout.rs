@@ -69,5 +69,8 @@ fn append(builder: &mut tar::Builder<impl Write>, path: &Path, file: File) -> io
     let mut header = tar::Header::new_ustar();
     header.set_size(stat.st_size.cast_unsigned());
     header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
     builder.append_data(&mut header, path, file)
 }

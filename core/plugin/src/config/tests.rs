@@ -69,7 +69,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[engine]\nx = 1",
         "user.toml:2: engine.x: unknown key",
-        "known here: storage, network, max-parallelism",
+        "known here: storage, network, build-cache, max-parallelism",
     ),
     ("[engine]\nmax-parallelism = 0", "user.toml:2: engine.max-parallelism: expected", ""),
     ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
