@@ -93,8 +93,12 @@ impl Journal {
         let directory = File::open(&self.directory)?;
         rustix::fs::flock(&directory, FlockOperation::LockExclusive)?;
         let path = self.directory.join(CURRENT);
-        if fs::metadata(&path)?.ino() != full.metadata()?.ino() {
-            return Ok(());
+        match fs::metadata(&path) {
+            Ok(current) if current.ino() == full.metadata()?.ino() => {}
+            Ok(_) => return Ok(()),
+            // Another writer moved it, and nobody has written since.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
         }
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         fs::rename(&path, self.directory.join(format!("{now}.jsonl")))?;

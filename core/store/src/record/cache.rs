@@ -102,8 +102,10 @@ impl Cache<'_> {
     /// When the database fails.
     pub fn items(&self) -> Result<Vec<CacheItem>, RecordError> {
         self.database.read(|database| {
-            let query = "SELECT layer, max(used), min(made), label FROM cache WHERE layer IS NOT NULL \
-                         GROUP BY layer ORDER BY layer";
+            // With one aggregate only, the label is that of the row that `max` found.
+            let query = "SELECT layer, max(used), \
+                         (SELECT min(made) FROM cache AS same WHERE same.layer = cache.layer), label \
+                         FROM cache WHERE layer IS NOT NULL GROUP BY layer ORDER BY layer";
             let mut query = database.prepare(query)?;
             let rows = query.query_map([], |row| {
                 let (layer, used) = (crate::db::digest(row, 0)?, row.get(1)?);
