@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn the_document_names_the_image_and_its_packages() {
-        let packages = read::python("Name: Flask\nVersion: 2.0\n\n");
+        let packages = Vec::from_iter(read::python("Name: Flask\nVersion: 2.0\n\n"));
         let config = r#"{"created":"2026-01-01T00:00:00Z"}"#;
         let document = document(&["app:1".to_owned()], config, &packages);
         assert_eq!(document["metadata"]["component"]["name"], "app:1");
