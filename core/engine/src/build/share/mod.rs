@@ -9,7 +9,7 @@
 //! A record says that the step with this key leads to this layer. Records are in the order in which a
 //! layer comes after the one that it stands on. With `min` they are those of the image's own layers,
 //! with `max` those of all stages. `inline` writes the records of the image's layers into its config,
-//! under [`INLINE`], where they change its id.
+//! under `wharf.cache.v1`, where they change its id.
 //!
 //! A layer that is read is checked against its digests, the one of the blob and the one of its files.
 //! That a key leads to it is the word of whoever wrote the cache: to read a foreign cache is to run
