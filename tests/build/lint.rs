@@ -80,6 +80,31 @@ fn a_file_says_which_rules_it_wants() {
 }
 
 #[test]
+fn triggers_and_health_checks_are_read_to_the_end() {
+    let box_ = Sandbox::new();
+    box_.write(
+        "Dockerfile",
+        "FROM busybox\nONBUILD COPY --from=x <<E /a/\n1\nE\nHEALTHCHECK --interval=5s CMD [\"curl\", \"-f x\"]\nHEALTHCHECK NONE\n",
+    );
+    let parsed = box_.run("dockerfile parse --json Dockerfile").success().json();
+    let [trigger, check, none] = [1, 2, 3].map(|number| &parsed["statements"][number]);
+    assert_eq!(trigger["words"], serde_json::json!(["COPY", "<<E", "/a/"]));
+    assert_eq!(
+        (&trigger["flags"], &trigger["statement"]["keyword"]),
+        (&serde_json::json!([]), &"COPY".into())
+    );
+    assert_eq!(trigger["statement"]["flags"], serde_json::json!(["--from=x"]));
+    assert_eq!(trigger["statement"]["heredocs"][0]["content"], "1\n");
+    assert_eq!(check["flags"], serde_json::json!(["--interval=5s"]));
+    assert_eq!(check["words"], serde_json::json!(["CMD", "curl", "-f x"]));
+    assert_eq!(check["statement"]["body"], serde_json::json!({ "Json": ["curl", "-f x"] }));
+    assert_eq!(
+        (&none["words"], &none["statement"]),
+        (&serde_json::json!(["NONE"]), &serde_json::Value::Null)
+    );
+}
+
+#[test]
 fn tools_read_statements_warnings_and_words_as_json() {
     let box_ = Sandbox::new();
     box_.write("Dockerfile", "FROM busybox AS a\n# what\nRUN <<E\necho $X\nE\n");

@@ -45,29 +45,28 @@ impl Parse {
 }
 
 fn object(file: &Path, parsed: &Dockerfile) -> Value {
-    let statements: Vec<Value> = parsed
-        .statements
-        .iter()
-        .map(|statement| {
-            json!({
-                "keyword": statement.written,
-                "words": statement.words(),
-                "flags": statement.flags,
-                "body": statement.body,
-                "original": statement.original,
-                "start_line": statement.span.line,
-                "end_line": statement.span.end_line,
-                "heredocs": statement.heredocs,
-                "comments": statement.comments,
-            })
-        })
-        .collect();
     json!({
         "file": file,
         "escape": parsed.escape,
         "directives": parsed.directives,
-        "statements": statements,
+        "statements": parsed.statements.iter().map(statement).collect::<Vec<_>>(),
         "warnings": parsed.warnings,
+    })
+}
+
+/// With the statement that its words are, if they are one.
+fn statement(statement: &Statement) -> Value {
+    json!({
+        "keyword": statement.written,
+        "words": statement.words(),
+        "flags": statement.flags,
+        "body": statement.body,
+        "statement": statement.inner.as_deref().map(self::statement),
+        "original": statement.original,
+        "start_line": statement.span.line,
+        "end_line": statement.span.end_line,
+        "heredocs": statement.heredocs,
+        "comments": statement.comments,
     })
 }
 

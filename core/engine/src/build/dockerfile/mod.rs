@@ -75,6 +75,9 @@ pub struct Statement {
     pub original: String,
     /// Its here-documents.
     pub heredocs: Vec<Heredoc>,
+    /// The statement that its body is (`ONBUILD RUN ...`, `HEALTHCHECK CMD ...`); the here-documents are
+    /// in both.
+    pub inner: Option<Box<Statement>>,
     /// The comment lines right above.
     pub comments: Vec<String>,
     /// Where it stands, here-documents included.
@@ -82,8 +85,12 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// The body as a list of words: a text is one word, a pair is key and value.
+    /// The body as a list of words: a text is one word, a pair is key and value, a statement is its
+    /// keyword and its words.
     pub fn words(&self) -> Vec<String> {
+        if let Some(inner) = &self.inner {
+            return [vec![inner.written.clone()], inner.words()].concat();
+        }
         match &self.body {
             Body::Words(words) | Body::Json(words) => words.clone(),
             Body::Pairs { items, .. } => {
@@ -248,16 +255,53 @@ impl Parser<'_> {
         let body = body::parse(&parts.keyword, &parts.rest, kind, self.directives.escape())
             .map_err(|problem| located(self, problem))?;
         let heredocs = self.heredocs(spec, &body, &logical.text).map_err(|problem| located(self, problem))?;
+        let span = self.span(logical.first);
+        let inner = self.inner_statement(spec, &body, &heredocs, &span);
         Ok(Statement {
             keyword,
             written: parts.keyword,
             flags: parts.flags,
             body,
             heredocs,
+            inner: inner.map_err(|problem| problem.at(&span))?,
             comments: logical.comments,
-            span: self.span(logical.first),
+            span,
             original: logical.text,
         })
+    }
+
+    /// A text behind flags or with here-documents that begins with a keyword is a statement in a statement.
+    fn inner<'s>(&'s self, spec: &KeywordSpec, body: &Body) -> Option<(split::Parts, &'s KeywordSpec)> {
+        let Body::Text(text) = body else { return None };
+        if spec.body != BodyKind::Text || (!spec.heredocs && spec.flags.is_empty()) {
+            return None;
+        }
+        let parts = split::command(text, self.directives.escape());
+        let spec = self.keywords.get(&parts.keyword.parse().ok()?)?;
+        Some((parts, spec))
+    }
+
+    fn inner_statement(
+        &self,
+        spec: Option<&KeywordSpec>,
+        body: &Body,
+        heredocs: &[Heredoc],
+        span: &Span,
+    ) -> Result<Option<Box<Statement>>, Problem> {
+        let (Some(spec), Body::Text(text)) = (spec, body) else { return Ok(None) };
+        let Some((parts, spec)) = self.inner(spec, body) else { return Ok(None) };
+        let body = body::parse(&parts.keyword, &parts.rest, spec.body, self.directives.escape())?;
+        Ok(Some(Box::new(Statement {
+            keyword: Some(spec.keyword.clone()),
+            written: parts.keyword,
+            flags: parts.flags,
+            body,
+            heredocs: heredocs.to_vec(),
+            inner: None,
+            comments: Vec::new(),
+            span: span.clone(),
+            original: text.clone(),
+        })))
     }
 
     /// Takes the lines of the here-documents that `line` announces.
@@ -273,18 +317,11 @@ impl Parser<'_> {
         heredoc::announced(line)?.into_iter().map(|announced| self.lines.heredoc(announced)).collect()
     }
 
-    /// A JSON body takes none. A text that begins with a keyword is a statement in a statement
-    /// (ONBUILD): the inner one decides.
+    /// A JSON body takes none. Of a statement in a statement, the inner one decides.
     fn takes_heredocs(&self, spec: &KeywordSpec, body: &Body) -> bool {
-        let Body::Text(text) = body else { return spec.heredocs && !matches!(body, Body::Json(_)) };
-        let inner = split::command(text, self.directives.escape());
-        let inner_spec = match (spec.body, inner.keyword.parse()) {
-            (BodyKind::Text, Ok(keyword)) => self.keywords.get(&keyword),
-            _ => None,
-        };
-        match inner_spec {
-            Some(inner_spec) => inner_spec.heredocs && !body::is_json(&inner.rest),
-            None => spec.heredocs,
+        match self.inner(spec, body) {
+            Some((inner, inner_spec)) => inner_spec.heredocs && !body::is_json(&inner.rest),
+            None => spec.heredocs && !matches!(body, Body::Json(_)),
         }
     }
 

@@ -28,6 +28,9 @@ fn keywords() -> Keywords {
         spec("EXPOSE", BodyKind::Words, true, false),
         spec("USER", BodyKind::Text, true, false),
         spec("ONBUILD", BodyKind::Text, false, true),
+        KeywordSpec { flags: vec![], ..spec("MAINTAINER", BodyKind::Text, false, false) },
+        spec("HEALTHCHECK", BodyKind::Text, false, false),
+        spec("CMD", BodyKind::JsonOrText, false, false),
     ])
 }
 
@@ -174,6 +177,33 @@ fn a_misspelt_word_gets_a_hint() {
     assert_eq!(hint("COYP a b").as_deref(), Some("did you mean COPY?"));
     assert_eq!(hint("RUN --form=a b").as_deref(), Some("did you mean --from?"));
     assert_eq!(hint("SOMETHING else"), None);
+}
+
+#[test]
+fn a_statement_in_a_statement_is_read_like_any_other() {
+    for (text, words, flags, body) in [
+        ("ONBUILD RUN --mount=a make  all", vec!["RUN", "make  all"], vec!["--mount=a"], "Text"),
+        ("ONBUILD run [\"a b\", \"c\"]", vec!["run", "a b", "c"], vec![], "Json"),
+        ("ONBUILD COPY --from=x a b", vec!["COPY", "a", "b"], vec!["--from=x"], "Words"),
+        ("HEALTHCHECK --from=1s CMD [\"a\", \"b\"]", vec!["CMD", "a", "b"], vec![], "Json"),
+        ("HEALTHCHECK cmd curl -f x || exit 1", vec!["cmd", "curl -f x || exit 1"], vec![], "Text"),
+        ("HEALTHCHECK CMD", vec!["CMD"], vec![], "Text"),
+    ] {
+        let file = parsed(text);
+        let inner = file.statements[0].inner.as_deref().unwrap_or_else(|| panic!("no statement in {text:?}"));
+        assert_eq!((file.statements[0].words(), &inner.flags[..]), (to_owned(&words), &to_owned(&flags)[..]));
+        assert!(format!("{:?}", inner.body).starts_with(body), "{:?}", inner.body);
+        assert!(text.ends_with(&inner.original) && matches!(file.statements[0].body, Body::Text(_)));
+    }
+    for text in ["HEALTHCHECK NONE", "MAINTAINER run it", "ONBUILD NOPE x", "RUN copy a b"] {
+        assert_eq!(parsed(text).statements[0].inner, None, "for {text:?}");
+    }
+    assert!(refused("ONBUILD RUN [1]").contains("strings only"));
+    assert!(refused("HEALTHCHECK CMD [1]").contains("strings only"));
+}
+
+fn to_owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 #[test]
