@@ -197,6 +197,45 @@ fn what_a_name_can_not_stand_for_is_said() {
 }
 
 #[test]
+fn a_misspelt_name_gets_the_one_that_was_meant() {
+    let box_ = Sandbox::new();
+    box_.write("package.json", "{}");
+    box_.write("src/main.c", "");
+    box_.write(".dockerignore", "hidden\n");
+    box_.write("hidden", "");
+    for (line, hint) in [
+        ("COPY pacakge.json /", "did you mean /package.json?"),
+        ("ADD src/mian.c /", "did you mean /src/main.c?"),
+        ("COPY --from=busybox /bni/busybox /", "did you mean /bin/busybox?"),
+        ("COPY --form=busybox /bin/busybox /", "did you mean --from?"),
+        ("COPY hidden /", "look for the pattern in .dockerignore"),
+        ("COPY nothing-like-it /", "below the build context or the root of the stage"),
+        ("COYP package.json /", "did you mean COPY?"),
+        ("RUN --mount=type=secret,id=npn,required true", "did you mean npm?"),
+        ("RUN --mount=type=ssh,id=depoly,required true", "did you mean deploy?"),
+        ("RUN --mount=type=bnd,target=/x true", "known types: bind, cache"),
+        ("RUN --mount=from=bulid,target=/x true", "did you mean the stage build?"),
+        ("RUN --mount=source=scr,target=/x true", "did you mean /src?"),
+    ] {
+        box_.write("Dockerfile", format!("FROM busybox AS build\nFROM busybox\n{line}\n"));
+        let socket = box_.dir().join("agent");
+        let _agent = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let agent = format!("deploy={}", socket.display());
+        let secret = "id=npm,src=package.json";
+        box_.run(&format!("build --ssh {agent} --secret {secret} ."))
+            .fails(1)
+            .says("Dockerfile:3")
+            .says(hint);
+        std::fs::remove_file(&socket).unwrap();
+    }
+    box_.write("Dockerfile", "FROM busybox AS build\nARG VERSION\nRUN true\n");
+    box_.run("build --build-arg VERSOIN=1 --no-cache-filter biuld .")
+        .success()
+        .says("one or more build-args [VERSOIN] were not consumed (did you mean VERSION?)")
+        .says("no stage is called that (did you mean build?)");
+}
+
+#[test]
 fn what_is_odd_but_works_with_docker_works() {
     let box_ = Sandbox::new();
     box_.build(

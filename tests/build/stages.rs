@@ -21,7 +21,16 @@ fn target_builds_one_stage() {
     box_.run("build --target builder -t b .").success();
     assert_eq!(box_.in_image("b", "cat /made"), "made\n");
     box_.run("build --target other -t o .").fails(1).says("Dockerfile:4").says("exit code: 1");
-    box_.refuses(1, &["build", "--target", "nowhere", "-t", "x", "."], &["nowhere"]);
+    for (target, hint) in [
+        ("nowhere", "the stages are builder, other"),
+        ("bulider", "did you mean builder?"),
+        ("3", "the stages are builder, other"),
+    ] {
+        let words = [&format!("target stage \"{target}\" could not be found"), hint];
+        box_.refuses(1, &["build", "--target", target, "-t", "x", "."], &words);
+    }
+    box_.write("Dockerfile", "FROM busybox\n");
+    box_.refuses(1, &["build", "--target", "x", "."], &["no stage has a name"]);
 }
 
 #[test]

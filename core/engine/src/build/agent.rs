@@ -55,6 +55,8 @@ pub enum AgentError {
     NotGiven {
         /// Which one.
         id: String,
+        /// One that was given, and is called nearly that.
+        meant: Option<String>,
     },
 }
 
@@ -66,7 +68,8 @@ impl AgentError {
                 "give the key to an agent: `eval $(ssh-agent); ssh-add {}`, then build with `--ssh {id}`",
                 path.display()
             )),
-            Self::NotGiven { id } => Some(format!("give it with `--ssh {id}` or `--ssh {id}=SOCKET`")),
+            Self::NotGiven { meant: Some(meant), .. } => Some(format!("did you mean {meant}?")),
+            Self::NotGiven { id, .. } => Some(format!("give it with `--ssh {id}` or `--ssh {id}=SOCKET`")),
             Self::NoSession => {
                 Some("start one with `eval $(ssh-agent)`, or write `--ssh ID=SOCKET`".to_owned())
             }

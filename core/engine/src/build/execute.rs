@@ -206,12 +206,12 @@ impl<'a> Execution<'a, '_> {
     /// A stage as far as it has come. There is none only if the order of the graph is wrong.
     fn take(&self, stage: usize) -> Result<Finished, BuildError> {
         let taken = self.stages.get(&stage).and_then(|place| lock(place).take());
-        taken.ok_or_else(|| BuildError::Target(stage.to_string()))
+        taken.ok_or_else(|| BuildError::no_stage(stage))
     }
 
     fn chain_of_stage(&self, stage: usize) -> Result<Chain, BuildError> {
         let look = |place: &Mutex<Option<Finished>>| lock(place).as_ref().map(|done| done.chain.clone());
-        self.stages.get(&stage).and_then(look).ok_or_else(|| BuildError::Target(stage.to_string()))
+        self.stages.get(&stage).and_then(look).ok_or_else(|| BuildError::no_stage(stage))
     }
 
     fn judge_base(&self, node: Node, stage: &Stage) -> Result<(), BuildError> {
@@ -228,7 +228,7 @@ impl<'a> Execution<'a, '_> {
         Ok(match &stage.base {
             Base::Stage(number) => {
                 let below = self.stages.get(number).and_then(|place| lock(place).clone());
-                Finished { state, ..below.ok_or_else(|| BuildError::Target(number.to_string()))? }
+                Finished { state, ..below.ok_or_else(|| BuildError::no_stage(number))? }
             }
             Base::Image(image) => Finished {
                 chain: Chain { layers: image.layers.clone() },
@@ -450,7 +450,7 @@ impl<'a> Execution<'a, '_> {
                 plugin: step.plugin.clone(),
                 cause: format!("the build context `{name}` can not be changed"),
             }),
-            None => Err(BuildError::Target(name.to_owned())),
+            None => Err(BuildError::no_stage(name)),
         }
     }
 

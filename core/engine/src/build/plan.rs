@@ -123,10 +123,12 @@ impl Engine {
         planner.kept.take().into_iter().for_each(Kept::write);
         planner.warn_unused(options);
         let directive = lint::Directive::of(text);
-        let warnings = directive.keep(planner.warnings);
+        let filters = planner.warn_of_filters(&options.no_cache_filter);
+        let mut warnings = directive.keep(planner.warnings);
         if directive.error {
             no_warnings(&warnings)?;
         }
+        warnings.extend(filters);
         Ok(BuildPlan { stages: planner.stages, order: planner.order, warnings })
     }
 
@@ -633,7 +635,9 @@ impl<'a> Planner<'a> {
         });
         let warning = |name: &String| {
             let message = format!("one or more build-args [{name}] were not consumed");
-            Diagnostic::new(Severity::Warning, "UnconsumedBuildArg", message)
+            let meant = dockerfile::nearest(name, self.used.iter().map(String::as_str));
+            let help = meant.map(|meant| format!("did you mean {meant}?"));
+            Diagnostic { help, ..Diagnostic::new(Severity::Warning, "UnconsumedBuildArg", message) }
         };
         let warnings: Vec<Diagnostic> = unused.map(warning).collect();
         self.warnings.extend(warnings);

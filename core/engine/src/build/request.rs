@@ -151,8 +151,13 @@ pub enum BuildError {
     #[error("no build stage in current context")]
     NoStage,
     /// `--target` names no stage.
-    #[error("target stage \"{0}\" could not be found")]
-    Target(String),
+    #[error("target stage \"{wanted}\" could not be found")]
+    Target {
+        /// As it was given.
+        wanted: String,
+        /// The names of the stages there are.
+        known: Vec<String>,
+    },
     /// No plugin claims the keyword.
     #[error("unknown instruction: {0}")]
     Unclaimed(String),
@@ -339,6 +344,13 @@ fn said(diagnostics: &[Diagnostic]) -> String {
     if messages.is_empty() { "the plugin gave no reason".to_owned() } else { messages.join("; ") }
 }
 
+impl BuildError {
+    /// A stage that the order of the graph should have brought.
+    pub(super) fn no_stage(name: impl ToString) -> Self {
+        Self::Target { wanted: name.to_string(), known: Vec::new() }
+    }
+}
+
 impl BuildFailure {
     /// About no line in particular.
     pub(super) fn anywhere(error: BuildError) -> Self {
@@ -359,6 +371,9 @@ impl BuildFailure {
             BuildError::Hook(error) => error.next_step(),
             BuildError::Secret(error) => error.next_step(),
             BuildError::Agent(error) => error.next_step(),
+            BuildError::Source(error) => error.hint(),
+            BuildError::Copy(error) => error.hint(),
+            BuildError::Target { wanted, known } => Some(meant_stage(wanted, known)),
             BuildError::NotEntitled(needed) => {
                 Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
             }
@@ -384,6 +399,16 @@ impl BuildFailure {
             )),
             _ => None,
         }
+    }
+}
+
+fn meant_stage(wanted: &str, known: &[String]) -> String {
+    match dockerfile::nearest(wanted, known.iter().map(String::as_str)) {
+        Some(meant) => format!("did you mean {meant}?"),
+        None if known.is_empty() => {
+            "no stage has a name: give one with `FROM image AS name`, or use its number".to_owned()
+        }
+        None => format!("the stages are {}", known.join(", ")),
     }
 }
 

@@ -58,6 +58,8 @@ pub enum SecretError {
     NotGiven {
         /// Which one.
         id: String,
+        /// One that was given, and is called nearly that.
+        meant: Option<String>,
     },
 }
 
@@ -65,7 +67,8 @@ impl SecretError {
     /// What to do next, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
-            Self::NotGiven { id } => Some(format!(
+            Self::NotGiven { meant: Some(meant), .. } => Some(format!("did you mean {meant}?")),
+            Self::NotGiven { id, .. } => Some(format!(
                 "give it with `--secret id={id},src=FILE` or `--secret id={id},env=VARIABLE`, or leave `required` out"
             )),
             Self::Syntax { .. } => {

@@ -134,15 +134,10 @@ impl CopyError {
     }
 
     /// What to do about it.
-    pub fn hint(&self) -> Option<&'static str> {
+    pub fn hint(&self) -> Option<String> {
         match self {
-            Self::SeveralFiles(_) => Some("end the destination with `/` to copy into a directory"),
-            Self::Source(SourceError::NotFound { ignored: true, .. }) => {
-                Some("look for the pattern in .dockerignore, or add a `!` line for the file")
-            }
-            Self::Source(SourceError::NotFound { .. }) => {
-                Some("sources are looked up below the build context or the root of the stage")
-            }
+            Self::SeveralFiles(_) => Some("end the destination with `/` to copy into a directory".to_owned()),
+            Self::Source(error) => error.hint(),
             _ => None,
         }
     }

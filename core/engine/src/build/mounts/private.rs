@@ -3,6 +3,7 @@
 //! A secret is a file, and an agent a socket, each in a file system in memory that is part of no namespace
 //! but the program's. Nothing on the host ever leads to them.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use wharf_model::build::Mount as Request;
 use wharf_runtime::memory::{Access, Memory};
 
 use super::super::agent::{AgentError, Forward, SOCKET_VARIABLE};
+use super::super::dockerfile;
 use super::super::execute::Execution;
 use super::super::plan::Step;
 use super::super::request::BuildError;
@@ -62,7 +64,10 @@ impl<'a> Execution<'a, '_> {
         let Request::Secret { id, target, env, required, mode, uid, gid } = request else { return Ok(()) };
         let content = match self.options.programs.secrets.get(id) {
             Some(source) => Some(source.read(id)?),
-            None if *required => return Err(SecretError::NotGiven { id: id.clone() }.into()),
+            None if *required => {
+                let meant = nearest(id, &self.options.programs.secrets);
+                return Err(SecretError::NotGiven { id: id.clone(), meant }.into());
+            }
             None => None,
         };
         if let Some(name) = env {
@@ -87,7 +92,11 @@ impl<'a> Execution<'a, '_> {
     ) -> Result<(), BuildError> {
         let Request::Ssh { id, target, required, mode, uid, gid } = request else { return Ok(()) };
         let Some(socket) = self.options.programs.agents.get(id) else {
-            return if *required { Err(AgentError::NotGiven { id: id.clone() }.into()) } else { Ok(()) };
+            if !*required {
+                return Ok(());
+            }
+            let meant = nearest(id, &self.options.programs.agents);
+            return Err(AgentError::NotGiven { id: id.clone(), meant }.into());
         };
         let is_agent =
             |shown: &&Shown<'_>| matches!(shown, Shown::Private(Private { what: What::Agent(_), .. }));
@@ -104,4 +113,9 @@ impl<'a> Execution<'a, '_> {
         mounted.show(Shown::Private(private), NAME, target, false);
         Ok(())
     }
+}
+
+/// The id of something that was given.
+fn nearest<T>(id: &str, given: &BTreeMap<String, T>) -> Option<String> {
+    dockerfile::nearest(id, given.keys().map(String::as_str)).map(str::to_owned)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wharf_model::build::{Action, Input, Plan};
+use wharf_model::{Diagnostic, Severity};
 
 use super::{Base, Planner, Section};
 use crate::build::dockerfile;
@@ -17,7 +18,22 @@ impl Planner<'_> {
         let last = self.sections.len() - 1;
         let Some(wanted) = wanted else { return Ok(last) };
         let found = self.stage_of(wanted, self.sections.len());
-        found.ok_or_else(|| BuildError::Target(wanted.to_owned()).into())
+        let known = || self.sections.iter().filter_map(|section| section.start.name.clone()).collect();
+        found.ok_or_else(|| BuildError::Target { wanted: wanted.to_owned(), known: known() }.into())
+    }
+
+    /// Stages whose cache is not to be used, and which are not there.
+    pub(super) fn warn_of_filters(&self, filters: &[String]) -> Vec<Diagnostic> {
+        let known: Vec<String> = (0..self.sections.len()).map(|number| self.stage_name(number)).collect();
+        let is_known = |name: &str| known.iter().any(|known| known.eq_ignore_ascii_case(name));
+        let unknown = filters.iter().filter(|name| !name.is_empty() && !is_known(name));
+        let warning = |name: &String| {
+            let message = format!("--no-cache-filter names \"{name}\", and no stage is called that");
+            let meant = dockerfile::nearest(name, known.iter().map(String::as_str));
+            let help = meant.map(|meant| format!("did you mean {meant}?"));
+            Diagnostic { help, ..Diagnostic::new(Severity::Warning, "UnknownStage", message) }
+        };
+        unknown.map(warning).collect()
     }
 
     /// A stage before `limit`, by name or number; of several with one name, the last.

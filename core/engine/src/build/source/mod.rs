@@ -63,6 +63,8 @@ pub enum SourceError {
         path: String,
         /// It is there, but ignored.
         ignored: bool,
+        /// What is there and is called nearly that.
+        meant: Option<String>,
     },
     /// A wildcard or an exclude.
     #[error(transparent)]
@@ -101,6 +103,20 @@ fn ignored_note(ignored: bool) -> &'static str {
 }
 
 impl SourceError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotFound { meant: Some(meant), .. } => Some(format!("did you mean /{meant}?")),
+            Self::NotFound { ignored: true, .. } => {
+                Some("look for the pattern in .dockerignore, or add a `!` line for the file".to_owned())
+            }
+            Self::NotFound { .. } => {
+                Some("sources are looked up below the build context or the root of the stage".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     pub(in crate::build) fn read(path: &Path, source: io::Error) -> Self {
         Self::Read { path: path.display().to_string(), source }
     }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::Stat;
 
+use crate::build::dockerfile;
 use crate::build::ignore::Ignore;
 use crate::build::pattern::{Glob, below_root, is_pattern};
 use crate::build::resolve::{Last, Resolved, names, open_dir, resolve, stat};
@@ -77,17 +78,46 @@ impl Source<'_> {
         }
     }
 
-    /// What a path means, links followed; an error when it is not there.
+    /// What a path means, links followed; an error when it is not there, with what may have been meant.
     pub(in crate::build) fn find(&self, path: &str) -> Result<(PathBuf, Stat), SourceError> {
+        self.look(path).map_err(|error| match error {
+            SourceError::NotFound { path, ignored: false, .. } => {
+                let meant = self.nearest(&path);
+                SourceError::NotFound { path, ignored: false, meant }
+            }
+            other => other,
+        })
+    }
+
+    fn look(&self, path: &str) -> Result<(PathBuf, Stat), SourceError> {
         let wanted = below_root(path);
         let failed = |error| SourceError::read(Path::new(&wanted), error);
         let Resolved { path, stat } = resolve(self.root, Path::new(&wanted), Last::Follow).map_err(failed)?;
-        let Some(stat) = stat else { return Err(SourceError::NotFound { path: wanted, ignored: false }) };
+        let Some(stat) = stat else { return Err(not_found(wanted, false)) };
         let is_dir = self.kind(&path, &stat)? == Some(Kind::Directory);
         if !self.shows(&path, is_dir)? {
-            return Err(SourceError::NotFound { path: wanted, ignored: true });
+            return Err(not_found(wanted, true));
         }
         Ok((path, stat))
+    }
+
+    /// A path that is there, each component as it is written or nearly so.
+    fn nearest(&self, wanted: &str) -> Option<String> {
+        let mut found = String::new();
+        for part in wanted.split('/').filter(|part| !part.is_empty()) {
+            let below = |name: &str| format!("{found}/{name}");
+            let next = if self.look(&below(part)).is_ok() {
+                below(part)
+            } else {
+                let directory = self.look(&found).ok()?.0;
+                let names = names(open_dir(self.root, &directory).ok()?.as_fd()).ok()?;
+                let meant = dockerfile::nearest(part, names.iter().filter_map(|name| name.to_str()))?;
+                below(meant)
+            };
+            found = next;
+        }
+        self.look(&found).ok()?;
+        Some(found.trim_start_matches('/').to_owned())
     }
 
     fn literal(&self, written: &str) -> Result<Option<Selected>, SourceError> {
@@ -106,7 +136,7 @@ impl Source<'_> {
         }
         let (path, stat) = self.find(top)?;
         if self.kind(&path, &stat)? != Some(Kind::Directory) {
-            return Err(SourceError::NotFound { path: written.to_owned(), ignored: false });
+            return Err(not_found(written.to_owned(), false));
         }
         let include = if pattern.is_empty() { None } else { Some(Ignore::new([pattern])?) };
         Ok(Selected { path, name: OsString::new(), stat, kind: Kind::Directory, include })
@@ -117,7 +147,7 @@ impl Source<'_> {
         let written = below_root(written);
         let parts: Vec<&str> = written.split('/').collect();
         let fixed = parts.iter().take_while(|part| !is_pattern(part)).count();
-        let top = match self.find(&parts[..fixed].join("/")) {
+        let top = match self.look(&parts[..fixed].join("/")) {
             Err(SourceError::NotFound { .. }) => return Ok(Vec::new()),
             found => found?.0,
         };
@@ -170,6 +200,10 @@ impl Source<'_> {
         }
         Ok(kind.map(|kind| Selected { path, name, stat, kind, include: None }))
     }
+}
+
+fn not_found(path: String, ignored: bool) -> SourceError {
+    SourceError::NotFound { path, ignored, meant: None }
 }
 
 /// Stops at the first thing it is shown.

@@ -116,6 +116,19 @@ fn paths_select_files_and_directories() {
         let selected = selected.map(|one| (one.name.to_str().unwrap(), one.path.to_str().unwrap()));
         assert_eq!(selected.collect::<Vec<_>>(), found, "for {path}");
     }
+    for (path, meant) in [
+        ("a.x", Some("did you mean /a.c?")),
+        ("D/e/ff", Some("did you mean /d/e/f?")),
+        ("dl/x/f", Some("did you mean /dl/e/f?")),
+        ("d/e/x/f", None),
+        ("something", None),
+    ] {
+        let hint = source.find(path).unwrap_err().hint().unwrap();
+        assert_eq!(
+            hint,
+            meant.unwrap_or("sources are looked up below the build context or the root of the stage")
+        );
+    }
     for path in ["none", "gone", "a.c/x"] {
         assert!(Selection::of(&source, &[path.to_owned()], &[], false).is_err(), "for {path}");
     }
