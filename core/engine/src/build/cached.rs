@@ -13,7 +13,7 @@ use super::tree::Chain;
 
 /// What a finished step leaves in the cache.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Kept {
+pub(super) struct CachedStep {
     /// It changed no files.
     pub(super) unchanged: bool,
 }
@@ -29,7 +29,7 @@ impl Execution<'_, '_> {
 
     pub(super) fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
         let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
-        let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { return Ok(None) };
+        let Ok(kept) = serde_json::from_slice::<CachedStep>(&entry.value) else { return Ok(None) };
         if kept.unchanged {
             return Ok(Some(base.clone()));
         }
@@ -68,7 +68,7 @@ impl Execution<'_, '_> {
     /// The result of a step.
     pub(super) fn keep(&self, key: &Digest, chain: &Chain, unchanged: bool) -> Result<(), BuildError> {
         let value =
-            serde_json::to_vec(&Kept { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
+            serde_json::to_vec(&CachedStep { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
         let chain_id = chain.layers.last().map(|layer| layer.chain_id);
         Ok(self.engine.store.cache().put(key, &CacheEntry { chain_id, value })?)
     }

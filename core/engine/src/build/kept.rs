@@ -19,7 +19,7 @@ use wharf_store::Store;
 
 /// The plans of a store.
 #[derive(Debug)]
-pub(super) struct Kept<'a> {
+pub(super) struct KeptPlans<'a> {
     store: &'a Store,
     fresh: Vec<(Digest, Vec<u8>)>,
 }
@@ -39,7 +39,7 @@ struct Record {
     outcome: Outcome,
 }
 
-impl<'a> Kept<'a> {
+impl<'a> KeptPlans<'a> {
     pub(super) fn new(store: &'a Store) -> Self {
         Self { store, fresh: Vec::new() }
     }

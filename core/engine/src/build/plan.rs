@@ -7,25 +7,28 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use wharf_model::build::{ConfigChange, Input, Outcome, Plan, StageStart};
-use wharf_model::statement::{Invocation, KeywordSpec};
+use wharf_model::build::{Input, Plan, StageStart};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{Plugins, Trace};
 use wharf_store::Image;
 
 use super::context::Context;
-use super::dockerfile::{self, Dockerfile, Keywords, Statement};
+use super::dockerfile::{self, Dockerfile, Keywords};
 use super::expanding::Expanding;
-use super::inputs::{name_of, names_an_image};
-use super::kept::{Kept, Planned};
+use super::inputs::name_of;
+use super::kept::KeptPlans;
 use super::lint;
 use super::record::Recorder;
 use super::request::{At, BuildError, BuildOptions};
-use super::stage::{Arguments, PROXIES, State, TARGET_STAGE};
-use super::words::Scope;
+use super::stage::{Arguments, PROXIES, State};
 use crate::Engine;
 
 mod naming;
+mod section;
+mod statement;
+
+use section::Section;
+use statement::Walk;
 
 /// All stages that are needed, each after those it needs.
 #[derive(Debug)]
@@ -95,13 +98,6 @@ pub(super) struct Step {
     pub(super) given: BTreeMap<String, String>,
 }
 
-/// A stage's statements, before they are planned.
-struct Section<'a> {
-    start: StageStart,
-    beginning: Beginning,
-    statements: &'a [Statement],
-}
-
 impl Engine {
     pub(super) fn plan_build(
         &self,
@@ -116,11 +112,11 @@ impl Engine {
         let ground = Ground { plugins: &self.plugins, images: self, context };
         let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.recorder = recorder;
-        planner.kept = Some(Kept::new(&self.store));
+        planner.kept = Some(KeptPlans::new(&self.store));
         planner.split(&dockerfile, options.target.as_deref())?;
         let target = planner.target(options.target.as_deref())?;
         planner.plan_stage(target)?;
-        planner.kept.take().into_iter().for_each(Kept::write);
+        planner.kept.take().into_iter().for_each(KeptPlans::write);
         planner.warn_unused(options);
         let directive = lint::Directive::of(text);
         let filters = planner.warn_of_filters(&options.no_cache_filter);
@@ -244,15 +240,7 @@ pub(super) struct Planner<'a> {
     absent: BTreeSet<String>,
     pub(super) recorder: Option<&'a mut Recorder>,
     /// Where plans are kept; without it each is made anew.
-    kept: Option<Kept<'a>>,
-}
-
-/// A plugin's answer to one statement, with where it came from.
-struct Answer {
-    planned: Planned,
-    call: Invocation,
-    plugin: String,
-    plugin_digest: Digest,
+    kept: Option<KeptPlans<'a>>,
 }
 
 impl<'a> Planner<'a> {
@@ -301,132 +289,6 @@ impl<'a> Planner<'a> {
     pub(super) fn plan_all(&mut self, dockerfile: &'a Dockerfile) -> Result<(), At> {
         self.split(dockerfile, None)?;
         (0..self.sections.len()).try_for_each(|number| self.plan_stage(number))
-    }
-
-    /// Cuts the Dockerfile into stages, and declares the arguments before the first one.
-    fn split(&mut self, dockerfile: &'a Dockerfile, target: Option<&str>) -> Result<(), At> {
-        let statements = &dockerfile.statements[..];
-        let starts: Vec<usize> =
-            (0..statements.len()).filter(|index| self.starts_stage(&statements[*index])).collect();
-        let first = starts.first().copied().unwrap_or(statements.len());
-        for statement in &statements[..first] {
-            self.declare_globals(statement).map_err(|at| at.on(&statement.span))?;
-        }
-        if starts.is_empty() {
-            return Err(BuildError::NoStage.into());
-        }
-        self.name_target(&starts, statements, target)?;
-        for (number, start) in starts.iter().enumerate() {
-            let end = starts.get(number + 1).copied().unwrap_or(statements.len());
-            let statement = &statements[*start];
-            let (begin, beginning) = self.stage_start(statement).map_err(|at| at.on(&statement.span))?;
-            let body = &statements[start + 1..end];
-            self.sections.push(Section { start: begin, beginning, statements: body });
-        }
-        Ok(())
-    }
-
-    /// What `ARG TARGETSTAGE` gives: the target as it was asked for, or what the last stage is called. A
-    /// FROM that uses it is answered after the last FROM has told its name.
-    fn name_target(
-        &mut self,
-        starts: &[usize],
-        statements: &[Statement],
-        target: Option<&str>,
-    ) -> Result<(), At> {
-        if let Some(target) = target {
-            self.arguments.set_target_stage(target);
-            return Ok(());
-        }
-        let Some(last) = starts.last().map(|last| &statements[*last]) else { return Ok(()) };
-        let is_used = statements.iter().any(|statement| statement.original.contains(TARGET_STAGE));
-        if !is_used {
-            return Ok(());
-        }
-        let recorder = self.recorder.take();
-        let (spec, arguments) = (self.spec(last)?, self.arguments.clone());
-        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments.clone());
-        let answer = self.ask(last, &spec, &arguments, &state, None, true);
-        self.recorder = recorder;
-        if let Outcome::Stage(StageStart { name: Some(name), .. }) =
-            answer.map_err(|at| at.on(&last.span))?.planned.outcome
-        {
-            self.arguments.set_target_stage(&name);
-        }
-        Ok(())
-    }
-
-    fn starts_stage(&self, statement: &Statement) -> bool {
-        let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword));
-        spec.is_some_and(|spec| spec.starts_stage)
-    }
-
-    fn declare_globals(&mut self, statement: &Statement) -> Result<(), At> {
-        let spec = self.spec(statement)?;
-        if !spec.before_from {
-            return Err(BuildError::NoStage.into());
-        }
-        let state =
-            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
-        let arguments = self.arguments.clone();
-        let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
-        if let Outcome::Plan(plan) = answer.planned.outcome {
-            for change in &plan.config {
-                if let ConfigChange::DeclareArg(name, default) = change {
-                    self.used.insert(name.clone());
-                    self.arguments.declare_global(name, default.as_deref());
-                    self.defaults.declare_global(name, default.as_deref());
-                }
-            }
-            self.warnings.extend(plan.diagnostics);
-        }
-        Ok(())
-    }
-
-    fn stage_start(&mut self, statement: &Statement) -> Result<(StageStart, Beginning), At> {
-        let spec = self.spec(statement)?;
-        let state =
-            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
-        let arguments = self.arguments.clone();
-        self.check_start(statement, &spec)?;
-        let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
-        match answer.planned.outcome {
-            Outcome::Stage(start) => {
-                self.warn(&start.diagnostics, &statement.span);
-                let twice = start.name.as_deref().and_then(|name| self.names.add(name, &statement.span));
-                self.warnings.extend(twice);
-                Ok((
-                    start,
-                    Beginning {
-                        span: statement.span.clone(),
-                        statement: statement.original.clone(),
-                        plugin: answer.plugin,
-                        plugin_digest: answer.plugin_digest,
-                        trace: answer.planned.trace,
-                        planned: answer.planned.how,
-                    },
-                ))
-            }
-            Outcome::Plan(_) | Outcome::Expand(_) => {
-                Err(BuildError::Plan { plugin: answer.plugin, cause: "it begins no stage".to_owned() }.into())
-            }
-        }
-    }
-
-    /// What there is to say about a stage's first line.
-    fn check_start(&mut self, statement: &Statement, spec: &KeywordSpec) -> Result<(), At> {
-        let reading = dockerfile::read(statement, spec, self.escape, &self.arguments, None)?;
-        let by_default = dockerfile::read(statement, spec, self.escape, &self.defaults, None);
-        let has_variables = !reading.used.is_empty() || !reading.unset.is_empty();
-        let check = lint::FromCheck {
-            statement,
-            unset: &reading.unset,
-            invalid_default: has_variables
-                && !by_default.is_ok_and(|reading| names_an_image(&reading.invocation)),
-        };
-        let warnings = check.warnings();
-        self.warnings.extend(warnings);
-        Ok(())
     }
 
     fn plan_stage(&mut self, number: usize) -> Result<(), At> {
@@ -516,112 +378,6 @@ impl<'a> Planner<'a> {
         state.with_path()
     }
 
-    fn plan_statements(&mut self, statements: &[Statement], walk: &mut Walk) -> Result<(), At> {
-        for statement in statements {
-            self.plan_statement(statement, walk).map_err(|at| at.on(&statement.span))?;
-        }
-        Ok(())
-    }
-
-    fn plan_statement(&mut self, statement: &Statement, walk: &mut Walk) -> Result<(), At> {
-        let spec = self.spec(statement)?;
-        let stage = self.sections[walk.number].start.name.clone();
-        let known = !self.unknown.contains(&walk.number);
-        let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref(), known)?;
-        match answer.planned.outcome {
-            Outcome::Plan(plan) => {
-                self.warn(&plan.diagnostics, &statement.span);
-                let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
-                self.warnings.extend(said);
-                self.warnings.extend(lint::ignored(
-                    &spec.keyword,
-                    &plan,
-                    self.ground.context,
-                    &statement.span,
-                ));
-                let named = self.named_inputs(&plan, walk.number)?;
-                let given = named.keys().filter_map(|name| Some((name.clone(), self.real_name(name)?)));
-                let given = given.collect();
-                let before = walk.state.clone();
-                for change in &plan.config {
-                    if let ConfigChange::DeclareArg(name, _) = change {
-                        self.used.insert(name.clone());
-                    }
-                    walk.state.apply(change);
-                }
-                walk.steps.push(Step {
-                    number: 0,
-                    span: statement.span.clone(),
-                    statement: statement.original.clone(),
-                    keyword: spec.keyword.clone(),
-                    plugin: answer.plugin,
-                    plugin_digest: answer.plugin_digest,
-                    trace: answer.planned.trace,
-                    planned: answer.planned.how,
-                    plan,
-                    state: before,
-                    named,
-                    given,
-                });
-                Ok(())
-            }
-            Outcome::Expand(lines) => {
-                walk.expanding.enter(answer.call, answer.planned.trace)?;
-                let lines = dockerfile::parse_lines(&lines, &statement.span, self.escape, self.keywords)?;
-                lines.iter().try_for_each(|line| line.check(self.keywords).map(drop))?;
-                self.plan_statements(&lines, walk)?;
-                walk.expanding.leave();
-                Ok(())
-            }
-            Outcome::Stage(_) => {
-                let cause = "it begins a stage inside a stage".to_owned();
-                Err(BuildError::Plan { plugin: answer.plugin, cause }.into())
-            }
-        }
-    }
-
-    fn spec(&self, statement: &Statement) -> Result<KeywordSpec, At> {
-        let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword)).cloned();
-        spec.ok_or_else(|| BuildError::Unclaimed(statement.written.clone()).into())
-    }
-
-    fn ask(
-        &mut self,
-        statement: &Statement,
-        spec: &KeywordSpec,
-        scope: &dyn Scope,
-        state: &State,
-        stage: Option<&str>,
-        known: bool,
-    ) -> Result<Answer, At> {
-        let reading = dockerfile::read(statement, spec, self.escape, scope, stage)?;
-        if known && !spec.starts_stage {
-            let said = reading.unset.iter().map(|name| lint::undefined(name, scope, &statement.span));
-            self.warnings.extend(said);
-        }
-        self.plan_invocation(&statement.original, &reading.invocation, state)
-    }
-
-    fn plan_invocation(&mut self, statement: &str, call: &Invocation, state: &State) -> Result<Answer, At> {
-        let Ground { plugins, images, context } = self.ground;
-        let unclaimed = || BuildError::Unclaimed(call.keyword.to_string());
-        let plugin = plugins.instruction(&call.keyword).ok_or_else(unclaimed)??;
-        let mut view = super::tree::View { images, context, state };
-        let planned = match (&mut self.kept, &mut self.recorder) {
-            (Some(kept), None) => kept.plan(plugin.as_ref(), call, &mut view)?,
-            (_, recorder) => {
-                let config = plugins.config().plugin(plugin.name());
-                Planned::recorded(plugin.as_ref(), call, &mut view, |reads, outcome| {
-                    if let (Some(recorder), Some(config)) = (recorder, config) {
-                        recorder.add(statement, (config, plugin.digest()), call, reads, outcome);
-                    }
-                })?
-            }
-        };
-        let (call, plugin_digest) = (call.clone(), plugin.digest());
-        Ok(Answer { planned, call, plugin: plugin.name().to_owned(), plugin_digest })
-    }
-
     fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
         self.warnings.extend(diagnostics.iter().cloned().map(|mut diagnostic| {
             diagnostic.span.get_or_insert_with(|| span.clone());
@@ -642,15 +398,6 @@ impl<'a> Planner<'a> {
         let warnings: Vec<Diagnostic> = unused.map(warning).collect();
         self.warnings.extend(warnings);
     }
-}
-
-/// A stage while its statements are planned.
-struct Walk {
-    number: usize,
-    state: State,
-    steps: Vec<Step>,
-    inside: lint::Inside,
-    expanding: Expanding,
 }
 
 impl Stage {

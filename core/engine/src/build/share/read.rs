@@ -13,7 +13,7 @@ use wharf_store::archive::{Arrival, LoadError, place_layer};
 use wharf_store::layer::chain_id;
 use wharf_store::{BlobError, CacheEntry, RecordError, ResolveError};
 
-use super::super::cached::Kept;
+use super::super::cached::CachedStep;
 use super::super::progress::BuildEvent;
 use super::super::request::BuildOptions;
 use super::CacheFrom;
@@ -135,7 +135,7 @@ impl Engine {
             Some(layer) if have(layer)? => Some(layer.chain_id),
             _ => return Ok(()),
         };
-        let value = serde_json::to_vec(&Kept { unchanged: record.unchanged }).unwrap_or_default();
+        let value = serde_json::to_vec(&CachedStep { unchanged: record.unchanged }).unwrap_or_default();
         Ok(self.store.cache().put(&record.key, &CacheEntry { chain_id, value })?)
     }
 

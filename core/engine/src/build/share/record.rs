@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
 use wharf_store::{Layer, RecordError};
 
-use super::super::cached::Kept;
+use super::super::cached::CachedStep;
 use super::super::execute::Finished;
 use super::CacheMode;
 use crate::Engine;
@@ -57,7 +57,7 @@ impl Engine {
         let mut records = Records::default();
         for key in keys {
             let Some(entry) = self.store.cache().get(key)? else { continue };
-            let Ok(kept) = serde_json::from_slice::<Kept>(&entry.value) else { continue };
+            let Ok(kept) = serde_json::from_slice::<CachedStep>(&entry.value) else { continue };
             let layer = entry.chain_id.map(|id| self.store.layer(&id)).transpose()?.flatten();
             let layer = layer.filter(|_| !kept.unchanged).as_ref().map(LayerRecord::of);
             let known = records.records.iter().any(|record| record.key == *key);
