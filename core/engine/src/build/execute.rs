@@ -7,7 +7,7 @@
 //! is not carried out.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use wharf_model::build::Action;
@@ -30,7 +30,7 @@ use super::turns::Turns;
 use crate::Engine;
 use crate::event::{self, Asker};
 use crate::hook::{AskedOp, Extra};
-use crate::snapshot::Snapshots;
+use crate::snapshot::{SnapshotError, Snapshots};
 
 mod input;
 mod judge;
@@ -62,11 +62,10 @@ impl Engine {
         plan: &BuildPlan,
         report: &mut Listener<'_>,
     ) -> Result<(Finished, Vec<Explained>), At> {
-        let snapshots = self.default_snapshots()?;
         let graph = Graph::of(plan);
         let run = Execution {
             engine: self,
-            snapshots: &snapshots,
+            snapshots: Mutex::default(),
             options,
             context,
             plan,
@@ -93,7 +92,8 @@ pub(super) type Listener<'r> = dyn FnMut(BuildEvent<'_>) + Send + 'r;
 /// A build while it goes on, shared by the threads that carry it out.
 pub(super) struct Execution<'a, 'r> {
     pub(super) engine: &'a Engine,
-    pub(super) snapshots: &'a Snapshots<'a>,
+    /// Once something needed it.
+    snapshots: Mutex<Option<Arc<Snapshots<'a>>>>,
     pub(super) options: &'a BuildOptions,
     context: &'a Context,
     plan: &'a BuildPlan,
@@ -159,6 +159,16 @@ impl<'a> Execution<'a, '_> {
         let explained = unlocked(self.explained).into_values().collect();
         let target = target.map(|stage| (Finished { all_keys, ..stage }, explained));
         target.ok_or_else(|| BuildError::NoStage.into())
+    }
+
+    /// The storage driver, which is started for the first tree: a build of which everything is cached needs
+    /// none.
+    pub(super) fn snapshots(&self) -> Result<Arc<Snapshots<'a>>, SnapshotError> {
+        let mut snapshots = lock(&self.snapshots);
+        if let Some(snapshots) = &*snapshots {
+            return Ok(Arc::clone(snapshots));
+        }
+        Ok(Arc::clone(snapshots.insert(Arc::new(self.engine.default_snapshots()?))))
     }
 
     pub(super) fn tell(&self, event: BuildEvent<'_>) {

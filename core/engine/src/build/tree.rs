@@ -2,6 +2,7 @@
 //! changed, and what plugins see of it all while they plan.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags};
 use wharf_model::storage::{LayerFormat, Object};
@@ -58,7 +59,7 @@ impl Chain {
 /// A tree that a step changes, on top of a chain. Dropped without [`Work::finish`], it is removed;
 /// when even that can not be, the next build finds the claim on it.
 pub(super) struct Work<'a> {
-    snapshots: &'a Snapshots<'a>,
+    snapshots: Arc<Snapshots<'a>>,
     engine: &'a Engine,
     object: Object,
     pub(super) base: Chain,
@@ -68,7 +69,7 @@ pub(super) struct Work<'a> {
 impl<'a> Work<'a> {
     pub(super) fn on(
         engine: &'a Engine,
-        snapshots: &'a Snapshots<'a>,
+        snapshots: Arc<Snapshots<'a>>,
         base: &Chain,
     ) -> Result<Self, BuildError> {
         let random = |source| BuildError::File { path: "/dev/urandom".into(), source };
@@ -76,7 +77,7 @@ impl<'a> Work<'a> {
             snapshot::container(&format!("build-{}", &fresh_id().map_err(random)?[..16]), base.parents());
         let claim = Unfinished::tree(&engine.store, snapshots.driver(), &object)?;
         let work = Self { snapshots, engine, object, base: base.clone(), claim: Some(claim) };
-        snapshots.create(&work.object)?;
+        work.snapshots.create(&work.object)?;
         Ok(work)
     }
 
@@ -109,7 +110,7 @@ impl<'a> Work<'a> {
             return Ok(()); // it is compared with the tree below
         }
         let changes = self.snapshots.changes(&self.object)?;
-        let below = self.engine.open_chain(self.snapshots, &self.base)?;
+        let below = self.engine.open_chain(&self.snapshots, &self.base)?;
         unchanged::forget(changes.as_fd(), below.as_fd(), paths);
         Ok(())
     }

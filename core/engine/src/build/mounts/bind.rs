@@ -47,7 +47,7 @@ impl<'a> Execution<'a, '_> {
             return Ok(());
         };
         let tree = if writable {
-            Tree::Written(Work::on(self.engine, self.snapshots, &chain)?)
+            Tree::Written(Work::on(self.engine, self.snapshots()?, &chain)?)
         } else {
             Tree::Whole(chain)
         };
@@ -70,7 +70,7 @@ impl<'a> Execution<'a, '_> {
             return Ok(vec![RootMount::Bind { source: self.engine.root().join("empty"), read_only: true }]);
         };
         let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
-        Ok(self.snapshots.attach(&snapshot::layer(&top.chain_id.hex(), parents), true)?)
+        Ok(self.snapshots()?.attach(&snapshot::layer(&top.chain_id.hex(), parents), true)?)
     }
 
     /// The layers of a stage or an image; `None` for whatever has to be copied.
