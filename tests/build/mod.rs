@@ -5,6 +5,7 @@ mod context;
 mod elsewhere;
 mod files;
 mod git;
+mod graph;
 mod hostile;
 mod instructions;
 mod interrupt;

@@ -18,7 +18,7 @@ impl Plain {
             BuildEvent::Warning { warning, .. } => say(&words(warning)),
             BuildEvent::Started { step } => self.about(*step, steps, |step| Some(step.to_owned())),
             BuildEvent::Output { step, .. } => self.lines(*step, steps),
-            BuildEvent::Finished { step, outcome, took } => {
+            BuildEvent::Finished { step, outcome, took, .. } => {
                 self.lines(*step, steps);
                 self.about(*step, steps, |_| match outcome {
                     Outcome::Cached => Some("CACHED".to_owned()),

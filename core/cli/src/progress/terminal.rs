@@ -34,7 +34,7 @@ impl Terminal {
             BuildEvent::Warning { warning, .. } => self.above(&words(warning)),
             BuildEvent::Started { step } => self.begin(*step, steps),
             BuildEvent::Output { step, .. } => self.write(*step, steps),
-            BuildEvent::Finished { step, outcome, took } => match outcome {
+            BuildEvent::Finished { step, outcome, took, .. } => match outcome {
                 Outcome::Cached => self.end(*step, steps, "CACHED ", "36", ""),
                 Outcome::Done => self.end(*step, steps, "", "32", &format!(" {:.1}s", took.as_secs_f64())),
                 Outcome::Config => self.end(*step, steps, "", "", ""),

@@ -127,9 +127,10 @@ impl<'a> Execution<'a, '_> {
             begun.state = stage.last_state();
         }
         self.put(node.stage, begun);
-        self.explain(node.number, Explained::beginning(stage, self.grants(&stage.start.plugin)));
-        let outcome = Outcome::Config;
-        self.tell(BuildEvent::Finished { step: node.number, outcome, took: Duration::ZERO });
+        let explained = Explained::beginning(stage, self.grants(&stage.start.plugin));
+        let (step, outcome, took) = (node.number, Outcome::Config, Duration::ZERO);
+        self.tell(BuildEvent::Finished { step, outcome, took, why: &explained.cache });
+        self.explain(step, explained);
         Ok(())
     }
 
@@ -244,7 +245,7 @@ impl<'a> Execution<'a, '_> {
             done.state = stage.last_state();
         }
         self.put(number, done);
-        self.tell(BuildEvent::Finished { step: step.number, outcome, took: begun.elapsed() });
+        self.tell(BuildEvent::Finished { step: step.number, outcome, took: begun.elapsed(), why: &cache });
         self.explain(step.number, Explained::of(step, self.grants(&step.plugin), cache));
         Ok(())
     }

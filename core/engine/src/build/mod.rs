@@ -61,6 +61,7 @@ mod tree;
 mod turns;
 mod unchanged;
 mod verify;
+mod went;
 pub mod words;
 
 pub use explain::Explained;
@@ -74,5 +75,6 @@ pub use progress::{BuildEvent, Outcome, Vertex};
 pub(crate) use rehearse::Rehearsal;
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
 pub use verify::{NotReproducible, VerifyError};
+pub use went::{BuildGraph, GraphStep, StepState};
 pub use wharf_model::{Diagnostic, Severity};
 pub use wharf_runtime::monitor::Stream;

@@ -44,6 +44,8 @@ pub enum BuildEvent<'a> {
         outcome: Outcome,
         /// How long it took.
         took: Duration,
+        /// Why it was or was not in the cache.
+        why: &'a str,
     },
     /// The step failed, and so does the build.
     Failed {
@@ -84,7 +86,7 @@ pub struct Vertex {
 }
 
 /// How a step ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Outcome {
     /// Its result was there already.
     Cached,

@@ -1,4 +1,5 @@
 mod accepted;
+mod graph;
 mod metadata;
 mod outputs;
 mod programs;
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_engine::Engine;
-use wharf_engine::build::{BuildFailure, BuildOptions, Explained};
+use wharf_engine::build::{BuildFailure, BuildOptions, Built, Explained};
 
 use self::outputs::Outputs;
 use self::shared::Shared;
@@ -67,6 +68,8 @@ pub(crate) struct Build {
     #[command(flatten)]
     metadata: metadata::MetadataArgs,
     #[command(flatten)]
+    graph: graph::GraphArgs,
+    #[command(flatten)]
     accepted: accepted::AcceptedArgs,
     #[command(flatten)]
     outputs: Outputs,
@@ -94,9 +97,13 @@ impl Build {
             return check(&engine, &options);
         }
         let mut progress = Progress::new(if self.quiet { Some("quiet") } else { self.progress.as_deref() })?;
-        let built = engine.build(&options, &mut |event| progress.show(&event));
+        let mut graph = self.graph.begin();
+        let built = engine.build(&options, &mut |event| {
+            graph.hear(&event);
+            progress.show(&event);
+        });
         progress.finish();
-        let built = built.map_err(report)?;
+        let built = drawn(graph.write(), built.map_err(report))?;
         if self.explain {
             output::lines(built.explained.iter().flat_map(explanation))?;
         }
@@ -160,6 +167,17 @@ impl Build {
             verify: self.shared.verify,
             record: self.record.clone(),
         })
+    }
+}
+
+/// Why a build failed counts for more than that it could not be drawn.
+fn drawn(graph: Result<(), Report>, built: Result<Built, Report>) -> Result<Built, Report> {
+    match (graph, built) {
+        (graph, Ok(built)) => graph.map(|()| built),
+        (graph, Err(failed)) => {
+            graph.unwrap_or_else(|report| report.say());
+            Err(failed)
+        }
     }
 }
 
