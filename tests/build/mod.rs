@@ -17,6 +17,7 @@ mod options;
 mod output;
 mod parallel;
 mod programs;
+mod provenance;
 mod secret;
 mod share;
 mod stages;

@@ -5,8 +5,10 @@ use wharf_model::image::ImageConfig;
 use wharf_model::{Diagnostic, Digest, Reference};
 use wharf_store::AttachError;
 
-use super::execute::{Finished, Listener, timestamp};
+use super::execute::{Listener, timestamp};
+use super::output::Product;
 use super::progress::BuildEvent;
+use super::provenance::{FILE, MEDIA_TYPE, OWNER};
 use super::request::{At, BuildError, BuildOptions};
 use super::share::{CacheTo, INLINE};
 use super::tree::Chain;
@@ -16,10 +18,10 @@ use crate::hook::{AskedCommit, Attachments, TreeFiles};
 
 impl Engine {
     /// Nothing in the config depends on when or where it was built.
-    pub(super) fn commit_stage(
+    pub(super) fn commit_product(
         &self,
         options: &BuildOptions,
-        stage: Finished,
+        Product { stage, provenance }: Product<'_>,
         names: &[Reference],
         report: &mut Listener<'_>,
     ) -> Result<Digest, At> {
@@ -42,7 +44,8 @@ impl Engine {
             report(BuildEvent::Warning { step: None, warning });
         }
         let id = self.store.commit(&config, names)?;
-        self.attach_all(&id, &attached).map_err(BuildError::from)?;
+        let statement = provenance.map(|predicate| self.statement_of(&id, names, predicate)).transpose()?;
+        self.attach_all(&id, &attached, statement.as_deref()).map_err(BuildError::from)?;
         let tagged = shown.into_iter().map(|name| Entry::image("tag", &id, Some(name)));
         self.note([Entry::image("build", &id, None)].into_iter().chain(tagged));
         Ok(id)
@@ -66,13 +69,22 @@ impl Engine {
         Ok((warnings, commit.attached))
     }
 
-    /// An image that is built again has what hooks say this time.
-    fn attach_all(&self, id: &Digest, attached: &[(Attached, Asker)]) -> Result<(), AttachError> {
+    /// An image that is built again has what hooks say this time. Their word about where it is from would
+    /// be another one than ours.
+    fn attach_all(
+        &self,
+        id: &Digest,
+        attached: &[(Attached, Asker)],
+        statement: Option<&[u8]>,
+    ) -> Result<(), AttachError> {
         let attachments = self.store.attachments();
         let write = |(attached, hook): &(Attached, Asker)| {
             attachments.write(&attached.name, &attached.media_type, &hook.name, &attached.content)
         };
-        let written = attached.iter().map(write).collect::<Result<Vec<_>, _>>()?;
+        let is_other = |(attached, _): &&(Attached, Asker)| statement.is_none() || attached.name != FILE;
+        let own = statement.map(|text| attachments.write(FILE, MEDIA_TYPE, OWNER, text));
+        let written =
+            attached.iter().filter(is_other).map(write).chain(own).collect::<Result<Vec<_>, _>>()?;
         Ok(attachments.replace(id, &written)?)
     }
 }

@@ -18,6 +18,7 @@ use super::gather::Held;
 use super::ignore::Ignore;
 use super::named::{Given, Named};
 use super::pattern::{Glob, PatternError, below_root};
+use super::provenance::Material;
 use super::resolve::{Last, file_type, open_file, regular, resolve};
 use super::source::{self, Digests, Kind, Origin, Source, SourceError, Visitor, Walk};
 
@@ -29,6 +30,8 @@ pub struct Context {
     digests: Digests,
     /// What goes with it.
     held: Option<Held>,
+    /// Where it is from, when that is not a directory of the user's.
+    came_from: Option<Material>,
     /// Further ones that have names.
     named: Named,
 }
@@ -122,6 +125,17 @@ impl Context {
         Ok(Self::new(root, ignore))
     }
 
+    /// What its files were taken from.
+    pub(super) fn from(mut self, material: Option<Material>) -> Self {
+        self.came_from = material;
+        self
+    }
+
+    /// Where it is from; nothing for a directory of the user's, and for what came in by standard input.
+    pub(super) fn came_from(&self) -> Option<&Material> {
+        self.came_from.as_ref()
+    }
+
     /// With what earlier builds found out about its files, kept in the directory `home`.
     pub(super) fn remembering(mut self, home: PathBuf) -> Self {
         self.digests = Digests::kept_in(home);
@@ -172,7 +186,14 @@ impl Context {
 
     /// An open directory and what is left out of it.
     pub fn new(root: OwnedFd, ignore: Ignore) -> Self {
-        Self { root, ignore, digests: Digests::default(), held: None, named: Named::default() }
+        Self {
+            root,
+            ignore,
+            digests: Digests::default(),
+            held: None,
+            came_from: None,
+            named: Named::default(),
+        }
     }
 
     /// The context as something to copy from.

@@ -9,6 +9,7 @@ use wharf_model::build::Action;
 
 use super::fetch::Fetched;
 use super::git::{Checkout, Pinned, Source};
+use super::provenance::Material;
 use super::request::BuildError;
 use crate::Engine;
 
@@ -29,6 +30,15 @@ impl Download {
         match self {
             Self::File(file) => file.key(),
             Self::Repository(pinned) => pinned.key().to_owned(),
+        }
+    }
+
+    /// What came of the address that an op names.
+    pub(super) fn material(&self, action: &Action) -> Option<Material> {
+        match (self, action) {
+            (Self::File(file), Action::Http { url, .. }) => Some(file.material(url)),
+            (Self::Repository(pinned), _) => Some(pinned.material()),
+            (Self::File(_), _) => None,
         }
     }
 

@@ -6,7 +6,7 @@
 //! The ops of one statement work on one tree and make one layer. A step whose key is in the cache
 //! is not carried out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -22,6 +22,7 @@ use super::graph::{Graph, Node};
 use super::key::Parts;
 use super::plan::{Base, BuildPlan, Stage, Step};
 use super::progress::{BuildEvent, Outcome};
+use super::provenance::Material;
 use super::request::{At, BuildError, BuildOptions};
 use super::schedule::{self, lock, unlocked};
 use super::stage::State;
@@ -54,6 +55,15 @@ pub(super) struct Finished {
     pub(super) all_keys: Vec<Digest>,
 }
 
+/// A build that went well.
+pub(super) struct Executed {
+    pub(super) target: Finished,
+    /// In the order of the Dockerfile.
+    pub(super) explained: Vec<Explained>,
+    /// What its steps fetched.
+    pub(super) downloads: BTreeSet<Material>,
+}
+
 impl Engine {
     pub(super) fn execute(
         &self,
@@ -61,7 +71,7 @@ impl Engine {
         context: &Context,
         plan: &BuildPlan,
         report: &mut Listener<'_>,
-    ) -> Result<(Finished, Vec<Explained>), At> {
+    ) -> Result<Executed, At> {
         let graph = Graph::of(plan);
         let run = Execution {
             engine: self,
@@ -71,6 +81,7 @@ impl Engine {
             plan,
             stages: plan.order.iter().map(|number| (*number, Mutex::default())).collect(),
             explained: Mutex::default(),
+            downloads: Mutex::default(),
             failure: Mutex::default(),
             cancel: Cancel::default(),
             turns: Turns::default(),
@@ -101,6 +112,7 @@ pub(super) struct Execution<'a, 'r> {
     stages: BTreeMap<usize, Mutex<Option<Finished>>>,
     /// By the numbers of the nodes, which are in the order of the Dockerfile.
     explained: Mutex<BTreeMap<usize, Explained>>,
+    downloads: Mutex<BTreeSet<Material>>,
     failure: Mutex<Option<(usize, At)>>,
     pub(super) cancel: Cancel,
     turns: Turns,
@@ -148,7 +160,7 @@ impl<'a> Execution<'a, '_> {
     }
 
     /// The target, or why there is none.
-    fn ended(self) -> Result<(Finished, Vec<Explained>), At> {
+    fn ended(self) -> Result<Executed, At> {
         if let Some((_, at)) = unlocked(self.failure) {
             return Err(at);
         }
@@ -158,8 +170,9 @@ impl<'a> Execution<'a, '_> {
         let all_keys = stages.values().flat_map(|stage| stage.keys.iter().copied()).collect();
         let target = self.plan.order.last().and_then(|number| stages.remove(number));
         let explained = unlocked(self.explained).into_values().collect();
-        let target = target.map(|stage| (Finished { all_keys, ..stage }, explained));
-        target.ok_or_else(|| BuildError::NoStage.into())
+        let target = target.ok_or(BuildError::NoStage)?;
+        let downloads = unlocked(self.downloads);
+        Ok(Executed { target: Finished { all_keys, ..target }, explained, downloads })
     }
 
     /// The storage driver, which is started for the first tree: a build of which everything is cached needs
@@ -297,6 +310,7 @@ impl<'a> Execution<'a, '_> {
         let mut fetched = BTreeMap::new();
         for (index, asked) in ops.iter().enumerate() {
             if let Some(download) = self.engine.begin_download(&asked.op.action)? {
+                lock(&self.downloads).extend(download.material(&asked.op.action));
                 fetched.insert(index, download);
             }
         }

@@ -13,6 +13,7 @@ use wharf_store::layer::{self, Limits};
 
 use super::copy::Unpack;
 use super::owner::Ids;
+use super::provenance::Material;
 use super::request::BuildError;
 use crate::container::fresh_id;
 use crate::unfinished::Unfinished;
@@ -60,6 +61,11 @@ impl Fetched {
     /// Its content, and the time the server says.
     pub(super) fn key(&self) -> String {
         format!("{} {:?}", self.digest, self.modified)
+    }
+
+    /// What an address gave.
+    pub(super) fn material(&self, url: &str) -> Material {
+        Material::download(url, &self.digest)
     }
 
     /// Its directory.

@@ -28,6 +28,7 @@ use wharf_store::layer::{self, ApplyError, Limits};
 use super::context::Context;
 use super::fetch::Scratch;
 use super::git;
+use super::provenance::Material;
 use super::request::{BuildError, BuildOptions};
 use crate::{Engine, home};
 
@@ -191,21 +192,24 @@ impl Engine {
         let failed = |source| BuildError::Read { path: url.into(), source };
         if layer::holds_tar(&mut blob).map_err(failed)? {
             let inside = self.unpacked(blob, url)?;
-            return self.read_inside(inside, dockerfile, options);
+            let material = Some(Material::download(url, &fetched.digest));
+            return self.read_inside(Inside { material, ..inside }, dockerfile, options);
         }
         let text = bounded(&mut blob, url)?;
         let alone = Scratch::make(self)?;
         let path = alone.path().join(USUAL);
         fs::write(&path, &text).map_err(|source| BuildError::File { path, source })?;
         let context = Context::open(alone.path(), None)?.holding(Held::Scratch(alone));
+        let context = context.from(Some(Material::download(url, &fetched.digest)));
         Ok(Gathered { context, path: USUAL.into(), text })
     }
 
     /// A repository's files.
     pub(super) fn check_out_context(&self, address: git::Address) -> Result<Inside, BuildError> {
-        let checkout = address.source.pin()?.check_out(self)?;
+        let pinned = address.source.pin()?;
+        let checkout = pinned.check_out(self)?;
         let directory = checkout.inside(Path::new(&address.directory))?;
-        Ok(Inside { directory, held: Held::Checkout(checkout) })
+        Ok(Inside { directory, held: Held::Checkout(checkout), material: Some(pinned.material()) })
     }
 
     /// An archive's files in a directory of their own.
@@ -217,7 +221,7 @@ impl Engine {
         let limits = Limits::with_room(root.as_fd()).map_err(failed)?;
         layer::unpack(archive, root.as_fd(), Path::new(""), None, &limits)
             .map_err(|source| GatherError::Unpack { from: from.to_owned(), source })?;
-        Ok(Inside { directory: path, held: Held::Scratch(scratch) })
+        Ok(Inside { directory: path, held: Held::Scratch(scratch), material: None })
     }
 
     fn read_inside(
@@ -226,15 +230,15 @@ impl Engine {
         dockerfile: Option<&Path>,
         options: &BuildOptions,
     ) -> Result<Gathered, BuildError> {
-        let Inside { directory, held } = inside;
+        let Inside { directory, held, material } = inside;
         if let Some(path) = dockerfile
             && let Some(text) = self.read_elsewhere(path, options)?
         {
-            let context = Context::open_alone(&directory, None)?.holding(held);
+            let context = Context::open_alone(&directory, None)?.holding(held).from(material);
             return Ok(Gathered { context, path: shown(path), text });
         }
         let context = Context::open_alone(&directory, Some(dockerfile.unwrap_or(Path::new(USUAL))))?;
-        let context = context.holding(held);
+        let context = context.holding(held).from(material);
         let (path, text) = match dockerfile {
             Some(path) => (path.to_owned(), context.text(path, LONGEST)),
             None => match context.text(Path::new(USUAL), LONGEST) {
@@ -251,6 +255,8 @@ impl Engine {
 pub(super) struct Inside {
     pub(super) directory: PathBuf,
     pub(super) held: Held,
+    /// What it is from, when that has a digest.
+    pub(super) material: Option<Material>,
 }
 
 fn lower_case(context: &Context, missing: io::Error) -> (PathBuf, io::Result<Vec<u8>>) {

@@ -27,6 +27,7 @@ use super::gather::{Held, Inside, is_web};
 use super::git;
 use super::layout;
 use super::plan::Images;
+use super::provenance::Material;
 use super::request::BuildError;
 use crate::Engine;
 
@@ -135,7 +136,8 @@ impl Engine {
         let blob = self.store.blobs().open(&fetched.digest);
         let mut blob = blob.map_err(|error| BuildError::Layer(error.into()))?;
         if layer::holds_tar(&mut blob).map_err(failed)? {
-            return self.unpacked(blob, url);
+            let material = Some(Material::download(url, &fetched.digest));
+            return Ok(Inside { material, ..self.unpacked(blob, url)? });
         }
         let scratch = Scratch::make(self)?;
         let directory = scratch.path().to_owned();
@@ -143,7 +145,8 @@ impl Engine {
         let written =
             std::fs::File::create_new(&path).and_then(|mut file| std::io::copy(&mut blob, &mut file));
         written.map_err(|source| BuildError::File { path, source })?;
-        Ok(Inside { directory, held: Held::Scratch(scratch) })
+        let material = Some(Material::download(url, &fetched.digest));
+        Ok(Inside { directory, held: Held::Scratch(scratch), material })
     }
 
     fn given_layout(&self, name: &str, layout: &str) -> Result<Given, BuildError> {
@@ -156,8 +159,8 @@ impl Engine {
     }
 }
 
-fn inside(Inside { directory, held }: Inside) -> Result<Context, BuildError> {
-    Ok(Context::open_alone(&directory, None)?.holding(held))
+fn inside(Inside { directory, held, material }: Inside) -> Result<Context, BuildError> {
+    Ok(Context::open_alone(&directory, None)?.holding(held).from(material))
 }
 
 /// The last part of an address, or docker's word where there is none.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Severity, Span};
 use wharf_plugin::PluginError;
 use wharf_runtime::monitor;
@@ -17,15 +18,17 @@ use super::agent::AgentError;
 use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
+use super::execute::Executed;
 use super::explain::Explained;
 use super::gather::{GatherError, Gathered};
 use super::git::GitError;
 use super::graph;
 use super::named::NamedError;
-use super::output::{Output, OutputError};
+use super::output::{Output, OutputError, Product};
 use super::plan::BuildPlan;
 use super::program::{Entitlement, ProgramOptions};
 use super::progress::BuildEvent;
+use super::provenance::{Facts, Provenance, predicate};
 use super::record::Recorder;
 use super::secret::SecretError;
 use super::share::{CacheFrom, CacheTo, CacheWriteError};
@@ -78,6 +81,8 @@ pub struct BuildOptions {
     pub cache_to: Vec<CacheTo>,
     /// Build twice, and compare.
     pub verify: bool,
+    /// Say what the result was made of; nothing without it.
+    pub provenance: Option<Provenance>,
     /// Write down what planners were asked and what they read; see `author/replay.rs`.
     pub record: Option<PathBuf>,
 }
@@ -91,6 +96,8 @@ pub struct Built {
     pub names: Vec<Reference>,
     /// What happened to each statement, and why.
     pub explained: Vec<Explained>,
+    /// The predicate of its provenance, when that was asked for.
+    pub provenance: Option<serde_json::Value>,
 }
 
 /// A failed build: the error, and the lines it is about.
@@ -504,15 +511,26 @@ impl Engine {
             report(BuildEvent::Warning { step: None, warning });
         }
         self.read_caches(options, report);
+        let begun = Timestamp::now();
         let executed = self.execute(options, context, &plan, report);
         context.keep();
-        let (stage, explained) = executed?;
+        let Executed { target, explained, downloads } = executed?;
         if options.verify {
-            self.verify(options, context, &plan, &stage, report)?;
+            self.verify(options, context, &plan, &target, report)?;
         }
-        self.write_caches(options, &stage)?;
-        let (id, names) = self.hand_out(options, stage, names, report)?;
-        Ok(Built { id, names, explained })
+        self.write_caches(options, &target)?;
+        let facts = Facts {
+            options,
+            plan: &plan,
+            context,
+            dockerfile: (path, text),
+            downloads: &downloads,
+            times: (begun, Timestamp::now()),
+        };
+        let provenance = options.provenance.as_ref().map(|wanted| predicate(wanted, &facts)).transpose()?;
+        let product = Product { stage: target, provenance: provenance.as_ref() };
+        let (id, names) = self.hand_out(options, product, names, report)?;
+        Ok(Built { id, names, explained, provenance })
     }
 }
 

@@ -75,7 +75,7 @@ impl Engine {
         report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<(), At> {
         let anew = BuildOptions { no_cache: true, ..options.clone() };
-        let (second, _) = self.execute(&anew, context, plan, report)?;
+        let second = self.execute(&anew, context, plan, report)?.target;
         match self.difference(first, &second) {
             Ok(None) => Ok(()),
             Ok(Some(found)) => Err(BuildError::from(VerifyError::Differs(Box::new(found))).into()),

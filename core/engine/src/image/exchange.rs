@@ -135,7 +135,9 @@ impl Engine {
             let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
             match saved.iter_mut().find(|other| other.image == image.id) {
                 Some(other) => other.names.extend(named),
-                None => saved.push(Saved { image: image.id, names: named.into_iter().collect() }),
+                None => {
+                    saved.push(Saved { image: image.id, names: named.into_iter().collect(), statement: None })
+                }
             }
         }
         self.save_as(&saved, form, out)

@@ -8,10 +8,11 @@
 //! ```
 //!
 //! A saved archive is an OCI image layout, and a docker archive as well unless it is to be the first
-//! alone. `load` reads docker's
+//! alone. An image about which something is said is an index of its own there, see `attested.rs`. `load` reads docker's
 //! list when there is one and the index otherwise. Nothing in an archive becomes a path of the
 //! host: its files are kept aside by content until the images that list them are known.
 
+mod attested;
 mod docker;
 mod import;
 mod load;
@@ -28,7 +29,9 @@ use wharf_model::{Digest, Reference};
 pub use import::{Import, import};
 pub use load::{LoadError, Loaded, load};
 pub use place::{Arrival, place_layer};
-pub use save::{Form, SaveError, Saved, save, write_layer};
+pub use save::{Form, SaveError, Saved, Statement, save, write_layer};
+
+const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// JSON files of an archive are not longer than this.
 const JSON_LIMIT: u64 = 4 << 20;

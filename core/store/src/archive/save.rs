@@ -5,10 +5,10 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use wharf_model::{Digest, Reference};
 
-use super::{blob_path, docker};
+use super::{INDEX_TYPE, attested, blob_path, docker};
 use crate::image::MANIFEST_TYPE;
 use crate::layer::{self, DiffError, HomeError, Layer, LayerHome, Line, Scribe, Times};
 use crate::{BlobError, Image, RecordError, Store};
@@ -20,6 +20,17 @@ pub struct Saved {
     pub image: Digest,
     /// Its names.
     pub names: Vec<Reference>,
+    /// What is said about it, in an archive of the second form.
+    pub statement: Option<Statement>,
+}
+
+/// An in-toto statement about an image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// What kind of thing it says.
+    pub predicate_type: String,
+    /// All of it, as JSON.
+    pub text: Vec<u8>,
 }
 
 /// Who shall be able to read the archive.
@@ -85,10 +96,14 @@ pub fn save(
     for saved in what {
         let image = store.image(&saved.image)?.ok_or(SaveError::Unknown(saved.image))?;
         archive.image(&image, home)?;
-        manifests.extend(index_entries(store, &image, &saved.names)?);
+        let top = match saved.statement.as_ref().filter(|_| form == Form::Oci) {
+            Some(statement) => archive.attested(&image, statement)?,
+            None => manifest_of(store, &image)?,
+        };
+        manifests.extend(index_entries(&top, &saved.names));
         listed.push(docker_entry(&image, &saved.names));
     }
-    let index = json!({ "schemaVersion": 2, "mediaType": "application/vnd.oci.image.index.v1+json", "manifests": manifests });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests });
     archive.file(b"index.json", index.to_string().as_bytes())?;
     if form == Form::Docker {
         let listed = serde_json::to_string(&listed).map_err(io::Error::from)?;
@@ -99,27 +114,29 @@ pub fn save(
     Ok(())
 }
 
-fn index_entries(
-    store: &Store,
-    image: &Image,
-    names: &[Reference],
-) -> Result<Vec<serde_json::Value>, SaveError> {
+/// The descriptor of an image's manifest.
+fn manifest_of(store: &Store, image: &Image) -> Result<Value, SaveError> {
     let size = store.blobs().size(&image.manifest)?;
+    Ok(json!({ "mediaType": MANIFEST_TYPE, "digest": image.manifest, "size": size }))
+}
+
+/// A descriptor once for each name.
+fn index_entries(top: &Value, names: &[Reference]) -> Vec<Value> {
     let entry = |annotations: BTreeMap<&str, String>| {
-        let mut entry = json!({ "mediaType": MANIFEST_TYPE, "digest": image.manifest, "size": size });
+        let mut entry = top.clone();
         if !annotations.is_empty() {
             entry["annotations"] = json!(annotations);
         }
         entry
     };
     if names.is_empty() {
-        return Ok(vec![entry(BTreeMap::new())]);
+        return vec![entry(BTreeMap::new())];
     }
     let named = names.iter().map(|name| {
         let tag = name.tag().map(|tag| ("org.opencontainers.image.ref.name", tag.to_owned()));
         entry([("io.containerd.image.name", name.to_string())].into_iter().chain(tag).collect())
     });
-    Ok(named.collect())
+    named.collect()
 }
 
 fn docker_entry(image: &Image, names: &[Reference]) -> docker::Manifest {
@@ -165,6 +182,19 @@ impl<W: Write> Archive<'_, W> {
             }
         }
         Ok(())
+    }
+
+    /// An index of an image and of what is said about it; its descriptor.
+    fn attested(&mut self, image: &Image, statement: &Statement) -> Result<Value, SaveError> {
+        let about = manifest_of(self.store, image)?;
+        let index = attested::index(&about, &image.config.platform(), statement);
+        for blob in &index.blobs {
+            let digest = Digest::of(blob);
+            if self.written.insert(digest) {
+                self.file(&blob_path(&digest), blob)?;
+            }
+        }
+        Ok(index.descriptor)
     }
 
     fn blob(&mut self, digest: &Digest) -> Result<(), SaveError> {

@@ -41,7 +41,8 @@ impl Bench {
     fn save(&mut self, image: Digest) -> Result<Vec<u8>, SaveError> {
         let names = self.store.image(&image).unwrap().unwrap().names;
         let mut out = Vec::new();
-        save(&self.store, &[Saved { image, names }], &mut self.home, Form::Docker, &mut out).map(|()| out)
+        save(&self.store, &[Saved { image, names, statement: None }], &mut self.home, Form::Docker, &mut out)
+            .map(|()| out)
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {
@@ -78,6 +79,70 @@ fn privileged_importing_twice_gives_one_image() {
     assert_eq!(image.layers[0].blob, Some(Digest::of(root_tar())));
     assert!(bench.home.is_clean(1));
     assert_eq!(bench.files("blobs/incoming"), 0);
+}
+
+/// The index that an archive's only entry leads to, with what is said about the image.
+fn said(archive: &[u8]) -> (serde_json::Value, serde_json::Value, Vec<u8>) {
+    let mut files = std::collections::BTreeMap::new();
+    for entry in tar::Archive::new(archive).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let path = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
+        let mut content = Vec::new();
+        std::io::Read::read_to_end(&mut entry, &mut content).unwrap();
+        files.insert(path, content);
+    }
+    let read = |digest: &serde_json::Value| {
+        let path = format!("blobs/{}", digest.as_str().unwrap().replace(':', "/"));
+        (files[&path].clone(), Digest::of(&files[&path]).to_string())
+    };
+    let json = |digest: &serde_json::Value| -> serde_json::Value {
+        let (text, found) = read(digest);
+        assert_eq!(digest.as_str(), Some(&*found));
+        serde_json::from_slice(&text).unwrap()
+    };
+    let top: serde_json::Value = serde_json::from_slice(&files["index.json"]).unwrap();
+    assert_eq!(top["manifests"][0]["mediaType"], INDEX_TYPE);
+    let index = json(&top["manifests"][0]["digest"]);
+    let manifest = json(&index["manifests"][1]["digest"]);
+    let statement = read(&manifest["layers"][0]["digest"]).0;
+    (index, manifest, statement)
+}
+
+#[test]
+fn privileged_what_is_said_about_an_image_is_beside_it() {
+    if !is_root() {
+        return;
+    }
+    let mut here = Bench::new(LayerFormat::Overlay);
+    let image = here.import(&root_tar(), "a").unwrap();
+    let statement = Statement { predicate_type: "https://kind".into(), text: b"{\"said\": 1}".to_vec() };
+    let saved = Saved {
+        image,
+        names: here.store.image(&image).unwrap().unwrap().names,
+        statement: Some(statement.clone()),
+    };
+    let mut archive = Vec::new();
+    save(&here.store, std::slice::from_ref(&saved), &mut here.home, Form::Oci, &mut archive).unwrap();
+    let (index, manifest, text) = said(&archive);
+    assert_eq!(text, statement.text);
+    let about = &index["manifests"][0];
+    assert_eq!(about["digest"], here.store.image(&image).unwrap().unwrap().manifest.to_string());
+    assert_eq!(about["platform"], json!(Platform::host()));
+    let beside = &index["manifests"][1];
+    assert_eq!(beside["platform"], json!({ "architecture": "unknown", "os": "unknown" }));
+    assert_eq!(
+        beside["annotations"],
+        json!({ "vnd.docker.reference.digest": about["digest"], "vnd.docker.reference.type": "attestation-manifest" })
+    );
+    assert_eq!(manifest["layers"][0]["annotations"], json!({ "in-toto.io/predicate-type": "https://kind" }));
+
+    let mut there = Bench::new(LayerFormat::Tree);
+    let loaded = there.load(&archive).unwrap();
+    assert_eq!((loaded.len(), loaded[0].id, loaded[0].names.len()), (1, image, 1));
+    // Docker's list has no place for it.
+    let mut plain = Vec::new();
+    save(&here.store, &[saved], &mut here.home, Form::Docker, &mut plain).unwrap();
+    assert_eq!(plain, here.save(image).unwrap());
 }
 
 #[test]

@@ -110,14 +110,33 @@ pub fn diff(
     Walk::new(format, times, out).finish(changes, parent)
 }
 
-/// Writes a whole tree to `out`, without touching it: no time in the archive is after `epoch`.
+/// A file that is packed with a tree and is not in it.
+#[derive(Debug, Clone, Copy)]
+pub struct Added<'a> {
+    /// Below the top of the tree.
+    pub path: &'a str,
+    /// What it holds.
+    pub content: &'a [u8],
+    /// Seconds since 1970.
+    pub mtime: i64,
+}
+
+/// Writes a whole tree to `out`, without touching it: no time in the archive is after `epoch`. After it come
+/// the files that are added.
 ///
 /// # Errors
 /// When a file can not be read or has no form in a tar, or `out` refuses.
-pub fn pack(tree: BorrowedFd<'_>, epoch: i64, out: &mut dyn Write) -> Result<Diffed, DiffError> {
+pub fn pack(
+    tree: BorrowedFd<'_>,
+    epoch: i64,
+    added: &[Added<'_>],
+    out: &mut dyn Write,
+) -> Result<Diffed, DiffError> {
     let times = Times { epoch, since: None };
-    let walk = Walk { touches: false, ..Walk::new(LayerFormat::Tree, &times, out) };
-    walk.finish(tree, None)
+    let mut walk = Walk { touches: false, ..Walk::new(LayerFormat::Tree, &times, out) };
+    walk.root(tree, None)?;
+    added.iter().try_for_each(|file| walk.add(file)).map_err(DiffError::Write)?;
+    walk.end()
 }
 
 struct Tee<'a> {
@@ -200,6 +219,10 @@ impl<'a> Walk<'a> {
 
     fn finish(mut self, dir: BorrowedFd<'_>, parent: Option<BorrowedFd<'_>>) -> Result<Diffed, DiffError> {
         self.root(dir, parent)?;
+        self.end()
+    }
+
+    fn end(self) -> Result<Diffed, DiffError> {
         let tee = self.scribe.finish().map_err(DiffError::Write)?;
         tee.out.flush().map_err(DiffError::Write)?;
         let (size, entries) = (self.size, self.entries);
@@ -208,6 +231,16 @@ impl<'a> Walk<'a> {
 }
 
 impl Walk<'_> {
+    fn add(&mut self, file: &Added<'_>) -> io::Result<()> {
+        let size = file.content.len() as u64;
+        let line = Line { mode: 0o644, size, mtime: file.mtime, ..Line::deletion(file.path.into()) };
+        self.scribe.line(&line)?;
+        self.scribe.data(file.content)?;
+        self.scribe.pad()?;
+        (self.size, self.entries) = (self.size + size, self.entries + 1);
+        Ok(())
+    }
+
     fn root(&mut self, dir: BorrowedFd<'_>, parent: Option<BorrowedFd<'_>>) -> Result<(), DiffError> {
         let node = look(dir, b".", b"./")?;
         let changed = match parent {

@@ -39,7 +39,7 @@ pub use apply::{Applied, ApplyError, apply};
 pub(crate) use apply::{apply_known, each};
 pub use compare::{Difference, DifferenceKind, compare};
 pub use compression::{Compression, holds_tar, is_archive};
-pub use diff::{DiffError, Diffed, Times, diff, pack};
+pub use diff::{Added, DiffError, Diffed, Times, diff, pack};
 pub use entry::TarError;
 pub(crate) use entry::{Kind, normalised, shown};
 pub use record::RecordLayerError;

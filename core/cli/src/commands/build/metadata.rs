@@ -49,6 +49,9 @@ fn metadata(built: &Built) -> serde_json::Value {
         Some(id) => json!({ "containerimage.config.digest": id, "containerimage.digest": id }),
         None => json!({}),
     };
+    if let Some(predicate) = &built.provenance {
+        keys["buildx.build.provenance"] = predicate.clone();
+    }
     if !built.names.is_empty() {
         let names: Vec<String> = built.names.iter().map(ToString::to_string).collect();
         keys["image.name"] = names.join(",").into();

@@ -1,4 +1,5 @@
 mod accepted;
+mod attest;
 mod graph;
 mod metadata;
 mod outputs;
@@ -69,6 +70,8 @@ pub(crate) struct Build {
     metadata: metadata::MetadataArgs,
     #[command(flatten)]
     graph: graph::GraphArgs,
+    #[command(flatten)]
+    attest: attest::AttestArgs,
     #[command(flatten)]
     accepted: accepted::AcceptedArgs,
     #[command(flatten)]
@@ -165,6 +168,7 @@ impl Build {
             cache_from: self.shared.from()?,
             cache_to: self.shared.to()?,
             verify: self.shared.verify,
+            provenance: self.attest.provenance()?,
             record: self.record.clone(),
         })
     }

@@ -16,27 +16,15 @@ pub(crate) struct Shared {
     /// Build a second time without the cache, and fail with the first file that is not the same
     #[arg(long)]
     pub(super) verify: bool,
-    /// List what is in the image: a hook does that
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    sbom: Option<String>,
 }
 
 impl Shared {
     pub(super) fn from(&self) -> Result<Vec<CacheFrom>, Report> {
-        self.refuse_sbom()?;
         self.cache_from.iter().map(|text| CacheFrom::parse(text).map_err(|error| refused(&error))).collect()
     }
 
     pub(super) fn to(&self) -> Result<Vec<CacheTo>, Report> {
         self.cache_to.iter().map(|text| CacheTo::parse(text).map_err(|error| refused(&error))).collect()
-    }
-
-    fn refuse_sbom(&self) -> Result<(), Report> {
-        match self.sbom.as_deref() {
-            None | Some("false") => Ok(()),
-            Some(_) => Err(Report::message(1, "--sbom is not built in: a hook writes the list when an image is made")
-                .hint("add the SBOM hook of the examples with `wharf plugin add`; `wharf image attachments` shows what it wrote")),
-        }
     }
 }
 

@@ -63,7 +63,7 @@ fn is_scp_like(url: &str) -> bool {
 }
 
 /// `https://user:***@host/...`
-pub(super) fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let host_end = rest.find('/').unwrap_or(rest.len());
     match rest[..host_end].rsplit_once('@') {

@@ -19,10 +19,11 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-pub(super) use address::Address;
+pub(super) use address::{Address, without_password};
 use program::Git;
 
 use super::fetch::Scratch;
+use super::provenance::Material;
 use super::request::BuildError;
 use crate::{Engine, home};
 
@@ -217,6 +218,11 @@ impl Checkout {
 }
 
 impl Pinned {
+    /// What it is, for whoever asks what a build was made of.
+    pub(super) fn material(&self) -> Material {
+        Material::commit(&self.source.url, self.source.reference.as_deref(), &self.commit)
+    }
+
     /// What goes into a cache key beside the op itself.
     pub(super) fn key(&self) -> &str {
         &self.commit

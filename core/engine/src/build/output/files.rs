@@ -6,27 +6,41 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
-use wharf_store::layer::{self, Limits};
+use serde_json::Value;
+use wharf_store::layer::{self, Added, Limits};
 
 use super::{Destination, OutputError};
+use crate::build::provenance;
 use crate::home;
 
 const BUFFER: usize = 1 << 20;
 
-/// The files of a tree, as a tar.
-pub(super) fn tar(tree: &OwnedFd, epoch: i64, to: &Destination) -> Result<(), OutputError> {
-    let root = readable(tree)?;
-    write_to(to, |out| Ok(layer::pack(root.as_fd(), epoch, out).map(drop)?))
+/// The files of a tree and those that are added to them, as a tar.
+pub(super) fn tar(
+    root: &OwnedFd,
+    epoch: i64,
+    added: &[Added<'_>],
+    to: &Destination,
+) -> Result<(), OutputError> {
+    write_to(to, |out| Ok(layer::pack(root.as_fd(), epoch, added, out).map(drop)?))
 }
 
-/// The files of a tree, in a directory.
-pub(super) fn local(tree: &OwnedFd, epoch: i64, to: &Path) -> Result<(), OutputError> {
-    let root = readable(tree)?;
-    fill(to, |out| Ok(layer::pack(root.as_fd(), epoch, out).map(drop)?))
+/// The same in a directory.
+pub(super) fn local(root: &OwnedFd, epoch: i64, added: &[Added<'_>], to: &Path) -> Result<(), OutputError> {
+    fill(to, |out| Ok(layer::pack(root.as_fd(), epoch, added, out).map(drop)?))
+}
+
+/// What is said about each of the files of a tree.
+pub(super) fn statement(root: &OwnedFd, predicate: &Value) -> Result<Vec<u8>, OutputError> {
+    let files = provenance::files(root.as_fd())?;
+    if files.iter().any(|(path, _)| path == provenance::FILE) {
+        return Err(OutputError::Taken(provenance::FILE));
+    }
+    Ok(provenance::statement(&provenance::of_files(&files), predicate))
 }
 
 /// A mounted tree is known by a path only.
-fn readable(tree: &OwnedFd) -> Result<OwnedFd, OutputError> {
+pub(super) fn readable(tree: &OwnedFd) -> Result<OwnedFd, OutputError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::openat(tree, ".", flags, Mode::empty()).map_err(|errno| OutputError::Tree(errno.into()))
 }

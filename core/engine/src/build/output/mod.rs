@@ -22,13 +22,16 @@ use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde_json::Value;
 use wharf_model::{Digest, Reference, ReferenceError};
-use wharf_store::archive::{Form, Saved};
-use wharf_store::layer::{ApplyError, DiffError};
+use wharf_store::archive::{Form, Saved, Statement};
+use wharf_store::layer::{Added, ApplyError, DiffError};
 
 use super::execute::Finished;
 use super::progress::BuildEvent;
+use super::provenance;
 use super::request::{At, BuildError, BuildOptions};
+use super::source::SourceError;
 use crate::Engine;
 use crate::image::{ExchangeError, RemoveImageError};
 
@@ -94,6 +97,12 @@ pub enum OutputError {
     /// The files can not be opened.
     #[error("cannot open the files of the image")]
     Tree(#[source] io::Error),
+    /// The files can not be read.
+    #[error("cannot read the files of the image")]
+    Files(#[from] SourceError),
+    /// Where the provenance is to be, there is something else.
+    #[error("the result has a file {0} of its own, where its provenance would be")]
+    Taken(&'static str),
     /// The files can not be packed.
     #[error("cannot pack the files of the image")]
     Pack(#[from] DiffError),
@@ -136,6 +145,13 @@ impl Output {
     }
 }
 
+/// What a build made.
+pub(super) struct Product<'a> {
+    pub(super) stage: Finished,
+    /// The predicate of its provenance, when that is wanted.
+    pub(super) provenance: Option<&'a Value>,
+}
+
 /// The image of a build, if there is one, and the names that it got.
 pub(super) type Handed = (Option<Digest>, Vec<Reference>);
 
@@ -149,36 +165,46 @@ impl Engine {
     pub(super) fn hand_out(
         &self,
         options: &BuildOptions,
-        stage: Finished,
+        product: Product<'_>,
         names: Vec<Reference>,
         report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<Handed, At> {
         if options.outputs.is_empty() {
-            let id = self.commit_stage(options, stage, &names, report)?;
+            let id = self.commit_product(options, product, &names, report)?;
             return Ok((Some(id), names));
         }
-        self.give_files(options, &stage).map_err(At::from)?;
+        self.give_files(options, &product).map_err(At::from)?;
         if !options.outputs.iter().any(Output::wants_image) {
             return Ok((None, Vec::new()));
         }
         let kept = options.outputs.iter().find(|output| matches!(output, Output::Image(_)));
         let before = self.store.images().map_err(BuildError::from)?;
         let given = kept.map_or(Ok(Vec::new()), |output| output.named(&names)).map_err(BuildError::from)?;
-        let id = self.commit_stage(options, stage, &given, report)?;
-        let written = self.give_archives(options, &id, &names);
+        let provenance = product.provenance;
+        let id = self.commit_product(options, product, &given, report)?;
+        let written = self.give_archives(options, &id, &names, provenance);
         if kept.is_none() && before.iter().all(|image| image.id != id) {
             self.forget_image(&id).map_err(BuildError::from)?;
         }
-        written.map_err(BuildError::from)?;
+        written?;
         Ok((Some(id), given))
     }
 
-    fn give_files(&self, options: &BuildOptions, stage: &Finished) -> Result<(), BuildError> {
+    fn give_files(&self, options: &BuildOptions, product: &Product<'_>) -> Result<(), BuildError> {
         let epoch = options.epoch.unwrap_or(i64::MAX);
         for output in &options.outputs {
+            let (Output::Local(_) | Output::Tar(_)) = output else { continue };
+            let tree = files::readable(&self.open_result(&product.stage)?)?;
+            let statement =
+                product.provenance.map(|predicate| files::statement(&tree, predicate)).transpose()?;
+            let added = statement.as_deref().map(|content| Added {
+                path: provenance::FILE,
+                content,
+                mtime: product.stage.epoch,
+            });
             match output {
-                Output::Local(to) => files::local(&self.open_result(stage)?, epoch, to)?,
-                Output::Tar(to) => files::tar(&self.open_result(stage)?, epoch, to)?,
+                Output::Local(to) => files::local(&tree, epoch, added.as_slice(), to)?,
+                Output::Tar(to) => files::tar(&tree, epoch, added.as_slice(), to)?,
                 _ => {}
             }
         }
@@ -194,9 +220,15 @@ impl Engine {
         options: &BuildOptions,
         id: &Digest,
         names: &[Reference],
-    ) -> Result<(), OutputError> {
+        provenance: Option<&Value>,
+    ) -> Result<(), BuildError> {
         for output in &options.outputs {
-            let saved = [Saved { image: *id, names: output.named(names)? }];
+            let names = output.named(names)?;
+            let statement =
+                provenance.map(|predicate| self.statement_of(id, &names, predicate)).transpose()?;
+            let statement = statement
+                .map(|text| Statement { predicate_type: provenance::PREDICATE_TYPE.to_owned(), text });
+            let saved = [Saved { image: *id, names, statement }];
             match output {
                 Output::Archive { form, to, .. } => {
                     files::write_to(to, |out| Ok(self.save_as(&saved, *form, out)?))?;

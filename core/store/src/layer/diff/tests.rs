@@ -93,11 +93,16 @@ fn privileged_packing_a_tree_changes_nothing_in_it() {
     fs::write(dir.path().join("new"), "").unwrap();
     set_time(open(dir.path()).as_fd(), b"new", (900, 0)).unwrap();
     let mut out = Vec::new();
-    pack(open(dir.path()).as_fd(), 500, &mut out).unwrap();
+    let added = Added { path: "said", content: b"what is said", mtime: 77 };
+    let packed = pack(open(dir.path()).as_fd(), 500, &[added], &mut out).unwrap();
+    assert_eq!((packed.size, packed.tar_size), (12, out.len() as u64));
     assert_eq!(fs::metadata(dir.path().join("new")).unwrap().mtime(), 900);
     let mut archive = tar::Archive::new(&*out);
     let times = archive.entries().unwrap().map(|entry| entry.unwrap().header().mtime().unwrap());
     assert!(times.max() == Some(500));
+    let mut archive = tar::Archive::new(&*out);
+    let last = archive.entries().unwrap().map(Result::unwrap).last().unwrap();
+    assert_eq!((&*last.path_bytes(), last.header().mtime().unwrap()), (&b"said"[..], 77));
 }
 
 #[test]
