@@ -74,11 +74,16 @@ fn what_changes_nothing_may_be_asked_for() {
     box_.write("Dockerfile", "FROM busybox\nCMD [\"true\"]\n");
     box_.run("build --rm --force-rm --pull=false -t x .").success();
     box_.run("build --rm=false --compress --isolation default -t x .").success();
-    box_.run("build --pull -t x .").success().says("note: --pull asks no registry yet");
     box_.refuses(1, &["build", "--squash", "-t", "y", "."], &["cannot squash", "COPY --from=0"]);
     box_.refuses(1, &["build", "--annotation", "a=b", "-t", "y", "."], &["a=b", "--label"]);
-    box_.refuses(125, &["run", "--pull", "always", "busybox"], &["cannot pull busybox", "registry", "hint"]);
-    box_.refuses(125, &["create", "--pull", "always", "busybox"], &["cannot pull busybox"]);
+    let nobody = "127.0.0.1:1/app";
+    box_.run(&format!("tag busybox {nobody}")).success();
+    box_.refuses(
+        125,
+        &["run", "--pull", "always", nobody],
+        &["cannot pull 127.0.0.1:1/app:latest", "refused", "hint"],
+    );
+    box_.refuses(125, &["create", "--pull", "always", nobody], &["cannot pull"]);
     box_.run("run --rm --pull never --network none busybox true").success();
 }
 

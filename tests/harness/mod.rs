@@ -4,7 +4,9 @@
 mod busybox;
 mod components;
 mod output;
+mod proxy;
 mod python;
+mod registry;
 mod sandbox;
 mod terminal;
 mod traces;
@@ -13,6 +15,8 @@ mod web;
 
 pub(crate) use components::configured;
 pub(crate) use output::Output;
+pub(crate) use proxy::Proxy;
+pub(crate) use registry::{Asked, Registry};
 pub(crate) use sandbox::{Sandbox, program};
 pub(crate) use terminal::Terminal;
 pub(crate) use traces::Traces;

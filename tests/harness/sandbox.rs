@@ -126,6 +126,8 @@ impl Sandbox {
         command.env("HOME", self.work.path().join("home"));
         command.env("WHARF_ROOT", &self.root).env("WHARF_RUN_ROOT", self.run_root.path());
         command.env("WHARF_CONFIG", self.work.path().join("wharf.toml"));
+        // No test asks a registry but one of its own, which says so.
+        command.env("WHARF_PULL", "never");
         command.envs(self.env.borrow().iter().cloned());
         command
     }
@@ -143,6 +145,11 @@ impl Sandbox {
     /// Where commands are typed.
     pub(crate) fn dir(&self) -> PathBuf {
         self.work.path().join("dir")
+    }
+
+    /// The home directory of whoever types.
+    pub(crate) fn home(&self) -> PathBuf {
+        self.work.path().join("home")
     }
 
     /// Where images and containers are.

@@ -1,4 +1,5 @@
-//! images, tag, rmi, history, import, save, load, version, info.
+//! images, tag, rmi, history, import, save, load, pull, version, info.
 
 mod archive;
 mod names;
+mod registry;

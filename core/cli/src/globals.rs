@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use wharf_engine::author::Workshop;
-use wharf_engine::{Engine, Level, OpenError, Options, PluginEvent};
+use wharf_engine::{Engine, Level, OpenError, Options, PluginEvent, RegistryFiles};
 
 use crate::embedded;
 use crate::output;
@@ -75,6 +75,7 @@ impl Globals {
             defaults: embedded::DEFAULTS,
             config: self.config_files(),
             embedded: embedded::PLUGINS,
+            registries: registries(),
         }
     }
 
@@ -82,11 +83,8 @@ impl Globals {
         if let Some(path) = &self.config {
             return vec![(absolute(path), Level::Site)];
         }
-        let home = std::env::var_os("HOME").map(PathBuf::from);
-        let user =
-            std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or(home.map(|home| home.join(".config")));
         let mut files = vec![(PathBuf::from("/etc/wharf/wharf.toml"), Level::Site)];
-        files.extend(user.map(|dir| (dir.join("wharf/wharf.toml"), Level::User)));
+        files.extend(user_directory().map(|dir| (dir.join("wharf/wharf.toml"), Level::User)));
         files
     }
 
@@ -106,6 +104,22 @@ impl Globals {
         argv.push(command.into());
         argv.into_iter().map(|word| word.to_string_lossy().into_owned()).collect()
     }
+}
+
+/// The user's directory of configuration.
+fn user_directory() -> Option<PathBuf> {
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".config"));
+    std::env::var_os("XDG_CONFIG_HOME").map(PathBuf::from).or_else(home)
+}
+
+/// Docker's files, so that a login and a certificate count for both; and wharf's own.
+fn registries() -> RegistryFiles {
+    let docker = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from);
+    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".docker"));
+    let logins = docker.filter(|dir| !dir.as_os_str().is_empty()).or_else(home).unwrap_or_default();
+    let mut certificates: Vec<PathBuf> = vec!["/etc/docker/certs.d".into(), "/etc/wharf/certs.d".into()];
+    certificates.extend(user_directory().map(|dir| dir.join("wharf/certs.d")));
+    RegistryFiles { logins: logins.join("config.json"), certificates }
 }
 
 fn unopened(error: OpenError) -> Report {

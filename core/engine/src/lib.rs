@@ -28,7 +28,7 @@ pub mod volume;
 
 pub use info::Info;
 pub use interrupt::when_interrupted;
-pub use open::{Engine, OpenError, Options};
+pub use open::{Engine, OpenError, Options, RegistryFiles};
 pub use snapshot::SnapshotError;
 pub use wharf_plugin::{Embedded, Event as PluginEvent, Level};
 

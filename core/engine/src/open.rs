@@ -24,8 +24,19 @@ pub struct Options {
     pub config: Vec<(PathBuf, Level)>,
     /// Components that `source = "embedded:..."` names.
     pub embedded: &'static [Embedded],
+    /// Where logins and certificates for registries are.
+    pub registries: RegistryFiles,
     /// The command that the monitor runs when a container has ended; its id is added.
     pub on_exit: Vec<String>,
+}
+
+/// What a person, or the site, keeps for registries.
+#[derive(Debug, Clone, Default)]
+pub struct RegistryFiles {
+    /// Docker's `config.json`.
+    pub logins: PathBuf,
+    /// Directories with a directory of certificates for each server.
+    pub certificates: Vec<PathBuf>,
 }
 
 /// Why the engine could not be opened.

@@ -18,13 +18,14 @@ pub mod manifest;
 pub mod network;
 mod platform;
 mod reference;
+pub mod registry;
 pub mod remote;
 pub mod statement;
 pub mod storage;
 
 pub use diagnostic::{Diagnostic, Failure, FailureKind, Severity, Span};
 pub use digest::{Digest, DigestError, Hasher};
-pub use platform::Platform;
+pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use statement::{Keyword, KeywordError};
 

@@ -1,6 +1,7 @@
 //! What an image runs on.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +38,63 @@ impl fmt::Display for Platform {
         match &self.variant {
             Some(variant) => write!(out, "/{variant}"),
             None => Ok(()),
+        }
+    }
+}
+
+/// Why a text is not a platform.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a platform: expected OS/ARCHITECTURE[/VARIANT], such as linux/arm64")]
+pub struct PlatformError(String);
+
+impl FromStr for Platform {
+    type Err = PlatformError;
+
+    /// `linux/arm64`, `linux/arm/v7`, or `arm64` alone; the kernel's names of processors are taken as well.
+    fn from_str(text: &str) -> Result<Self, PlatformError> {
+        let lower = text.to_lowercase();
+        let parts: Vec<&str> = lower.split('/').collect();
+        let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
+        if parts.iter().any(|part| part.is_empty() || !part.bytes().all(word)) {
+            return Err(PlatformError(text.to_owned()));
+        }
+        let (os, architecture, variant) = match parts[..] {
+            [architecture] => ("linux", architecture, None),
+            [os, architecture] => (os, architecture, None),
+            [os, architecture, variant] => (os, architecture, Some(variant)),
+            _ => return Err(PlatformError(text.to_owned())),
+        };
+        let (architecture, variant) = match (architecture, variant) {
+            ("x86_64" | "x86-64", variant) => ("amd64", variant),
+            ("aarch64", variant) => ("arm64", variant),
+            ("armhf", None) => ("arm", Some("v7")),
+            ("armel", None) => ("arm", Some("v6")),
+            ("i386" | "i686", variant) => ("386", variant),
+            other => other,
+        };
+        let variant = variant.map(str::to_owned);
+        Ok(Self { os: os.to_owned(), architecture: architecture.to_owned(), variant })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn platforms_are_read_as_they_are_typed() {
+        for (text, platform) in [
+            ("linux/amd64", "linux/amd64"),
+            ("linux/x86_64", "linux/amd64"),
+            ("arm64", "linux/arm64"),
+            ("linux/arm/v7", "linux/arm/v7"),
+            ("Linux/armhf", "linux/arm/v7"),
+            ("windows/amd64", "windows/amd64"),
+        ] {
+            assert_eq!(text.parse::<Platform>().unwrap().to_string(), platform);
+        }
+        for text in ["", "linux/", "a/b/c/d", "linux/a b", "linux//v7"] {
+            assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }
 }

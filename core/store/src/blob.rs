@@ -3,6 +3,7 @@
 //! ```text
 //! blobs/sha256/<hex>       complete and verified; never changed afterwards
 //! blobs/incoming/<random>  being written; removed when its writer is dropped
+//! blobs/partial/<hex>      part of a blob from a registry, `flock`ed by whoever goes on with it
 //! ```
 //!
 //! A blob appears under its digest by `rename(2)` after its bytes are on the disk, and the
@@ -64,7 +65,7 @@ pub enum BlobError {
 }
 
 /// The directory of blobs.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Blobs {
     dir: PathBuf,
 }
@@ -85,6 +86,16 @@ impl Blobs {
 
     pub(crate) fn incoming(&self) -> PathBuf {
         self.dir.join("incoming")
+    }
+
+    pub(crate) fn partial(&self) -> PathBuf {
+        self.dir.join("partial")
+    }
+
+    /// Makes a file that was verified visible under its digest, on the disk.
+    pub(crate) fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), BlobError> {
+        publish(path, &self.complete(), digest)
+            .map_err(|source| BlobError::Write { path: path.to_owned(), source })
     }
 
     /// Whether the blob is here.
@@ -234,10 +245,7 @@ impl Parked {
 
     /// Makes it visible under its digest, on the disk.
     pub(crate) fn finish(&self) -> Result<(), BlobError> {
-        self.open()?.sync_all().map_err(|source| self.failed(source))?;
-        let name = self.dir.join(self.digest.hex());
-        fs::rename(&self.path, name).map_err(|source| self.failed(source))?;
-        sync_dir(&self.dir).map_err(|source| self.failed(source))
+        publish(&self.path, &self.dir, &self.digest).map_err(|source| self.failed(source))
     }
 
     fn failed(&self, source: io::Error) -> BlobError {
@@ -245,8 +253,10 @@ impl Parked {
     }
 }
 
-fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+fn publish(path: &Path, dir: &Path, digest: &Digest) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    fs::rename(path, dir.join(digest.hex()))?;
+    File::open(dir)?.sync_all()
 }
 
 impl Write for BlobWriter {

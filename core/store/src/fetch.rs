@@ -183,7 +183,7 @@ fn version(headers: &HeaderMap) -> (Option<i64>, Option<String>) {
 }
 
 /// `Sun, 06 Nov 1994 08:49:37 GMT` (RFC 9110).
-fn http_date(text: &str) -> Option<i64> {
+pub(crate) fn http_date(text: &str) -> Option<i64> {
     let parsed = jiff::civil::DateTime::strptime(HTTP_DATE, text).ok()?;
     Some(jiff::tz::Offset::UTC.to_timestamp(parsed).ok()?.as_second())
 }

@@ -1,15 +1,17 @@
 //! Removing what nobody refers to.
 //!
-//! A blob is referred to by an image (config, manifest, the blobs its layers came in) or by a
-//! download that the build cache remembers, or it is attached to an image. While anybody holds the `gc` lock, new blobs may be
+//! A blob is referred to by an image (config, manifest, the blobs its layers came in, what a registry
+//! calls it), by a download that the build cache remembers, or it is attached to an image. While anybody holds the `gc` lock, new blobs may be
 //! there that no record knows yet, so nothing is removed.
 
 use std::collections::HashSet;
 use std::fs::{self, DirEntry};
+use std::io;
 use std::path::Path;
 
 use wharf_model::Digest;
 
+use crate::record::PATIENCE;
 use crate::{RecordError, Store};
 
 /// What a sweep removed.
@@ -38,8 +40,19 @@ impl Store {
         };
         remove(&self.blobs().complete(), dead, &mut swept)?;
         remove(&self.blobs().incoming(), |_| true, &mut Swept::default())?;
+        remove(&self.blobs().partial(), is_old, &mut Swept::default())?;
         self.remove_free_locks()?;
         Ok(swept)
+    }
+
+    /// Gives up what pulls that were broken off had brought so far.
+    ///
+    /// # Errors
+    /// When the database or the directory can not be read.
+    pub fn forget_partial(&self) -> Result<(), RecordError> {
+        let Some(_alone) = self.try_lock("gc", false)? else { return Ok(()) };
+        self.remotes().forget_arrived(None)?;
+        remove(&self.blobs().partial(), |_| true, &mut Swept::default())
     }
 
     /// Whether a writer of blobs is at work, or one broke off.
@@ -50,6 +63,7 @@ impl Store {
     fn live_blobs(&self) -> Result<HashSet<Digest>, RecordError> {
         self.database.read(|database| {
             let query = "SELECT id FROM images UNION SELECT manifest FROM images \
+                         UNION SELECT digest FROM remotes UNION SELECT manifest FROM remotes \
                          UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads UNION SELECT digest FROM attachments";
             let mut query = database.prepare(query)?;
             let rows = query.query_map([], |row| crate::db::digest(row, 0))?;
@@ -58,9 +72,20 @@ impl Store {
     }
 }
 
+/// A download that was broken off and that nobody went on with.
+fn is_old(entry: &DirEntry) -> bool {
+    let changed = entry.metadata().and_then(|metadata| metadata.modified());
+    let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+    age.is_some_and(|age| age.as_secs() > PATIENCE.unsigned_abs())
+}
+
 fn remove(dir: &Path, dead: impl Fn(&DirEntry) -> bool, swept: &mut Swept) -> Result<(), RecordError> {
     let failed = |source| RecordError::File { path: dir.to_owned(), source };
-    for entry in fs::read_dir(dir).map_err(failed)? {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(failed)?,
+    };
+    for entry in entries {
         let entry = entry.map_err(failed)?;
         if dead(&entry) {
             let size = entry.metadata().map_or(0, |metadata| metadata.len());

@@ -5,6 +5,7 @@
 //! oci-layout                 marks `blobs` as an OCI image layout
 //! blobs/sha256/<hex>         complete and verified; never changed afterwards
 //! blobs/incoming/<random>    being written; garbage when nobody holds the `gc` lock
+//! blobs/partial/<hex>        part of a blob from a registry; garbage after a day
 //! storage/<driver>/...       layers as directories, kept by the engine through its drivers
 //! containers/<id>/           kept by the engine
 //! events/                    the journal
@@ -40,6 +41,7 @@ pub mod layer;
 mod lock;
 mod name;
 pub mod record;
+pub mod registry;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -56,7 +58,8 @@ pub use layer::{HomeError, Layer, LayerHome};
 pub use lock::LockGuard;
 pub use name::{ResolveError, TagError};
 pub use record::{
-    AttachError, Attachment, CacheEntry, CacheItem, LeaseError, Lookup, NameTaken, Record, VolumeRecord,
+    AttachError, Attachment, CacheEntry, CacheItem, LeaseError, Lookup, NameTaken, Record, Remote,
+    VolumeRecord,
 };
 
 use db::Database;

@@ -5,6 +5,7 @@ use wharf_model::{Digest, Reference, ReferenceError};
 
 use crate::db::{Durability, digest};
 use crate::image::{find, name_image};
+use crate::record::repository;
 use crate::{Image, RecordError, Store};
 
 /// Why no image was found.
@@ -103,12 +104,17 @@ fn holder(database: &Connection, name: &Reference) -> Result<Option<Digest>, Rec
     Ok(query.query_row([name.to_string()], |row| digest(row, 0)).optional()?)
 }
 
-/// `name@digest` also finds an image whose manifest has this digest.
+/// `name@digest` also finds an image that the registry calls so, or whose manifest has this digest.
 fn by_name(database: &Connection, name: &Reference) -> Result<Option<Digest>, RecordError> {
     if let Some(id) = holder(database, name)? {
         return Ok(Some(id));
     }
     let Some(wanted) = name.digest() else { return Ok(None) };
+    let query = "SELECT image FROM remotes WHERE repository = ?1 AND ?2 IN (digest, manifest) LIMIT 1";
+    let known = database.query_row(query, [repository(name), wanted.to_string()], |row| digest(row, 0));
+    if let Some(id) = known.optional()? {
+        return Ok(Some(id));
+    }
     let query =
         "SELECT id FROM images JOIN names ON image = id WHERE manifest = ?1 AND reference GLOB ?2 LIMIT 1";
     let repository = format!("{}/{}[:@]*", name.domain(), name.path());

@@ -6,6 +6,7 @@ use wharf_engine::container::{Container, CreateError, CreateOptions, Limits};
 use wharf_engine::network::PortSpec;
 use wharf_engine::volume::{MountRequest, VolumeError};
 
+use super::pull;
 use crate::globals::Globals;
 use crate::output;
 use crate::report::Report;
@@ -143,7 +144,11 @@ pub(crate) struct ContainerArgs {
     cidfile: Option<PathBuf>,
     /// When to pull the image: missing, always, never
     #[arg(long, value_name = "WHEN", default_value = "missing", value_parser = ["missing", "always", "never"])]
+    #[arg(env = "WHARF_PULL", hide_env_values = true)]
     pull: String,
+    /// Say nothing of a pull
+    #[arg(short, long)]
+    quiet: bool,
     /// Image
     image: String,
     /// Command and its arguments
@@ -154,12 +159,9 @@ pub(crate) struct ContainerArgs {
 impl ContainerArgs {
     /// Creates the container and says what hooks have to say.
     pub(super) fn create(&self, engine: &Engine, detached: bool) -> Result<Container, Report> {
-        if self.pull == "always" {
-            let hint = "leave --pull out to use the image that is here, or bring it with `wharf load` or `wharf import`";
-            let message = format!("cannot pull {}: this version can ask no registry", self.image);
-            return Err(Report::message(125, message).hint(hint));
-        }
         self.check_cidfile()?;
+        let policy = pull::policy(&self.pull).unwrap_or_default();
+        pull::bring(engine, &self.image, policy, self.quiet)?;
         let created = engine.create(self.options(detached)?).map_err(report)?;
         for warning in &created.warnings {
             output::say(&format!("warning: {}", warning.message));
@@ -331,7 +333,7 @@ fn report(error: CreateError) -> Report {
     match &error {
         CreateError::NoImage { full, .. } => {
             let hint = format!(
-                "build it with `wharf build -t {full} DIR`, or load it with `wharf load` or `wharf import`"
+                "build it with `wharf build -t {full} DIR`, or bring it with `wharf pull`, `wharf load` or `wharf import`"
             );
             Report::engine(error).hint(hint)
         }

@@ -27,6 +27,7 @@ mod network;
 mod plugin;
 mod prune;
 mod ps;
+mod pull;
 mod restart;
 mod rm;
 mod rmi;
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Plugin(plugin::Plugin),
     Ps(ps::Ps),
+    Pull(pull::Pull),
     Restart(restart::Restart),
     Rm(rm::Rm),
     Rmi(rmi::Rmi),
@@ -118,6 +120,7 @@ impl Command {
             Self::Network(verb) => verb.run(globals),
             Self::Plugin(verb) => verb.run(globals),
             Self::Ps(verb) => verb.run(globals),
+            Self::Pull(verb) => verb.run(globals),
             Self::Restart(verb) => verb.run(globals),
             Self::Rm(verb) => verb.run(globals),
             Self::Rmi(verb) => verb.run(globals),

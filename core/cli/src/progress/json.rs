@@ -51,7 +51,7 @@ impl Json {
                 say(&json!({ "statuses": [{ "id": "exporting to image", "vertex": null,
                     "timestamp": now, "started": now }] }));
             }
-            BuildEvent::DebugShell { .. } => {}
+            BuildEvent::Pull(_) | BuildEvent::DebugShell { .. } => {}
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod json;
 mod plain;
+mod pull;
 mod steps;
 mod terminal;
 
@@ -16,6 +17,7 @@ use crate::output;
 use crate::report::Report;
 use json::Json;
 use plain::Plain;
+pub(crate) use pull::{Pulling, heading};
 use steps::Steps;
 use terminal::Terminal;
 
@@ -29,6 +31,8 @@ pub(crate) const WAYS: [&str; 5] = ["auto", "plain", "tty", "rawjson", "quiet"];
 pub(crate) struct Progress {
     view: View,
     steps: Steps,
+    /// Base images, before there are steps.
+    pulling: Pulling,
 }
 
 enum View {
@@ -54,7 +58,12 @@ impl Progress {
                 return Err(Report::message(1, message).hint(format!("one of {}", WAYS.join(", "))));
             }
         };
-        Ok(Self { view, steps: Steps::default() })
+        let pulling = match view {
+            View::Quiet | View::Json(_) => Pulling::Quiet,
+            View::Plain(_) => Pulling::Plain,
+            View::Terminal(_) => Pulling::new(false),
+        };
+        Ok(Self { view, steps: Steps::default(), pulling })
     }
 
     /// Whether what is said besides goes to the same place as text.
@@ -64,6 +73,9 @@ impl Progress {
 
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &BuildEvent<'_>) {
+        if let BuildEvent::Pull(event) = event {
+            return self.pulling.show(*event);
+        }
         self.steps.hear(event);
         if let BuildEvent::DebugShell { command, .. } = event {
             return self.make_room(command);

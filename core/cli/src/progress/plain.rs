@@ -35,7 +35,7 @@ impl Plain {
                 self.about(*step, steps, |_| Some("CANCELED".to_owned()));
             }
             BuildEvent::Committing => self.line(steps.next_number(), "exporting to image"),
-            BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
+            BuildEvent::Pull(_) | BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
         }
     }
 

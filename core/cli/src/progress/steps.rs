@@ -59,7 +59,7 @@ impl Steps {
                 self.failed = Some(*step);
                 self.flush(*step);
             }
-            BuildEvent::Warning { .. } | BuildEvent::Committing => {}
+            BuildEvent::Pull(_) | BuildEvent::Warning { .. } | BuildEvent::Committing => {}
         }
     }
 

@@ -42,7 +42,7 @@ impl Terminal {
             BuildEvent::Failed { step, .. } => self.end(*step, steps, "ERROR ", "31", ""),
             BuildEvent::Canceled { step } => self.end(*step, steps, "CANCELED ", "33", ""),
             BuildEvent::Committing => self.above(" => exporting to image"),
-            BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
+            BuildEvent::Pull(_) | BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
         }
     }
 

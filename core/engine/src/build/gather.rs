@@ -25,7 +25,9 @@ use rustix::fs::{FileType, Mode, OFlags};
 use wharf_store::fetch;
 use wharf_store::layer::{self, ApplyError, Limits};
 
+use super::bases::Bases;
 use super::context::Context;
+use super::execute::Listener;
 use super::fetch::Scratch;
 use super::git;
 use super::provenance::Material;
@@ -98,10 +100,15 @@ pub(super) enum Held {
 
 impl Engine {
     /// Reads the Dockerfile and opens the context.
-    pub(super) fn gather(&self, options: &BuildOptions) -> Result<Gathered, BuildError> {
+    pub(super) fn gather(
+        &self,
+        options: &BuildOptions,
+        report: &mut Listener<'_>,
+    ) -> Result<Gathered, BuildError> {
         let _no_sweep = self.store.guard()?;
         let Gathered { context, path, text } = self.gather_main(options)?;
-        let context = context.naming(self.name_contexts(&options.contexts)?);
+        let bases = Bases::new(self, options.pull, report);
+        let context = context.naming(self.name_contexts(&options.contexts, &bases)?);
         Ok(Gathered { context, path, text })
     }
 

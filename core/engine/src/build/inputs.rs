@@ -30,15 +30,15 @@ pub(super) fn mount_source(mount: &wharf_model::build::Mount) -> Option<&Input> 
     }
 }
 
+/// With registry and tag.
+pub(super) fn full(name: &str) -> String {
+    name.parse().map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string())
+}
+
 impl Images for Engine {
     fn base_image(&self, name: &str) -> Result<Image, BuildError> {
         self.store.resolve(name).map_err(|error| match error {
-            ResolveError::Unknown { .. } => {
-                let full = name
-                    .parse()
-                    .map_or_else(|_| name.to_owned(), |full: wharf_model::Reference| full.to_string());
-                BuildError::NoImage { full, meant: None }
-            }
+            ResolveError::Unknown { .. } => BuildError::NoImage { full: full(name), meant: None, why: None },
             other => BuildError::Image(other),
         })
     }

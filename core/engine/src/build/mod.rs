@@ -15,6 +15,7 @@
 //! steps that succeeded, in the cache, and nothing else.
 
 pub mod agent;
+mod bases;
 mod cached;
 mod cancel;
 mod change;

@@ -97,18 +97,22 @@ fn key(name: &str) -> Result<String, ReferenceError> {
 
 impl Engine {
     /// Fetches and opens what was given names, the later one of two with the same name.
-    pub(super) fn name_contexts(&self, contexts: &[(String, String)]) -> Result<Named, BuildError> {
+    pub(super) fn name_contexts(
+        &self,
+        contexts: &[(String, String)],
+        images: &dyn Images,
+    ) -> Result<Named, BuildError> {
         let mut named = Named::default();
         for (name, value) in contexts {
             let key = key(name).map_err(|source| NamedError::Name { name: name.clone(), source })?;
-            named.0.insert(key, self.given(name, value)?);
+            named.0.insert(key, self.given(name, value, images)?);
         }
         Ok(named)
     }
 
-    fn given(&self, name: &str, value: &str) -> Result<Given, BuildError> {
+    fn given(&self, name: &str, value: &str, images: &dyn Images) -> Result<Given, BuildError> {
         if let Some(reference) = value.strip_prefix("docker-image://") {
-            let image = Box::new(self.base_image(reference)?);
+            let image = Box::new(images.base_image(reference)?);
             return Ok(Given::Image { reference: reference.to_owned(), image });
         }
         if let Some(layout) = value.strip_prefix("oci-layout://") {

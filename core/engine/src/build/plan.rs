@@ -104,12 +104,12 @@ impl Engine {
         options: &BuildOptions,
         path: &Path,
         text: &[u8],
-        context: &Context,
+        (context, images): (&Context, &dyn Images),
         recorder: Option<&mut Recorder>,
     ) -> Result<BuildPlan, At> {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
-        let ground = Ground { plugins: &self.plugins, images: self, context };
+        let ground = Ground { plugins: &self.plugins, images, context };
         let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
         planner.recorder = recorder;
         planner.kept = Some(KeptPlans::new(&self.store));

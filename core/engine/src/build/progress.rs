@@ -1,7 +1,7 @@
 //! What a build tells while it goes on.
 //!
 //! Steps run side by side, so every event says which one it is about: its place among the vertices of
-//! [`BuildEvent::Planned`], which comes first. A step begins once, and then is finished, failed or canceled.
+//! [`BuildEvent::Planned`], which comes first but for base images. A step begins once, and then is finished, failed or canceled.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use wharf_model::Diagnostic;
 use wharf_runtime::monitor::Stream;
 
 use super::request::BuildError;
+use crate::image::PullEvent;
 
 /// Something a person may want to see.
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub enum BuildEvent<'a> {
         /// What.
         warning: &'a Diagnostic,
     },
+    /// A base image comes, before anything is planned.
+    Pull(PullEvent<'a>),
     /// All that is going to be done.
     Planned(&'a [Vertex]),
     /// A step begins.

@@ -15,6 +15,7 @@ use wharf_runtime::user::UserError;
 use wharf_store::{AttachError, CommitError, RecordError, ResolveError};
 
 use super::agent::AgentError;
+use super::bases::Bases;
 use super::context::{Context, ContextError};
 use super::copy::CopyError;
 use super::dockerfile::{self, DockerfileError};
@@ -37,6 +38,7 @@ use super::verify::VerifyError;
 use crate::Engine;
 use crate::author::bundle;
 use crate::hook::HookError;
+use crate::image::{PullImageError, PullPolicy};
 use crate::network::NetworkError;
 use crate::snapshot::SnapshotError;
 
@@ -85,6 +87,8 @@ pub struct BuildOptions {
     pub provenance: Option<Provenance>,
     /// Write down what planners were asked and what they read; see `author/replay.rs`.
     pub record: Option<PathBuf>,
+    /// When a registry is asked for base images.
+    pub pull: PullPolicy,
 }
 
 /// A finished build.
@@ -201,12 +205,15 @@ pub enum BuildError {
         places: Vec<String>,
     },
     /// A base image or a source is not here.
-    #[error("{full}: not found")]
+    #[error("{full}: not found{}", if .why.is_some() { " here, and it can not be pulled" } else { "" })]
     NoImage {
         /// With registry and tag.
         full: String,
         /// A stage whose name is nearly that.
         meant: Option<String>,
+        /// Why the registry did not give it, when it was asked.
+        #[source]
+        why: Option<Box<PullImageError>>,
     },
     /// `COPY --from=3` in the third stage.
     #[error("invalid stage index {number}")]
@@ -401,6 +408,7 @@ impl BuildFailure {
             BuildError::LaterStage { from, .. } => {
                 Some(format!("move the stage {from} above the stage that reads from it"))
             }
+            BuildError::NoImage { why: Some(why), .. } if why.next_step().is_some() => why.next_step(),
             BuildError::NoImage { full, .. } => Some(format!(
                 "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"
             )),
@@ -483,7 +491,7 @@ impl Engine {
             source.check(id).map_err(|error| plain(error.into()))?;
         }
         self.check_outputs(options).map_err(plain)?;
-        let Gathered { context, path, text } = self.gather(options).map_err(plain)?;
+        let Gathered { context, path, text } = self.gather(options, report).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
         if let Some(error) = self.keep_cache_small() {
             let text = format!("the build cache is not kept within its limit: {error}");
@@ -502,7 +510,7 @@ impl Engine {
         names: Vec<Reference>,
         report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<Built, At> {
-        let mut plan = self.plan_recorded(options, path, text, context)?;
+        let mut plan = self.plan_recorded(options, path, text, context, report)?;
         graph::number(&mut plan);
         options.programs.permit_all(&plan)?;
         self.sweep_unfinished();
@@ -542,12 +550,14 @@ impl Engine {
         path: &Path,
         text: &[u8],
         context: &Context,
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<BuildPlan, At> {
+        let bases = Bases::new(self, options.pull, report);
         let Some(bundle) = &options.record else {
-            return self.plan_build(options, path, text, context, None);
+            return self.plan_build(options, path, text, (context, &bases), None);
         };
         let mut recorder = Recorder::default();
-        let plan = self.plan_build(options, path, text, context, Some(&mut recorder));
+        let plan = self.plan_build(options, path, text, (context, &bases), Some(&mut recorder));
         let written = bundle::write(bundle, &recorder.calls);
         written.map_err(|source| BuildError::File { path: bundle.clone(), source })?;
         plan

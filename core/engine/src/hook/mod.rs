@@ -19,7 +19,7 @@ pub(crate) use container::{AskedContainer, AskedExec};
 pub(crate) use files::TreeFiles;
 pub use provided::Provided;
 pub(crate) use provided::{mounts as provided_mounts, write as write_provided};
-pub(crate) use resource::{AskedNetwork, AskedVolume};
+pub(crate) use resource::{AskedNetwork, AskedTransfer, AskedVolume};
 
 use crate::Engine;
 use crate::event::{Asker, Entry, Kind};

@@ -1,6 +1,6 @@
-//! Networks and volumes that are about to change.
+//! Networks and volumes that are about to change, and images on their way.
 
-use wharf_model::hook::{Adjustment, Moment, NetworkOp, Subject, VolumeChange, VolumeOp};
+use wharf_model::hook::{Adjustment, ImageTransfer, Moment, NetworkOp, Subject, VolumeChange, VolumeOp};
 
 use super::{Asked, misfit};
 use crate::event::Asker;
@@ -52,5 +52,40 @@ impl Asked for AskedVolume {
             }
             other => Err(misfit(&other, "a volume")),
         }
+    }
+}
+
+/// An image on its way from or to a registry.
+pub(crate) enum AskedTransfer {
+    Pull(ImageTransfer),
+}
+
+impl AskedTransfer {
+    fn transfer(&self) -> &ImageTransfer {
+        match self {
+            Self::Pull(transfer) => transfer,
+        }
+    }
+}
+
+impl Asked for AskedTransfer {
+    fn moment(&self) -> Moment {
+        match self {
+            Self::Pull(_) => Moment::ImagePull,
+        }
+    }
+
+    fn id(&self) -> String {
+        self.transfer().reference.clone()
+    }
+
+    fn subject(&self) -> Subject {
+        match self {
+            Self::Pull(transfer) => Subject::ImagePull(transfer.clone()),
+        }
+    }
+
+    fn adjust(&mut self, adjustment: Adjustment, _: &Asker) -> Result<String, String> {
+        Err(misfit(&adjustment, "an image on its way"))
     }
 }

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use wharf_model::Reference;
-use wharf_store::{Attachment, ResolveError};
+use wharf_store::{Attachment, Remote, ResolveError};
 
 use crate::Engine;
 
@@ -17,12 +17,14 @@ impl Engine {
         let config = &image.config;
         let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
         let added = Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default();
+        let remotes = self.store.remotes().of(&image.id)?;
+        let digests: Vec<String> = remotes.iter().map(called).collect();
         let attached = self.store.attachments().of(&image.id)?;
         let attachments: Vec<Value> = attached.iter().map(shown).collect();
         Ok(json!({
             "Id": image.id.to_string(),
             "RepoTags": names,
-            "RepoDigests": [],
+            "RepoDigests": digests,
             "Parent": "",
             "Comment": config.history.last().and_then(|step| step.comment.clone()).unwrap_or_default(),
             "Created": config.created,
@@ -38,6 +40,12 @@ impl Engine {
             "Attachments": attachments,
         }))
     }
+}
+
+/// As people write it, with the digest that a registry's tag leads to.
+fn called(remote: &Remote) -> String {
+    let full = format!("{}@{}", remote.repository, remote.digest);
+    full.parse().map_or(full, |name: Reference| name.familiar())
 }
 
 fn shown(attached: &Attachment) -> Value {

@@ -28,6 +28,7 @@ use wharf_model::{Digest, Reference};
 
 pub use import::{Import, import};
 pub use load::{LoadError, Loaded, load};
+pub(crate) use place::place;
 pub use place::{Arrival, place_layer};
 pub use save::{Form, SaveError, Saved, Statement, save, write_layer};
 

@@ -38,7 +38,7 @@ pub fn place_layer(
 
 /// As [`place_layer`]; `keep_blob` is called between unpacking and recording and says
 /// which blob the layer came in.
-pub(super) fn place(
+pub(crate) fn place(
     store: &Store,
     tar: impl Read,
     arrival: &Arrival,

@@ -18,6 +18,7 @@ const NEEDED: &str = "WITH RECURSIVE needed(id) AS ( \
         SELECT top FROM images WHERE top IS NOT NULL \
         UNION SELECT layer FROM containers WHERE layer IS NOT NULL \
         UNION SELECT layer FROM cache WHERE layer IS NOT NULL \
+        UNION SELECT layer FROM arrived WHERE at > unixepoch() - 86400 \
         UNION SELECT parent FROM layers JOIN needed ON chain_id = id WHERE parent IS NOT NULL)";
 
 /// Why a layer can not be recorded.

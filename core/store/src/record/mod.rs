@@ -10,6 +10,7 @@ mod driver;
 mod lease;
 mod network;
 mod plan;
+mod remote;
 mod volume;
 
 pub use attachment::{AttachError, Attachment, Attachments};
@@ -19,6 +20,8 @@ pub use driver::DriverState;
 pub use lease::LeaseError;
 pub use network::Networks;
 pub use plan::Plans;
+pub(crate) use remote::PATIENCE;
+pub use remote::{Remote, Remotes, repository};
 pub use volume::{VolumeRecord, Volumes};
 
 use crate::Store;
@@ -52,6 +55,11 @@ impl Store {
     /// Plans of Dockerfile statements.
     pub fn plans(&self) -> Plans<'_> {
         Plans { database: &self.database }
+    }
+
+    /// What registries call images, and where they hold blobs.
+    pub fn remotes(&self) -> Remotes<'_> {
+        Remotes { store: self }
     }
 
     /// The build cache.

@@ -1,14 +1,10 @@
 //! What docker's `build` takes and what means nothing here, or nothing yet.
 
-use crate::output;
 use crate::report::Report;
 
 /// Options that change nothing.
 #[derive(Debug, clap::Args)]
 pub(super) struct AcceptedArgs {
-    /// Ask a registry for newer base images: not possible yet, the images that are here are used
-    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
-    pull: bool,
     /// Remove what a step was made in: always done
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     rm: Option<bool>,
@@ -42,9 +38,6 @@ impl AcceptedArgs {
             let message =
                 format!("cannot annotate with `{annotation}`: images here have no manifest to keep it in");
             return Err(Report::message(1, message).hint("use `--label`, which the image's config keeps"));
-        }
-        if self.pull {
-            output::say("note: --pull asks no registry yet: the base images that are here are used");
         }
         Ok(())
     }

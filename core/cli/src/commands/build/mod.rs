@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use wharf_engine::Engine;
 use wharf_engine::build::{BuildFailure, BuildOptions, Built, Explained};
+use wharf_engine::image::PullPolicy;
 
 use self::outputs::Outputs;
 use self::shared::Shared;
@@ -52,6 +53,9 @@ pub(crate) struct Build {
     /// Run every step of these stages, whatever the cache holds: STAGE[,STAGE]
     #[arg(long, value_name = "STAGES", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
+    /// Ask a registry for base images although they are here; without it, for those that are missing
+    #[arg(long, num_args = 0..=1, require_equals = true, default_value = "false", default_missing_value = "true")]
+    pull: bool,
     #[command(flatten)]
     programs: programs::ProgramArgs,
     /// Print the image's id only
@@ -170,6 +174,7 @@ impl Build {
             verify: self.shared.verify,
             provenance: self.attest.provenance()?,
             record: self.record.clone(),
+            pull: if self.pull { PullPolicy::Always } else { super::pull::usual()? },
         })
     }
 }

@@ -82,11 +82,11 @@ impl Planner<'_> {
                 self.absent.insert(full);
                 Ok(Base::Scratch)
             }
-            Err(BuildError::NoImage { full, .. }) => {
+            Err(BuildError::NoImage { full, why, .. }) => {
                 let names =
                     self.sections[..before].iter().filter_map(|section| section.start.name.as_deref());
                 let meant = dockerfile::nearest(name, names).map(str::to_owned);
-                Err(BuildError::NoImage { full, meant }.into())
+                Err(BuildError::NoImage { full, meant, why }.into())
             }
             image => Ok(Base::Image(Box::new(image?))),
         }

@@ -1,0 +1,102 @@
+use wharf_engine::Engine;
+use wharf_engine::image::{PullEvent, PullImageError, PullPolicy, Pulled};
+use wharf_model::{Platform, Reference};
+
+use crate::globals::Globals;
+use crate::output;
+use crate::progress::{Pulling, heading};
+use crate::report::Report;
+
+/// What `run`, `create` and `build` do without a word of it.
+const VARIABLE: &str = "WHARF_PULL";
+
+/// Bring an image from a registry
+#[derive(Debug, clap::Args)]
+pub(crate) struct Pull {
+    /// Print the image's name only
+    #[arg(short, long)]
+    quiet: bool,
+    /// The one for this platform, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// NAME[:TAG] or NAME@DIGEST
+    name: String,
+}
+
+impl Pull {
+    pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let name: Reference = self.name.parse().map_err(Report::failed)?;
+        globals.clean_up_when_interrupted();
+        let engine = globals.engine()?;
+        if self.name_is_short() && !self.quiet {
+            output::lines(["Using default tag: latest"])?;
+        }
+        if !self.quiet {
+            output::lines([heading(&name)])?;
+        }
+        let mut progress = Pulling::new(self.quiet);
+        let pulled = engine.pull(&self.name, self.platform.as_ref(), &mut |event| match event {
+            PullEvent::Begun(_) => {}
+            event => progress.show(event),
+        });
+        let pulled = pulled.map_err(|error| failed(1, error))?;
+        if !self.quiet {
+            output::lines(ending(&pulled))?;
+        }
+        output::lines([name.to_string()])?;
+        Ok(0)
+    }
+
+    fn name_is_short(&self) -> bool {
+        let last = self.name.rsplit('/').next().unwrap_or_default();
+        !last.contains([':', '@'])
+    }
+}
+
+/// Docker's last lines but one.
+fn ending(pulled: &Pulled) -> [String; 2] {
+    let status = if pulled.was_here { "Image is up to date" } else { "Downloaded newer image" };
+    [format!("Digest: {}", pulled.digest), format!("Status: {status} for {}", pulled.name.familiar())]
+}
+
+/// Brings the image that a container is to be made of, if that is wanted; says so on standard error.
+pub(super) fn bring(engine: &Engine, name: &str, policy: PullPolicy, quiet: bool) -> Result<(), Report> {
+    let mut progress = Pulling::new(quiet);
+    let pulled = engine.pull_for(name, policy, &mut |event| {
+        if let (PullEvent::Begun(full), PullPolicy::Missing) = (event, policy) {
+            output::say(&format!("Unable to find image '{}' locally", full.familiar()));
+        }
+        progress.show(event);
+    });
+    if let Some(pulled) = pulled.map_err(|error| failed(125, error))?.filter(|_| !quiet) {
+        ending(&pulled).iter().for_each(|line| output::say(line));
+    }
+    Ok(())
+}
+
+/// `missing`, `always` or `never`.
+pub(super) fn policy(text: &str) -> Option<PullPolicy> {
+    match text {
+        "missing" => Some(PullPolicy::Missing),
+        "always" => Some(PullPolicy::Always),
+        "never" => Some(PullPolicy::Never),
+        _ => None,
+    }
+}
+
+/// What `WHARF_PULL` says, for verbs whose `--pull` is a switch.
+pub(super) fn usual() -> Result<PullPolicy, Report> {
+    let Some(text) = std::env::var_os(VARIABLE).filter(|text| !text.is_empty()) else {
+        return Ok(PullPolicy::Missing);
+    };
+    policy(&text.to_string_lossy()).ok_or_else(|| {
+        let message = format!("invalid {VARIABLE} \"{}\"", text.to_string_lossy());
+        Report::message(1, message).hint("one of missing, always, never")
+    })
+}
+
+fn failed(code: u8, error: PullImageError) -> Report {
+    let hint = error.next_step();
+    let report = Report::with_code(code, &error);
+    hint.into_iter().fold(report, Report::hint)
+}

@@ -1,0 +1,45 @@
+//! Base images: those that are here, and those that a registry has.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+
+use wharf_store::Image;
+
+use super::execute::Listener;
+use super::plan::Images;
+use super::progress::BuildEvent;
+use super::request::BuildError;
+use crate::Engine;
+use crate::image::PullPolicy;
+
+/// Finds base images for one build; each is asked for once.
+pub(super) struct Bases<'a, 'r> {
+    engine: &'a Engine,
+    policy: PullPolicy,
+    report: RefCell<&'a mut Listener<'r>>,
+    pulled: RefCell<BTreeSet<String>>,
+}
+
+impl<'a, 'r> Bases<'a, 'r> {
+    pub(super) fn new(engine: &'a Engine, policy: PullPolicy, report: &'a mut Listener<'r>) -> Self {
+        Self { engine, policy, report: RefCell::new(report), pulled: RefCell::default() }
+    }
+}
+
+impl Images for Bases<'_, '_> {
+    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
+        let policy = if self.pulled.borrow().contains(name) { PullPolicy::Never } else { self.policy };
+        let mut report = self.report.borrow_mut();
+        let pulled = self.engine.pull_for(name, policy, &mut |event| report(BuildEvent::Pull(event)));
+        match pulled {
+            Ok(_) => {
+                self.pulled.borrow_mut().insert(name.to_owned());
+                self.engine.base_image(name)
+            }
+            Err(why) => {
+                let full = super::inputs::full(name);
+                Err(BuildError::NoImage { full, meant: None, why: Some(Box::new(why)) })
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `pull`: an image from a registry; and the images that other verbs need and that are not here.
+
+use std::sync::Arc;
+
+use wharf_model::hook::ImageTransfer;
+use wharf_model::{Digest, Platform, Reference, ReferenceError};
+use wharf_store::registry::{
+    self, Certificates, ConfigFile, Found, Patience, PullError, Pulled, Session, Watch,
+};
+use wharf_store::{RecordError, ResolveError};
+
+use crate::Engine;
+use crate::event::Entry;
+use crate::home::Home;
+use crate::hook::{AskedTransfer, HookError};
+use crate::snapshot::SnapshotError;
+
+pub use wharf_store::registry::{LayerStage, PullEvent};
+
+/// When a registry is asked for an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PullPolicy {
+    /// When it is not here.
+    #[default]
+    Missing,
+    /// Always, whether it is here or not.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Hears how far an image is.
+pub type PullListener<'l> = dyn FnMut(PullEvent<'_>) + 'l;
+
+/// Why an image was not pulled.
+#[derive(Debug, thiserror::Error)]
+pub enum PullImageError {
+    /// The name is not one.
+    #[error(transparent)]
+    Name(#[from] ReferenceError),
+    /// The registry, what it gave, or the disk.
+    #[error("cannot pull {name}")]
+    Pull {
+        /// Host, path, and tag or digest.
+        name: Reference,
+        /// Why not.
+        source: PullError,
+    },
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// Layers have no place.
+    #[error(transparent)]
+    Snapshot(#[from] SnapshotError),
+    /// The records.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Several ids begin so.
+    #[error(transparent)]
+    Image(ResolveError),
+}
+
+impl PullImageError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Pull { source, .. } => source.next_step(),
+            Self::Hook(error) => error.next_step(),
+            _ => None,
+        }
+    }
+}
+
+impl Engine {
+    /// Brings an image from its registry and gives it its name.
+    ///
+    /// # Errors
+    /// When the registry does not give it, a hook refuses it, or it can not be kept.
+    pub fn pull(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+        show: &mut PullListener<'_>,
+    ) -> Result<Pulled, PullImageError> {
+        self.pull_named(&name.parse()?, platform, show)
+    }
+
+    /// Brings an image that is wanted for something else, if that is what `policy` says. A name that is
+    /// no name of an image, such as an id, is left to whoever looks it up.
+    ///
+    /// # Errors
+    /// As [`Engine::pull`].
+    pub fn pull_for(
+        &self,
+        name: &str,
+        policy: PullPolicy,
+        show: &mut PullListener<'_>,
+    ) -> Result<Option<Pulled>, PullImageError> {
+        let wanted = match policy {
+            PullPolicy::Never => false,
+            PullPolicy::Always => !self.is_id(name),
+            PullPolicy::Missing => matches!(self.store.resolve(name), Err(ResolveError::Unknown { .. })),
+        };
+        match name.parse::<Reference>() {
+            Ok(name) if wanted => self.pull_named(&name, None, show).map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Whether an image is here that is called so by its id alone.
+    fn is_id(&self, name: &str) -> bool {
+        let Ok(reference) = name.parse::<Reference>() else { return true };
+        let found = self.store.resolve(name);
+        found.is_ok_and(|image| !image.names.contains(&reference) && image.id.hex().starts_with(name))
+    }
+
+    pub(crate) fn pull_named(
+        &self,
+        name: &Reference,
+        platform: Option<&Platform>,
+        show: &mut PullListener<'_>,
+    ) -> Result<Pulled, PullImageError> {
+        self.sweep_unfinished();
+        let snapshots = self.default_snapshots()?;
+        let mut denied = None;
+        let mut judge = |found: &Found| self.ask_about_pull(name, found, &mut denied);
+        let mut watch = Watch { judge: &mut judge, show };
+        let mut home = Home::new(&snapshots);
+        let pulled = registry::pull(&self.store, &self.session(), name, platform, &mut home, &mut watch);
+        drop(home);
+        if let Some(denied) = denied {
+            return Err(denied.into());
+        }
+        let pulled = pulled.map_err(|source| PullImageError::Pull { name: name.clone(), source })?;
+        self.note([Entry::image("pull", &pulled.id, Some(name.familiar()))]);
+        self.tell_about_pull(name, &pulled.digest);
+        Ok(pulled)
+    }
+
+    /// Ways, certificates and logins of one pull or push.
+    pub(crate) fn session(&self) -> Arc<Session> {
+        let files = &self.options.registries;
+        let logins = Box::new(ConfigFile::at(&files.logins));
+        let certificates = Certificates::below(files.certificates.clone());
+        Arc::new(Session::new(Vec::new(), certificates, Patience::default(), logins))
+    }
+
+    fn ask_about_pull(
+        &self,
+        name: &Reference,
+        found: &Found,
+        denied: &mut Option<HookError>,
+    ) -> Result<(), wharf_store::HomeError> {
+        let transfer = ImageTransfer {
+            reference: name.to_string(),
+            digest: Some(found.manifest),
+            layers: found.layers.clone(),
+        };
+        self.ask_aloud(&mut AskedTransfer::Pull(transfer)).map_err(|error| {
+            let said = error.to_string();
+            *denied = Some(error);
+            said.into()
+        })
+    }
+
+    fn tell_about_pull(&self, name: &Reference, digest: &Digest) {
+        let transfer =
+            ImageTransfer { reference: name.to_string(), digest: Some(*digest), layers: Vec::new() };
+        self.tell_hooks(&AskedTransfer::Pull(transfer));
+    }
+}

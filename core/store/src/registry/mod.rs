@@ -1,0 +1,49 @@
+//! Registries: the OCI distribution specification, spoken as a client.
+//!
+//! | | |
+//! |---|---|
+//! | `endpoint` | from a name to servers: mirrors, other places, TLS or not |
+//! | `tls` | docker's directories of certificates |
+//! | `session` | one request: redirects, bounds, who asks |
+//! | `challenge`, `auth` | what a registry wants to see, and tokens |
+//! | `credentials` | logins, in docker's file and the programs that it names |
+//! | `retry` | what is tried again |
+//! | `document`, `resolve` | manifests and indexes, and the way through them |
+//! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
+//! | `pull` | an image from a registry |
+//!
+//! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
+//! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
+//! it shows no certificate of its own, asks for no new token when one is over, does not wait as long as a
+//! busy server says, and fetches layers from addresses that a manifest names. Each of these is a
+//! promise here.
+//!
+//! **What is true.** Nothing that a registry says is believed before its digest was found right, and no
+//! text of it becomes a path. A password goes to the registry that it is for, or over TLS to the server of
+//! tokens that this one names. Addresses in a manifest (`urls`) are never asked.
+
+mod auth;
+mod challenge;
+mod credentials;
+mod document;
+mod endpoint;
+mod error;
+mod partial;
+mod pull;
+mod resolve;
+mod retry;
+#[cfg(test)]
+pub(crate) mod sample;
+mod session;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transfer;
+
+pub use auth::{Login, Logins};
+pub use credentials::{ConfigFile, CredentialsError, Keeper};
+pub use error::RegistryError;
+pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
+pub use retry::Patience;
+pub use session::Session;
+pub use tls::Certificates;

@@ -1,0 +1,174 @@
+//! From a name to the manifest of one image: the tag's document, and the way through its indexes.
+
+use reqwest::Method;
+use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
+use wharf_model::{Digest, Platform, Reference};
+
+use super::document::{self, ACCEPTED, Descriptor, Document, LIMIT, Manifest};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::session::{Call, Session, body};
+
+/// Indexes within each other.
+const DEPTH: usize = 3;
+const DIGEST_HEADER: &str = "docker-content-digest";
+
+/// The manifest that a name stands for.
+#[derive(Debug, Clone)]
+pub(crate) struct Resolved {
+    /// Where it was found.
+    pub(super) endpoint: Endpoint,
+    /// What the name itself leads to: an index, or the manifest.
+    pub(crate) digest: Digest,
+    /// The manifest's own digest.
+    pub(crate) manifest_digest: Digest,
+    pub(crate) manifest: Manifest,
+    /// The documents on the way, as they came: the last is the manifest.
+    pub(crate) documents: Vec<Vec<u8>>,
+}
+
+impl Session {
+    /// Asks mirrors, then the registry, for what a name stands for.
+    pub(crate) async fn resolve(
+        &self,
+        name: &Reference,
+        platform: &Platform,
+    ) -> Result<Resolved, RegistryError> {
+        let mut sources = self.sources(name)?;
+        let own = sources.pop();
+        for mirror in sources {
+            // Whatever is wrong with a mirror, the registry itself may be well.
+            if let Ok(found) = self.resolve_at(mirror, name, platform).await {
+                return Ok(found);
+            }
+        }
+        let own = own
+            .ok_or_else(|| RegistryError::Missing { what: name.to_string(), said: "no server".to_owned() })?;
+        self.resolve_at(own, name, platform).await
+    }
+
+    async fn resolve_at(
+        &self,
+        endpoint: Endpoint,
+        name: &Reference,
+        platform: &Platform,
+    ) -> Result<Resolved, RegistryError> {
+        let wanted = name.digest().map(|digest| (digest, None));
+        let tag = name
+            .digest()
+            .map_or_else(|| name.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+        let what = format!("the manifest of {}", name.familiar());
+        let (digest, text, kind) = self.document(&endpoint, &tag, wanted, &what).await?;
+        let mut document = document::parse(&what, &text, &kind)?;
+        let (mut documents, mut last) = (vec![text], digest);
+        for _ in 0..=DEPTH {
+            let entries = match document {
+                Document::Manifest(manifest) => {
+                    return Ok(Resolved { endpoint, digest, manifest_digest: last, manifest, documents });
+                }
+                Document::Index(entries) => entries,
+            };
+            let chosen = document::choose(&name.familiar(), &entries, platform)?;
+            let wanted = Some((chosen.digest, Some(chosen.size)));
+            let tag = chosen.digest.to_string();
+            let (found, text, kind) = self.document(&endpoint, &tag, wanted, &what).await?;
+            let kind = if chosen.media_type.is_empty() { kind } else { chosen.media_type };
+            document = document::parse(&what, &text, &kind)?;
+            documents.push(text);
+            last = found;
+        }
+        Err(RegistryError::Damaged { what, reason: "indexes are nested too deep".to_owned() })
+    }
+
+    /// A document, verified as far as its digest and length are known; and its type.
+    async fn document(
+        &self,
+        endpoint: &Endpoint,
+        tag: &str,
+        wanted: Option<(Digest, Option<u64>)>,
+        what: &str,
+    ) -> Result<(Digest, Vec<u8>, String), RegistryError> {
+        let call = Call {
+            endpoint,
+            method: Method::GET,
+            url: endpoint.url(&format!("manifests/{tag}")),
+            headers: accept(),
+            body: None,
+            scopes: &pull_scope(endpoint),
+            what: what.to_owned(),
+        };
+        let response = self.send(&call).await?;
+        let header = |name: &str| {
+            let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+            value.unwrap_or_default().to_owned()
+        };
+        let (kind, said) = (header(CONTENT_TYPE.as_str()), header(DIGEST_HEADER));
+        let text = body(&call, response, LIMIT).await?;
+        let found = Digest::of(&text);
+        check(what, (found, text.len() as u64), wanted)?;
+        if said.parse::<Digest>().is_ok_and(|said| said != found) {
+            return Err(RegistryError::Misnamed { what: what.to_owned(), found, said });
+        }
+        let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
+        Ok((found, text, kind))
+    }
+
+    /// A small blob, verified.
+    pub(crate) async fn small_blob(
+        &self,
+        endpoint: &Endpoint,
+        descriptor: &Descriptor,
+        what: &str,
+    ) -> Result<Vec<u8>, RegistryError> {
+        if descriptor.size > LIMIT {
+            return Err(RegistryError::TooLong { what: what.to_owned(), limit: LIMIT });
+        }
+        let call = Call {
+            endpoint,
+            method: Method::GET,
+            url: endpoint.url(&format!("blobs/{}", descriptor.digest)),
+            headers: HeaderMap::new(),
+            body: None,
+            scopes: &pull_scope(endpoint),
+            what: what.to_owned(),
+        };
+        let response = self.send(&call).await?;
+        let text = body(&call, response, LIMIT).await?;
+        let wanted = Some((descriptor.digest, Some(descriptor.size)));
+        check(what, (Digest::of(&text), text.len() as u64), wanted)?;
+        Ok(text)
+    }
+}
+
+/// What a token for reading must allow.
+pub(super) fn pull_scope(endpoint: &Endpoint) -> [String; 1] {
+    [format!("repository:{}:pull", endpoint.repository)]
+}
+
+fn accept() -> HeaderMap {
+    let values = ACCEPTED.iter().map(|kind| (ACCEPT, HeaderValue::from_static(kind)));
+    let mut headers = HeaderMap::new();
+    for (name, value) in values {
+        headers.append(name, value);
+    }
+    headers
+}
+
+fn check(
+    what: &str,
+    (found, found_size): (Digest, u64),
+    wanted: Option<(Digest, Option<u64>)>,
+) -> Result<(), RegistryError> {
+    match wanted {
+        Some((expected, size)) if found != expected || size.is_some_and(|size| size != found_size) => {
+            Err(RegistryError::Mismatch {
+                what: what.to_owned(),
+                found,
+                found_size,
+                expected,
+                expected_size: size.unwrap_or(found_size),
+            })
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,95 @@
+//! What is tried again, and after which pause.
+//!
+//! A registry that is busy (429) or not well (5xx), and a line that was cut, may be better a moment
+//! later. Whoever refuses, and a host that nobody answers at, will not be.
+
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+/// How long one waits for a server.
+#[derive(Debug, Clone)]
+pub struct Patience {
+    /// For a connection.
+    pub connect: Duration,
+    /// For the next bytes.
+    pub stall: Duration,
+    /// Between two tries; there is one more try than there are pauses.
+    pub pauses: Vec<Duration>,
+    /// The longest pause that a server may ask for.
+    pub longest: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let pauses = [250, 500, 1000, 2000, 4000];
+        Self {
+            connect: Duration::from_secs(30),
+            stall: Duration::from_secs(60),
+            pauses: pauses.into_iter().map(Duration::from_millis).collect(),
+            longest: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What was wrong with a try.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Again {
+    /// Nothing, or nothing that waiting would change.
+    No,
+    /// After the usual pause, and not before this time.
+    After(Duration),
+}
+
+/// Whether an answer may be another one later.
+pub(super) fn verdict(answer: &Result<Response, reqwest::Error>, now: i64) -> Again {
+    match answer {
+        Ok(response) => of_status(response.status(), response.headers(), now),
+        Err(error) if error.is_connect() || error.is_builder() => Again::No,
+        Err(_) => Again::After(Duration::ZERO),
+    }
+}
+
+fn of_status(status: StatusCode, headers: &HeaderMap, now: i64) -> Again {
+    let busy = status == StatusCode::TOO_MANY_REQUESTS || status == StatusCode::REQUEST_TIMEOUT;
+    let ill = status.is_server_error() && status != StatusCode::NOT_IMPLEMENTED;
+    if busy || ill { Again::After(retry_after(headers, now)) } else { Again::No }
+}
+
+/// Seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: i64) -> Duration {
+    let Some(text) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) else {
+        return Duration::ZERO;
+    };
+    let date = || crate::fetch::http_date(text).map(|time| time.saturating_sub(now).max(0).unsigned_abs());
+    text.trim().parse().ok().or_else(date).map_or(Duration::ZERO, Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn busy_and_ill_servers_are_asked_again_when_they_say() {
+        let after = |seconds| Again::After(Duration::from_secs(seconds));
+        for (status, said, verdict) in [
+            (200, None, Again::No),
+            (401, None, Again::No),
+            (404, Some("5"), Again::No),
+            (501, None, Again::No),
+            (429, None, after(0)),
+            (429, Some("7"), after(7)),
+            (503, Some("Sun, 06 Nov 1994 08:49:47 GMT"), after(10)),
+            (503, Some("Sun, 06 Nov 1994 08:49:17 GMT"), after(0)),
+            (502, Some("soon"), after(0)),
+        ] {
+            let mut headers = HeaderMap::new();
+            if let Some(said) = said {
+                headers.insert(RETRY_AFTER, said.parse().unwrap());
+            }
+            let status = StatusCode::from_u16(status).unwrap();
+            assert_eq!(of_status(status, &headers, 784_111_777), verdict, "{status} {said:?}");
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! Asking registries: every request of a pull or a push goes through here.
+//!
+//! * A redirect is followed by hand. What proves who asks goes to the server that was meant and to no
+//!   other one, and never from TLS to a line that everybody can read.
+//! * An answer's body is read up to a bound, whatever length it claims.
+//! * What may be better later is tried again; see `retry.rs`. Who may ask is `auth.rs`'s business.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
+use reqwest::redirect::Policy;
+use reqwest::{Client, Method, Response, StatusCode, Url};
+use serde::Deserialize;
+use wharf_model::Reference;
+use wharf_model::registry::Route;
+
+use super::auth::{Granted, Logins};
+use super::challenge;
+use super::endpoint::{self, Endpoint, is_loopback, same, shown};
+use super::error::{RegistryError, reason};
+use super::retry::{Again, Patience, verdict};
+use super::tls::Certificates;
+
+/// As many redirects as anybody needs.
+const HOPS: usize = 5;
+/// Bytes of a registry's excuse.
+const EXCUSE: u64 = 64 << 10;
+
+/// What a pull or a push knows about registries: ways, logins, connections.
+pub struct Session {
+    pub(super) routes: Vec<Route>,
+    pub(super) certificates: Certificates,
+    pub(super) patience: Patience,
+    pub(super) logins: Box<dyn Logins>,
+    clients: Mutex<HashMap<(String, bool), Client>>,
+    pub(super) granted: Mutex<HashMap<(String, String), Granted>>,
+}
+
+impl std::fmt::Debug for Session {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Session").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+/// One request.
+pub(super) struct Call<'a> {
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Option<bytes::Bytes>,
+    /// What a token must allow: `repository:PATH:pull`.
+    pub(super) scopes: &'a [String],
+    /// What is asked for, in words.
+    pub(super) what: String,
+}
+
+impl Session {
+    /// With these ways and logins.
+    pub fn new(
+        routes: Vec<Route>,
+        certificates: Certificates,
+        patience: Patience,
+        logins: Box<dyn Logins>,
+    ) -> Self {
+        let (clients, granted) = (Mutex::default(), Mutex::default());
+        Self { routes, certificates, patience, logins, clients, granted }
+    }
+
+    /// Where an image is asked for, in order.
+    pub(super) fn sources(&self, name: &Reference) -> Result<Vec<Endpoint>, RegistryError> {
+        endpoint::to_pull(name, &self.routes, &|server| self.certificates.has(server))
+    }
+
+    /// Sends a request; only success is an answer.
+    pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
+        let response = self.ask(call).await?;
+        if response.status().is_success() { Ok(response) } else { Err(refusal(call, response).await) }
+    }
+
+    /// Sends a request until there is an answer that waiting would not change.
+    pub(super) async fn ask(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
+        let mut pauses = self.patience.pauses.iter();
+        loop {
+            let answer = self.authorised(call).await?;
+            let now = jiff::Timestamp::now().as_second();
+            match (verdict(&answer, now), pauses.next()) {
+                (Again::After(asked), Some(pause)) if asked <= self.patience.longest => {
+                    tokio::time::sleep(asked.max(*pause)).await;
+                }
+                _ => return answer.map_err(|error| unanswered(call, &error)),
+            }
+        }
+    }
+
+    /// Shows who asks, when the registry wants to know; a token that is over is replaced once.
+    async fn authorised(&self, call: &Call<'_>) -> Result<Result<Response, reqwest::Error>, RegistryError> {
+        let mut shown = self.known(call);
+        let mut convinced = false;
+        loop {
+            let response = match self.follow(call, shown.as_ref()).await? {
+                Ok(response) if response.status() == StatusCode::UNAUTHORIZED => response,
+                answer => return Ok(answer),
+            };
+            let proof = match challenge::of(response.headers()).filter(|_| !convinced) {
+                Some(challenge) => self.convince(call, &challenge, shown.is_some()).await?,
+                None => None,
+            };
+            if proof.is_none() {
+                self.forget(call);
+                return Err(refusal(call, response).await);
+            }
+            (shown, convinced) = (proof, true);
+        }
+    }
+
+    /// Sends it, and again wherever it is redirected to.
+    async fn follow(
+        &self,
+        call: &Call<'_>,
+        proof: Option<&HeaderValue>,
+    ) -> Result<Result<Response, reqwest::Error>, RegistryError> {
+        let mut url = call.url.clone();
+        for _ in 0..=HOPS {
+            let client = self.client(&url, call.endpoint)?;
+            let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
+            if let Some(proof) = proof.filter(|_| same(&url, &call.endpoint.base)) {
+                request = request.header(AUTHORIZATION, proof.clone());
+            }
+            if let Some(body) = &call.body {
+                request = request.body(body.clone());
+            }
+            let response = match request.send().await {
+                Ok(response) if is_redirect(&call.method, response.status()) => response,
+                answer => return Ok(answer),
+            };
+            url = redirected(&url, &response)?;
+        }
+        Err(RegistryError::Redirect {
+            host: call.endpoint.host(),
+            target: shown(&url),
+            reason: "there are too many redirects",
+        })
+    }
+
+    /// The client for a server: its certificates, and no proxy to this machine itself.
+    pub(super) fn client(&self, url: &Url, endpoint: &Endpoint) -> Result<Client, RegistryError> {
+        let own = same(url, &endpoint.base);
+        let key = (shown(url), own && endpoint.insecure);
+        if let Some(client) = locked(&self.clients).get(&key) {
+            return Ok(client.clone());
+        }
+        let failed = |reason: String| RegistryError::Setup { host: shown(url), reason };
+        let client = self.new_client(url, key.1).map_err(failed)?;
+        locked(&self.clients).insert(key, client.clone());
+        Ok(client)
+    }
+
+    /// The provider is given here, because two of them could be compiled in.
+    fn new_client(&self, url: &Url, insecure: bool) -> Result<Client, String> {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let mut builder = Client::builder()
+            .redirect(Policy::none())
+            .connect_timeout(self.patience.connect)
+            .read_timeout(self.patience.stall)
+            .pool_idle_timeout(Duration::from_secs(20))
+            .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")));
+        let host = url.host_str().unwrap_or_default();
+        if is_loopback(host) {
+            builder = builder.no_proxy();
+        }
+        builder = if url.scheme() == "https" {
+            let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+            self.certificates.add(&format!("{host}{port}"), builder)?
+        } else {
+            // Nobody's certificates are needed, nor those of the system.
+            builder.tls_certs_only([])
+        };
+        if insecure {
+            builder = builder.tls_danger_accept_invalid_certs(true);
+        }
+        builder.build().map_err(|error| reason(&error))
+    }
+}
+
+pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What was sent with a body goes elsewhere only when the server says that it has to be the same.
+fn is_redirect(method: &Method, status: StatusCode) -> bool {
+    let again = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
+    let elsewhere =
+        matches!(status, StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND | StatusCode::SEE_OTHER);
+    again || (elsewhere && (method == Method::GET || method == Method::HEAD))
+}
+
+/// Where a redirect leads.
+fn redirected(from: &Url, response: &Response) -> Result<Url, RegistryError> {
+    let text = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let refused = |target: &str, reason| {
+        Err(RegistryError::Redirect { host: shown(from), target: target.to_owned(), reason })
+    };
+    let Ok(target) = from.join(text) else { return refused(text, "it is no address") };
+    if text.is_empty() {
+        return refused(text, "it does not say where to");
+    }
+    if !matches!(target.scheme(), "http" | "https") {
+        return refused(text, "it is no address of the web");
+    }
+    if from.scheme() == "https" && target.scheme() == "http" {
+        return refused(&shown(&target), "it leads from TLS to a line that everybody can read");
+    }
+    if !target.username().is_empty() || target.password().is_some() {
+        return refused(&shown(&target), "it holds a user or a password");
+    }
+    Ok(target)
+}
+
+/// A whole body, up to a bound.
+pub(super) async fn body(
+    call: &Call<'_>,
+    mut response: Response,
+    limit: u64,
+) -> Result<Vec<u8>, RegistryError> {
+    let long = || RegistryError::TooLong { what: call.what.clone(), limit };
+    if response.content_length().is_some_and(|length| length > limit) {
+        return Err(long());
+    }
+    let mut bytes = Vec::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, &error))? {
+        if (bytes.len() + chunk.len()) as u64 > limit {
+            return Err(long());
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Excuse {
+    #[serde(default)]
+    errors: Vec<Fault>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Fault {
+    #[serde(default)]
+    code: String,
+    #[serde(default)]
+    message: String,
+}
+
+/// The registry's own words for an answer that is no success.
+pub(super) async fn refusal(call: &Call<'_>, response: Response) -> RegistryError {
+    let status = response.status();
+    let plain = status.canonical_reason().unwrap_or("no reason given").to_owned();
+    let text = body(call, response, EXCUSE).await.unwrap_or_default();
+    let said = words(&text).unwrap_or(plain);
+    let endpoint = call.endpoint;
+    match status {
+        StatusCode::NOT_FOUND => RegistryError::Missing { what: call.what.clone(), said },
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => RegistryError::Denied {
+            repository: endpoint.full(),
+            host: endpoint.registry.clone(),
+            said,
+            known: status == StatusCode::FORBIDDEN,
+        },
+        _ => RegistryError::Answer { host: endpoint.host(), what: call.what.clone(), status, said },
+    }
+}
+
+/// What the distribution specification lets a registry say ("Error Codes"), or the first line.
+fn words(text: &[u8]) -> Option<String> {
+    let excuse: Excuse = serde_json::from_slice(text).unwrap_or_default();
+    let said: Vec<String> = excuse
+        .errors
+        .iter()
+        .map(|fault| if fault.message.is_empty() { fault.code.to_lowercase() } else { fault.message.clone() })
+        .collect();
+    if !said.is_empty() {
+        return Some(said.join("; "));
+    }
+    let text = String::from_utf8_lossy(text);
+    let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
+    (!line.starts_with('<') && !line.starts_with('{')).then(|| line.chars().take(200).collect())
+}
+
+fn unanswered(call: &Call<'_>, error: &reqwest::Error) -> RegistryError {
+    if error.is_connect() || error.is_builder() {
+        return RegistryError::Reach { host: call.endpoint.host(), reason: reason(error) };
+    }
+    broken(call, error)
+}
+
+/// A line that was cut.
+pub(super) fn broken(call: &Call<'_>, error: &reqwest::Error) -> RegistryError {
+    let why = if error.is_timeout() { "nothing came for too long".to_owned() } else { reason(error) };
+    RegistryError::Broken { host: call.endpoint.host(), what: call.what.clone(), reason: why }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_registry_s_words_are_found() {
+        for (text, said) in [
+            (
+                r#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown","detail":{}}]}"#,
+                Some("manifest unknown"),
+            ),
+            (r#"{"errors":[{"code":"DENIED"},{"message":"really"}]}"#, Some("denied; really")),
+            ("404 page not found\n", Some("404 page not found")),
+            ("<html>", None),
+            ("", None),
+            ("{}", None),
+        ] {
+            assert_eq!(words(text.as_bytes()).as_deref(), said, "{text}");
+        }
+    }
+}

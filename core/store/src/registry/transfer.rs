@@ -1,0 +1,192 @@
+//! Blobs from a registry: several at once, each from where it was left.
+//!
+//! A line that is cut is taken up again with `Range`, and where the server has no ear for that, what is
+//! here already is skipped. As long as bytes come, one goes on; tries that bring nothing are counted.
+//! What an earlier run left and turns out to be wrong is fetched once more, from its beginning.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use reqwest::header::{HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::partial::{Arriving, Began, Incoming};
+use super::resolve::pull_scope;
+use super::session::{Call, Session, broken, refusal};
+
+/// So many at the same time.
+const AT_ONCE: usize = 4;
+/// How often one looks whether another process is done with the same blob.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Fetches all of them, in this order, until one fails or `stop` is heard. Whoever reads one of them
+/// is told in either case.
+pub(super) async fn fetch_all(
+    session: Arc<Session>,
+    endpoint: Endpoint,
+    wanted: Vec<Arc<Arriving>>,
+    mut stop: oneshot::Receiver<()>,
+) -> Result<(), RegistryError> {
+    let mut waiting: VecDeque<Arc<Arriving>> = wanted.iter().cloned().collect();
+    let mut running = JoinSet::new();
+    let mut result = Ok(());
+    loop {
+        while running.len() < AT_ONCE
+            && let Some(next) = waiting.pop_front()
+        {
+            let (session, endpoint) = (Arc::clone(&session), endpoint.clone());
+            running.spawn(async move { fetch(&session, &endpoint, &next).await });
+        }
+        let next = std::future::poll_fn(|context| match std::pin::Pin::new(&mut stop).poll(context) {
+            Poll::Ready(_) => Poll::Ready(None),
+            Poll::Pending => running.poll_join_next(context),
+        });
+        match next.await {
+            Some(Ok(Ok(()))) => {}
+            Some(Ok(Err(error))) => {
+                result = Err(error);
+                break;
+            }
+            // Stopped, or nothing is left to do. A task does not panic, and is not aborted before.
+            Some(Err(_)) | None => break,
+        }
+    }
+    running.shutdown().await;
+    wanted.iter().for_each(|arriving| arriving.lose());
+    result
+}
+
+/// Fetches one.
+async fn fetch(session: &Session, endpoint: &Endpoint, arriving: &Arriving) -> Result<(), RegistryError> {
+    let mut incoming = loop {
+        match arriving.begin()? {
+            Began::Own(incoming) => break incoming,
+            Began::Here => return Ok(()),
+            Began::Busy => tokio::time::sleep(LOOK).await,
+        }
+    };
+    let mut left_over = incoming.have > 0;
+    loop {
+        fill(session, endpoint, arriving, &mut incoming).await?;
+        let found = incoming.found();
+        if found == arriving.digest {
+            let file = incoming.whole();
+            // The disk gets it while the layer is unpacked; whoever keeps the blob waits for the disk anyway.
+            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+            return Ok(());
+        }
+        let found_size = incoming.have;
+        incoming.begin_anew()?;
+        if !left_over {
+            return Err(RegistryError::Mismatch {
+                what: what(arriving),
+                found,
+                found_size,
+                expected: arriving.digest,
+                expected_size: arriving.size,
+            });
+        }
+        left_over = false;
+    }
+}
+
+fn what(arriving: &Arriving) -> String {
+    format!("layer {}", arriving.digest)
+}
+
+/// Adds what is missing.
+async fn fill(
+    session: &Session,
+    endpoint: &Endpoint,
+    arriving: &Arriving,
+    incoming: &mut Incoming<'_>,
+) -> Result<(), RegistryError> {
+    let mut pauses = session.patience.pauses.iter();
+    while incoming.have < arriving.size {
+        let before = incoming.have;
+        let error = match once(session, endpoint, arriving, incoming).await {
+            Ok(()) => continue,
+            Err(error) => error,
+        };
+        if incoming.have > before {
+            pauses = session.patience.pauses.iter();
+        }
+        match pauses.next() {
+            Some(pause) if matches!(error, RegistryError::Broken { .. }) => tokio::time::sleep(*pause).await,
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// One request, and as much of its answer as comes.
+async fn once(
+    session: &Session,
+    endpoint: &Endpoint,
+    arriving: &Arriving,
+    incoming: &mut Incoming<'_>,
+) -> Result<(), RegistryError> {
+    let mut headers = HeaderMap::new();
+    if incoming.have > 0
+        && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", incoming.have))
+    {
+        headers.insert(RANGE, range);
+    }
+    let call = Call {
+        endpoint,
+        method: Method::GET,
+        url: endpoint.url(&format!("blobs/{}", arriving.digest)),
+        headers,
+        body: None,
+        scopes: &pull_scope(endpoint),
+        what: what(arriving),
+    };
+    let response = session.ask(&call).await?;
+    let skip = match response.status() {
+        StatusCode::PARTIAL_CONTENT => starts_at(&call, &response, incoming.have)?,
+        status if status.is_success() => incoming.have,
+        _ => return Err(refusal(&call, response).await),
+    };
+    receive(&call, response, arriving, incoming, skip).await
+}
+
+/// A part may begin earlier than what was asked for, but not later.
+fn starts_at(call: &Call<'_>, response: &Response, have: u64) -> Result<u64, RegistryError> {
+    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok());
+    let start = range.and_then(|range| range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok());
+    // A server that does not say so is taken at its word that it gives what was asked for.
+    have.checked_sub(start.unwrap_or(have)).ok_or_else(|| RegistryError::Damaged {
+        what: call.what.clone(),
+        reason: format!("the server sent another part than the one from byte {have}"),
+    })
+}
+
+async fn receive(
+    call: &Call<'_>,
+    mut response: Response,
+    arriving: &Arriving,
+    incoming: &mut Incoming<'_>,
+    mut skip: u64,
+) -> Result<(), RegistryError> {
+    while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, &error))? {
+        let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
+        skip -= skipped as u64;
+        let fresh = &chunk[skipped..];
+        if incoming.have + fresh.len() as u64 > arriving.size {
+            incoming.begin_anew()?;
+            return Err(RegistryError::TooLong { what: what(arriving), limit: arriving.size });
+        }
+        incoming.add(fresh)?;
+    }
+    if incoming.have < arriving.size {
+        let reason = format!("it ended after {} of {} bytes", incoming.have, arriving.size);
+        return Err(RegistryError::Broken { host: call.endpoint.host(), what: what(arriving), reason });
+    }
+    Ok(())
+}

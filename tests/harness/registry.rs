@@ -1,0 +1,170 @@
+//! A registry of one's own: the distribution project's, on a port of the loopback.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{eventually, free_port, has, host};
+
+const PROGRAM: &str = "docker-registry";
+
+/// It runs until it is dropped, and what it holds goes with it.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    process: Child,
+    directory: TempDir,
+    port: u16,
+    host: &'static str,
+}
+
+/// How it is to be asked.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Asked {
+    /// By TLS, with a certificate for `localhost`.
+    pub(crate) tls: bool,
+    /// By `sailor` with the password `ahoy`.
+    pub(crate) password: bool,
+}
+
+impl Registry {
+    /// One that everybody may ask, over plain HTTP; `None`, said aloud, where the program is missing.
+    pub(crate) fn start() -> Option<Self> {
+        Self::start_as(Asked::default())
+    }
+
+    pub(crate) fn start_as(asked: Asked) -> Option<Self> {
+        let Some(program) = program() else {
+            eprintln!("skipped: needs {PROGRAM}, which ./dev test brings");
+            return None;
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let config = config(&directory, port, asked);
+        let file = directory.path().join("config.yml");
+        fs::write(&file, config).unwrap();
+        let log = fs::File::create(directory.path().join("log")).unwrap();
+        let process = Command::new(program)
+            .arg("serve")
+            .arg(&file)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let registry =
+            Self { process, directory, port, host: if asked.tls { "localhost" } else { "127.0.0.1" } };
+        eventually("the registry listens", || TcpStream::connect(("127.0.0.1", port)).is_ok());
+        Some(registry)
+    }
+
+    /// Where it listens on the loopback.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Host and port.
+    pub(crate) fn address(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+
+    /// The name of an image there.
+    pub(crate) fn name(&self, image: &str) -> String {
+        format!("{}/{image}", self.address())
+    }
+
+    /// The authority that its certificate is from.
+    pub(crate) fn authority(&self) -> PathBuf {
+        self.directory.path().join("ca.crt")
+    }
+
+    /// Whether it has a blob.
+    pub(crate) fn holds(&self, digest: &str) -> bool {
+        let hex = digest.trim_start_matches("sha256:");
+        let path = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
+        self.directory.path().join(path).exists()
+    }
+
+    /// Damages a blob.
+    pub(crate) fn damage(&self, digest: &str) {
+        let hex = digest.trim_start_matches("sha256:");
+        let path = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
+        let path = self.directory.path().join(path);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+
+    /// Copies an image from an archive with skopeo, another client than ours; false, said aloud, without it.
+    pub(crate) fn fill(&self, archive: &std::path::Path, image: &str, format: &str) -> bool {
+        if !has("skopeo") {
+            eprintln!("skipped: needs skopeo, which ./dev test installs");
+            return false;
+        }
+        let from = format!("docker-archive:{}", archive.display());
+        let to = format!("docker://{}", self.name(image));
+        let insecure = "--dest-tls-verify=false";
+        host(&["skopeo", "--insecure-policy", "copy", "--quiet", "--format", format, insecure, &from, &to]);
+        true
+    }
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Where `./dev test` unpacks it, or where it is installed.
+fn program() -> Option<PathBuf> {
+    let tools = std::env::var_os("WHARF_TOOLS").map(PathBuf::from);
+    let unpacked = tools.map(|tools| tools.join("registry/usr/bin").join(PROGRAM));
+    unpacked.filter(|path| path.exists()).or_else(|| has(PROGRAM).then(|| PROGRAM.into()))
+}
+
+fn config(directory: &TempDir, port: u16, asked: Asked) -> String {
+    let path = directory.path().display();
+    let mut text = format!(
+        "version: 0.1\nlog: {{ level: error }}\nstorage:\n  filesystem: {{ rootdirectory: {path}/data }}\n"
+    );
+    if asked.password {
+        // bcrypt of `ahoy`: no program is needed that makes one.
+        fs::write(directory.path().join("users"), format!("sailor:{AHOY}\n")).unwrap();
+        text += &format!("auth:\n  htpasswd: {{ realm: sea, path: {path}/users }}\n");
+    }
+    text += &format!("http:\n  addr: 127.0.0.1:{port}\n");
+    if asked.tls {
+        certificate(directory);
+        text += &format!("  tls: {{ certificate: {path}/server.crt, key: {path}/server.key }}\n");
+    }
+    text
+}
+
+const AHOY: &str = "$2y$05$cscNDKVY3hd5YvDLaw.g6uTSVkT1niQKhz8pOcxOtHuBy8wWmeT62";
+
+/// An authority, and a certificate of it for `localhost`.
+fn certificate(directory: &TempDir) {
+    let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
+    let new = [
+        "openssl",
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "2",
+    ];
+    let (ca, ca_key, server, key) = (at("ca.crt"), at("ca.key"), at("server.crt"), at("server.key"));
+    host(&[&new[..], &["-subj", "/CN=harbour", "-keyout", &ca_key, "-out", &ca]].concat());
+    let signed =
+        ["-CA", &ca, "-CAkey", &ca_key, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+    let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &server];
+    host(&[&new[..], &signed, &leaf].concat());
+}
