@@ -80,13 +80,6 @@ impl Registry {
         self.directory.path().join("ca.crt")
     }
 
-    /// Whether it has a blob.
-    pub(crate) fn holds(&self, digest: &str) -> bool {
-        let hex = digest.trim_start_matches("sha256:");
-        let path = format!("data/docker/registry/v2/blobs/sha256/{}/{hex}/data", &hex[..2]);
-        self.directory.path().join(path).exists()
-    }
-
     /// Damages a blob.
     pub(crate) fn damage(&self, digest: &str) {
         let hex = digest.trim_start_matches("sha256:");

@@ -83,7 +83,7 @@ fn run_create_and_build_pull_what_is_missing() {
     box_.run(&format!("rmi {name}")).success();
     box_.build("child", &format!("FROM {name}\nCOPY --from={name} /two /three\nRUN cat /three\n"))
         .says("Pull complete");
-    box_.run(&format!("build --pull -t child .")).success().says("Already exists");
+    box_.run("build --pull -t child .").success().says("Already exists");
     box_.write("Dockerfile", format!("FROM {}\n", registry.name("nothing:v9")));
     let failed = box_.run("build .").fails(1);
     failed

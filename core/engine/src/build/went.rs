@@ -74,7 +74,8 @@ impl BuildGraph {
                 self.end(*step, StepState::Failed, None, &error.to_string());
             }
             BuildEvent::Canceled { step } => self.end(*step, StepState::Canceled, None, ""),
-            BuildEvent::Warning { .. }
+            BuildEvent::Pull(_)
+            | BuildEvent::Warning { .. }
             | BuildEvent::Output { .. }
             | BuildEvent::DebugShell { .. }
             | BuildEvent::Committing => {}
