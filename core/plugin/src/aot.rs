@@ -3,7 +3,7 @@
 //! ```text
 //! <cache>/                                       0700, ours
 //!   <component's sha256>-<engine key>/           0700, ours
-//!     component.cwasm                            0600, the sha256 of what follows, and what Cranelift made
+//!     component.cwasm                            0600, what Cranelift made, and its sha256
 //!     describe.json                              0600, {about, manifest}: what it says of itself
 //!     settings-<digest>                          0600, empty: these settings were found valid
 //! ```
@@ -11,8 +11,9 @@
 //! The engine key covers the version of wasmtime, everything that changes its code (fuel, epochs,
 //! processor features) and our own version. Compiled code is machine code that runs with our
 //! rights, so only what we wrote ourselves is loaded: directories and files must belong to us and
-//! be closed to others, a symbolic link is refused, and the bytes must have the digest before them.
-//! Anything truncated or changed is made again. Files appear by `rename(2)`.
+//! be closed to others, a symbolic link is refused, and the bytes must have the digest behind them.
+//! Anything truncated or changed is made again. Files appear by `rename(2)` and are not written to
+//! afterwards, so that what was hashed can be mapped, and a call costs only the pages that it touches.
 //!
 //! What a plugin says of itself is kept apart from its code: who only wants to know what there is
 //! compiles nothing. For components that are part of the program it is part of the program, too.
@@ -20,7 +21,7 @@
 use std::fs::{DirBuilder, File};
 use std::hash::{Hash, Hasher as _};
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -43,6 +44,8 @@ const CODE: &str = "component.cwasm";
 const DESCRIPTION: &str = "describe.json";
 /// Bytes of a digest.
 const DIGEST: usize = 32;
+/// Code is hashed in pieces of this length, which stay in the processor's cache.
+const BUFFER: usize = 32 << 10;
 
 /// What a plugin says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,13 +103,26 @@ pub(crate) fn compile(engine: &Engine, component: &[u8]) -> Result<Vec<u8>, Faul
     })
 }
 
-/// Maps code that [`compile`] made.
-pub(crate) fn map(engine: &Engine, code: &[u8]) -> Result<Component, Fault> {
-    // SAFETY: `code` is what `precompile_component` returned in this process, or what this user
-    // wrote after that into a directory that is closed to everybody else, unchanged since by its
-    // digest (`Entry::code`). wasmtime itself refuses code of another version or other settings.
+/// Takes code that [`compile`] made into memory.
+pub(crate) fn load(engine: &Engine, code: &[u8]) -> Result<Component, Fault> {
+    // SAFETY: `code` is what `precompile_component` returned in this process.
     let component = unsafe { Component::deserialize(engine, code) };
     component.map_err(|error| Fault::Sandbox { reason: format!("{error:#}") })
+}
+
+/// Compiled code in a file that only we can write, whose digest was right when it was opened.
+pub(crate) struct Code(File);
+
+impl Code {
+    /// Maps it.
+    pub(crate) fn map(&self, engine: &Engine) -> Result<Component, Fault> {
+        let path = format!("/proc/self/fd/{}", self.0.as_raw_fd());
+        // SAFETY: this user wrote the file into a directory that is closed to everybody else, from what
+        // `precompile_component` had returned, and nobody wrote to it since, by its digest
+        // (`Entry::code`). wasmtime itself refuses code of another version or other settings.
+        let component = unsafe { Component::deserialize_file(engine, path) };
+        component.map_err(|error| Fault::Sandbox { reason: format!("{error:#}") })
+    }
 }
 
 impl Entry {
@@ -137,18 +153,15 @@ impl Entry {
     }
 
     /// The compiled code; `None` when it has to be made (again).
-    pub(crate) fn code(&self) -> Result<Option<Vec<u8>>, Fault> {
-        let Some(mut kept) = self.read(CODE)? else { return Ok(None) };
-        if kept.len() < DIGEST {
-            return Ok(None);
-        }
-        let code = kept.split_off(DIGEST);
-        Ok((Digest::of(&code).as_bytes() == &kept[..]).then_some(code))
+    pub(crate) fn code(&self) -> Result<Option<Code>, Fault> {
+        let Some((file, size)) = self.file(CODE)? else { return Ok(None) };
+        let whole = is_whole(&file, size).map_err(|error| unusable(&self.path.join(CODE), &error))?;
+        Ok(whole.then_some(Code(file)))
     }
 
     /// Keeps compiled code.
     pub(crate) fn write_code(&self, code: &[u8]) -> Result<(), Fault> {
-        self.place(CODE, &[Digest::of(code).as_bytes(), code].concat())
+        self.place(CODE, &[code, Digest::of(code).as_bytes()].concat())
     }
 
     /// Keeps what the plugin said.
@@ -168,6 +181,14 @@ impl Entry {
     }
 
     fn read(&self, name: &str) -> Result<Option<Vec<u8>>, Fault> {
+        let Some((mut file, size)) = self.file(name)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 30));
+        file.read_to_end(&mut bytes).map_err(|error| unusable(&self.path.join(name), &error))?;
+        Ok(Some(bytes))
+    }
+
+    /// A file of ours and its length; `None` when there is none.
+    fn file(&self, name: &str) -> Result<Option<(File, u64)>, Fault> {
         let path = self.path.join(name);
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match rustix::fs::openat(&self.directory, name, flags, Mode::empty()) {
@@ -175,10 +196,8 @@ impl Entry {
             Err(Errno::NOENT) => return Ok(None),
             Err(error) => return Err(unusable(&path, &error)),
         };
-        let size = ours(&path, &file, FileType::RegularFile)?.st_size;
-        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0).min(1 << 30));
-        File::from(file).read_to_end(&mut bytes).map_err(|error| unusable(&path, &error))?;
-        Ok(Some(bytes))
+        let stat = ours(&path, &file, FileType::RegularFile)?;
+        Ok(Some((file.into(), stat.st_size.cast_unsigned())))
     }
 
     fn place(&self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
@@ -204,6 +223,25 @@ impl Entry {
         let file = rustix::fs::openat(&self.directory, aside, flags, Mode::RUSR | Mode::WUSR)?;
         File::from(file).write_all(bytes)
     }
+}
+
+/// Whether a file ends in the digest of what is before.
+fn is_whole(mut file: &File, size: u64) -> io::Result<bool> {
+    let Some(size) = size.checked_sub(DIGEST as u64) else { return Ok(false) };
+    let mut code = file.take(size);
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        match code.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let mut digest = Vec::new();
+    file.read_to_end(&mut digest)?;
+    Ok(digest == hasher.finish().as_bytes())
 }
 
 fn settings_name(settings: &Settings) -> String {
@@ -254,7 +292,7 @@ mod tests {
         assert_eq!(entry.description().unwrap().unwrap(), description());
         assert!(entry.code().unwrap().is_none());
         entry.write_code(b"code").unwrap();
-        assert_eq!(entry.code().unwrap().unwrap(), b"code");
+        assert!(entry.code().unwrap().is_some());
     }
 
     #[test]
@@ -275,7 +313,7 @@ mod tests {
         entry.write_code(b"code").unwrap();
         entry.write_description(&description()).unwrap();
         let kept = std::fs::read(entry.path.join(CODE)).unwrap();
-        let swapped = [&kept[..DIGEST], b"CODE"].concat();
+        let swapped = [b"CODE", &kept[4..]].concat();
         for bytes in [&kept[..kept.len() - 1], b"", b"code", &swapped, &[&kept[..], b" and more"].concat()] {
             std::fs::write(entry.path.join(CODE), bytes).unwrap();
             assert!(entry.code().unwrap().is_none(), "for {bytes:?}");

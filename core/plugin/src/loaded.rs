@@ -367,10 +367,10 @@ impl<W: Introduce> Loaded<W> {
             return Ok(linked);
         }
         let ready = self.host.ready()?;
-        let kept = self.entry(component)?.code()?.map(|code| aot::map(ready.machine.engine(), &code));
+        let kept = self.entry(component)?.code()?.map(|code| code.map(ready.machine.engine()));
         let mapped = match kept {
             Some(Ok(mapped)) => mapped,
-            Some(Err(_)) | None => aot::map(ready.machine.engine(), &self.compile(component)?)?,
+            Some(Err(_)) | None => aot::load(ready.machine.engine(), &self.compile(component)?)?,
         };
         let linked = ready.machine.link::<W>(&mapped, self.subject.may_call())?;
         Ok(component.pre.get_or_init(|| linked))

@@ -24,7 +24,7 @@ fn versions() -> Vec<std::path::PathBuf> {
 fn link<W: Contract>(machine: &Machine, version: &Path) {
     let path = version.join(format!("all-of-{}.wasm", W::WORLD));
     let code = aot::compile(machine.engine(), &std::fs::read(&path).unwrap()).unwrap();
-    let component = aot::map(machine.engine(), &code).unwrap();
+    let component = aot::load(machine.engine(), &code).unwrap();
     let wants_remote = W::WORLD != World::Instruction;
     for granted in [false, true] {
         let linked = machine.link::<W>(&component, granted);
