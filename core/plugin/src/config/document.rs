@@ -1,18 +1,21 @@
 //! TOML in which every value knows its line and its dotted key.
 
+use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 use std::str::FromStr;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{ConfigError, Place};
+use super::{ConfigError, Level, Place, Source};
 
 /// The file a value is in.
 #[derive(Clone, Copy)]
 pub(super) struct File<'a> {
     path: &'a Path,
     text: &'a str,
+    level: Level,
     lines: &'a [usize],
 }
 
@@ -26,7 +29,9 @@ pub(super) fn lines(text: &str) -> Vec<usize> {
 #[derive(Clone)]
 pub(super) struct Node<'a> {
     file: File<'a>,
-    key: String,
+    /// The dotted key of the table that it is in.
+    above: Rc<str>,
+    name: &'a str,
     start: usize,
     value: &'a DeValue<'a>,
 }
@@ -34,16 +39,16 @@ pub(super) struct Node<'a> {
 /// A table, its entries in the order written.
 #[derive(Clone)]
 pub(super) struct Table<'a> {
-    entries: Vec<(String, Node<'a>)>,
+    entries: Vec<(&'a str, Node<'a>)>,
     file: File<'a>,
-    key: String,
+    key: Rc<str>,
     start: usize,
 }
 
 impl<'a> File<'a> {
-    /// `lines` are those of `text`.
-    pub(super) fn new(path: &'a Path, text: &'a str, lines: &'a [usize]) -> Self {
-        Self { path, text, lines }
+    /// `lines` are those of its text.
+    pub(super) fn new(source: &'a Source, lines: &'a [usize]) -> Self {
+        Self { path: &source.path, text: &source.text, level: source.level, lines }
     }
 
     pub(super) fn parse(self) -> Result<Spanned<DeTable<'a>>, ConfigError> {
@@ -53,21 +58,16 @@ impl<'a> File<'a> {
         })
     }
 
-    pub(super) fn table(self, key: &str, start: usize, table: &'a DeTable<'a>) -> Table<'a> {
-        let mut entries: Vec<_> = table
-            .iter()
-            .map(|(name, value)| {
-                let path = if key.is_empty() {
-                    quote(name.get_ref())
-                } else {
-                    format!("{key}.{}", quote(name.get_ref()))
-                };
-                let node = Node { file: self, key: path, start: name.span().start, value: value.get_ref() };
-                (name.get_ref().to_string(), node)
-            })
-            .collect();
+    pub(super) fn table(self, key: Rc<str>, start: usize, table: &'a DeTable<'a>) -> Table<'a> {
+        let node = |(name, value): (&'a Spanned<Cow<'a, str>>, &'a Spanned<DeValue<'a>>)| {
+            let above = Rc::clone(&key);
+            let (start, value) = (name.span().start, value.get_ref());
+            let name: &str = name.get_ref();
+            (name, Node { file: self, above, name, start, value })
+        };
+        let mut entries: Vec<_> = table.iter().map(node).collect();
         entries.sort_by_key(|(_, node)| node.start);
-        Table { entries, file: self, key: key.into(), start }
+        Table { entries, file: self, key, start }
     }
 
     fn place(self, offset: usize) -> Place {
@@ -77,18 +77,18 @@ impl<'a> File<'a> {
 
 impl<'a> Table<'a> {
     /// All entries, in the order written.
-    pub(super) fn entries(&self) -> &[(String, Node<'a>)] {
+    pub(super) fn entries(&self) -> &[(&'a str, Node<'a>)] {
         &self.entries
     }
 
     /// One entry.
     pub(super) fn get(&self, name: &str) -> Option<&Node<'a>> {
-        self.entries.iter().find(|(key, _)| key == name).map(|(_, node)| node)
+        self.entries.iter().find(|(key, _)| *key == name).map(|(_, node)| node)
     }
 
     /// Refuses every key that is not in `known`.
     pub(super) fn only(&self, known: &[&str]) -> Result<(), ConfigError> {
-        match self.entries.iter().find(|(name, _)| !known.contains(&name.as_str())) {
+        match self.entries.iter().find(|(name, _)| !known.contains(name)) {
             None => Ok(()),
             Some((name, node)) => Err(node.wrong("unknown key", suggest(name, known))),
         }
@@ -96,7 +96,7 @@ impl<'a> Table<'a> {
 
     /// An error about the table itself.
     pub(super) fn wrong(&self, what: impl Into<String>, help: Option<String>) -> ConfigError {
-        ConfigError::Key { place: self.place(), key: self.key.clone(), what: what.into(), help }
+        ConfigError::Key { place: self.place(), key: (*self.key).into(), what: what.into(), help }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -105,8 +105,10 @@ impl<'a> Table<'a> {
 }
 
 impl<'a> Node<'a> {
-    pub(super) fn key(&self) -> &str {
-        &self.key
+    /// The dotted key.
+    pub(super) fn key(&self) -> String {
+        let name = quote(self.name);
+        if self.above.is_empty() { name } else { format!("{}.{name}", self.above) }
     }
 
     pub(super) fn place(&self) -> Place {
@@ -114,7 +116,7 @@ impl<'a> Node<'a> {
     }
 
     pub(super) fn wrong(&self, what: impl Into<String>, help: Option<String>) -> ConfigError {
-        ConfigError::Key { place: self.place(), key: self.key.clone(), what: what.into(), help }
+        ConfigError::Key { place: self.place(), key: self.key(), what: what.into(), help }
     }
 
     /// A path that is relative to the directory of the file.
@@ -128,13 +130,18 @@ impl<'a> Node<'a> {
         self.wrong(format!("expected {what}, found {}", self.value.type_str()), None)
     }
 
+    /// Whose words these are.
+    pub(super) fn level(&self) -> Level {
+        self.file.level
+    }
+
     pub(super) fn value(&self) -> &'a DeValue<'a> {
         self.value
     }
 
     pub(super) fn table(&self) -> Result<Table<'a>, ConfigError> {
         let table = self.value.as_table().ok_or_else(|| self.expected("a table"))?;
-        Ok(self.file.table(&self.key, self.start, table))
+        Ok(self.file.table(self.key().into(), self.start, table))
     }
 
     pub(super) fn text(&self) -> Result<&'a str, ConfigError> {

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use wharf_model::{Digest, Settings, Value};
 
-use super::document::quote;
-use super::read::{Layer, Partial, Said};
+use super::read::{Asked, Layer, Partial, Said};
 use super::{Approval, Config, ConfigError, Level, NetworkConfig, Pinned, Place, PluginConfig, PluginSource};
 use super::{Request, Source, Trust, World};
 use crate::lock::Lock;
@@ -26,10 +25,18 @@ pub(super) struct Merged {
 #[derive(Debug)]
 struct Slot {
     plugin: PluginConfig,
-    /// As the file that names the source has it, which is what its lock is about.
-    defined: PluginConfig,
+    /// As the file that names the source has it, which is what its lock is about; kept where another
+    /// file changes it.
+    defined: Option<Box<PluginConfig>>,
     enabled: bool,
     level: Level,
+}
+
+impl Slot {
+    /// Before another file than the one that names the source has its say.
+    fn keep_definition(&mut self) {
+        self.defined.get_or_insert_with(|| Box::new(self.plugin.clone()));
+    }
 }
 
 impl Merged {
@@ -38,10 +45,10 @@ impl Merged {
         if source.level != Level::Project {
             return self.authority(layer, source.level);
         }
-        if let Some(said) = layer.approvals.first() {
+        if let Some(asked) = layer.approvals.first().and_then(|said| said.asked.as_ref()) {
             return Err(ConfigError::Key {
-                place: said.place.clone(),
-                key: said.key.clone(),
+                place: asked.place.clone(),
+                key: asked.key.clone(),
                 what: "a project can not approve of itself".into(),
                 help: Some("remove the lines; `wharf plugin approve` writes them into your own file".into()),
             });
@@ -112,7 +119,10 @@ impl Merged {
             refuse_locked(slot, &partial, level)?;
         }
         match known.and_then(|index| self.plugins.get_mut(index)) {
-            Some(slot) if partial.source.is_none() => amend(slot, partial, level),
+            Some(slot) if partial.source.is_none() => {
+                slot.keep_definition();
+                amend(slot, partial, level);
+            }
             Some(slot) => {
                 let world = slot.plugin.world;
                 *slot = define(partial, Some(world), level)?;
@@ -134,7 +144,7 @@ impl Merged {
         for partial in layer.plugins {
             match self.plugins.iter_mut().find(|slot| slot.plugin.name == partial.name) {
                 Some(slot) if partial.source.is_none() => narrow(slot, partial, &mut self.requests),
-                Some(_) | None => self.requests.push(whole(&partial)),
+                Some(_) | None => self.requests.extend(whole(partial)),
             }
         }
     }
@@ -144,9 +154,13 @@ impl Merged {
 /// none.
 fn pin(slot: Slot, locks: &[Lock]) -> PluginConfig {
     let Slot { mut plugin, defined, .. } = slot;
-    let path = Lock::beside(&defined.place.file);
+    if locks.is_empty() {
+        return plugin;
+    }
+    let path = Lock::beside(&defined.as_ref().map_or(&plugin.place, |defined| &defined.place).file);
     let Some(lock) = locks.iter().find(|lock| lock.path == path) else { return plugin };
     let Some(pin) = lock.pins.get(&plugin.name) else { return plugin };
+    let defined = defined.unwrap_or_else(|| Box::new(plugin.clone()));
     plugin.digest = plugin.digest.or(Some(pin.digest));
     let mismatch = pin.against(&path, &defined);
     plugin.pin = Some(Pinned { lock: path, pin: pin.clone(), mismatch });
@@ -182,9 +196,8 @@ fn define(partial: Partial, world: Option<World>, level: Level) -> Result<Slot, 
     let mut plugin = PluginConfig::fresh(&partial.name, world, source);
     plugin.place = partial.place.clone();
     plugin.level = level;
-    let mut slot = Slot { defined: plugin.clone(), plugin, enabled: true, level };
+    let mut slot = Slot { defined: None, plugin, enabled: true, level };
     amend(&mut slot, partial, level);
-    slot.defined = slot.plugin.clone();
     Ok(slot)
 }
 
@@ -224,6 +237,7 @@ fn put(settings: &mut Settings, name: String, value: Value) {
 }
 
 fn narrow(slot: &mut Slot, partial: Partial, requests: &mut Vec<Request>) {
+    slot.keep_definition();
     let plugin = &mut slot.plugin;
     intersect(&mut plugin.grants.ops, partial.ops, requests);
     intersect(&mut plugin.grants.net, partial.net, requests);
@@ -271,17 +285,17 @@ fn lower<T: Ord + Copy>(limit: &mut T, said: Option<Said<T>>, requests: &mut Vec
 }
 
 fn ask<T>(requests: &mut Vec<Request>, said: Option<Said<T>>) {
-    if let Some(Said { place, key, toml, .. }) = said {
+    if let Some(Asked { place, key, toml }) = said.and_then(|said| said.asked) {
         let grant = format!("{key} = {toml}");
         requests.push(Request { place, key, grant });
     }
 }
 
 /// Code that the project brings: the definition as it would stand in the user's own file.
-fn whole(partial: &Partial) -> Request {
-    let key = format!("plugin.{}", quote(&partial.name));
-    let grant = format!("{key} = {}", partial.toml);
-    Request { place: partial.place.clone(), key, grant }
+fn whole(partial: Partial) -> Option<Request> {
+    let Asked { place, key, toml } = partial.asked?;
+    let grant = format!("{key} = {toml}");
+    Some(Request { place, key, grant })
 }
 
 /// What holds for a finished definition.

@@ -14,13 +14,19 @@ use wharf_model::{Digest, Keyword, Value};
 use super::document::{self, File, Node, Table, one_of};
 use super::{Approval, ConfigError, Level, NetworkConfig, Place, PluginSource, Source, Trust, World};
 
-/// A value with its place and its key.
+/// A value, and where a project says it: the words of others need no grant.
 #[derive(Debug, Clone)]
 pub(super) struct Said<T> {
     pub(super) value: T,
+    pub(super) asked: Option<Asked>,
+}
+
+/// What a project would have to be granted.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
     pub(super) place: Place,
     pub(super) key: String,
-    /// The value as it stands in the file, for the line that would grant it.
+    /// The value as it stands in the file.
     pub(super) toml: String,
 }
 
@@ -43,8 +49,8 @@ pub(super) struct Layer {
 pub(super) struct Partial {
     pub(super) name: String,
     pub(super) place: Place,
-    /// All of it, for the line that would define it.
-    pub(super) toml: String,
+    /// All of it, where a project says it.
+    pub(super) asked: Option<Asked>,
     pub(super) world: Maybe<World>,
     pub(super) source: Maybe<PluginSource>,
     pub(super) digest: Maybe<Digest>,
@@ -122,9 +128,9 @@ const PHASES: &[(&str, Phase)] =
 /// Reads one file.
 pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let lines = document::lines(&source.text);
-    let file = File::new(&source.path, &source.text, &lines);
+    let file = File::new(source, &lines);
     let parsed = file.parse()?;
-    let root = file.table("", 0, parsed.get_ref());
+    let root = file.table("".into(), 0, parsed.get_ref());
     root.only(&["engine", "plugin", "network", "project"])?;
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
@@ -138,10 +144,10 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
         layer.parallelism = said(&engine, "max-parallelism", count)?;
     }
     for (name, node) in tables(&root, "plugin")? {
-        layer.plugins.push(plugin(&name, &node)?);
+        layer.plugins.push(plugin(name, &node)?);
     }
     for (name, node) in tables(&root, "network")? {
-        layer.networks.push(network(&name, &node)?);
+        layer.networks.push(network(name, &node)?);
     }
     if let Some(node) = root.get("project") {
         for (directory, node) in node.table()?.entries() {
@@ -211,7 +217,7 @@ fn approval(directory: &str, node: &Node<'_>) -> Result<Approval, ConfigError> {
 }
 
 /// The named tables below `[plugin]` or `[network]`.
-fn tables<'a>(root: &Table<'a>, section: &str) -> Result<Vec<(String, Node<'a>)>, ConfigError> {
+fn tables<'a>(root: &Table<'a>, section: &str) -> Result<Vec<(&'a str, Node<'a>)>, ConfigError> {
     let Some(node) = root.get(section) else { return Ok(Vec::new()) };
     let table = node.table()?;
     for (name, node) in table.entries() {
@@ -234,7 +240,7 @@ fn said<'a, T>(
 
 #[allow(clippy::unnecessary_wraps, reason = "so that `said` reads as one chain")]
 fn here<T>(node: &Node<'_>, value: T) -> Result<Said<T>, ConfigError> {
-    Ok(Said { value, place: node.place(), key: node.key().to_owned(), toml: write(node.value()) })
+    Ok(Said { value, asked: asked(node) })
 }
 
 fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
@@ -248,7 +254,7 @@ fn plugin(name: &str, node: &Node<'_>) -> Result<Partial, ConfigError> {
     Ok(Partial {
         name: name.into(),
         place: node.place(),
-        toml: write(node.value()),
+        asked: asked(node),
         world: said(&table, "world", |node| node.word(WORLDS))?,
         source: said(&table, "source", source)?,
         digest: said(&table, "digest", Node::parse)?,
@@ -385,7 +391,7 @@ fn settings(table: &Table<'_>) -> Result<Vec<(String, Said<Value>)>, ConfigError
     let Some(node) = table.get("settings") else { return Ok(Vec::new()) };
     let mut settings = Vec::new();
     for (name, node) in node.table()?.entries() {
-        settings.push((name.clone(), here(node, setting(node)?)?));
+        settings.push(((*name).to_owned(), here(node, setting(node)?)?));
     }
     Ok(settings)
 }
@@ -415,12 +421,17 @@ fn network(name: &str, node: &Node<'_>) -> Result<Said<NetworkConfig>, ConfigErr
     let mut options = Vec::new();
     if let Some(node) = table.get("options") {
         for (name, node) in node.table()?.entries() {
-            options.push((name.clone(), node.text()?.to_owned()));
+            options.push(((*name).to_owned(), node.text()?.to_owned()));
         }
     }
     let place = node.place();
     let driver = driver.text()?.to_owned();
     here(node, NetworkConfig { name: name.into(), driver, subnet, gateway, internal, options, place })
+}
+
+fn asked(node: &Node<'_>) -> Option<Asked> {
+    let asks = node.level() == Level::Project;
+    asks.then(|| Asked { place: node.place(), key: node.key(), toml: write(node.value()) })
 }
 
 /// A value as TOML, on one line.
