@@ -17,7 +17,8 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
 use crate::globals::Globals;
@@ -33,12 +34,26 @@ struct Cli {
 }
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match parse() {
         Ok(cli) => cli,
         Err(error) => return report::usage(&error),
     };
     match cli.command.run(&cli.globals) {
         Ok(code) => ExitCode::from(code),
         Err(report) => report.print(),
+    }
+}
+
+/// A verb's options are put together when that verb is typed; who asks for help wants to see all verbs.
+fn parse() -> Result<Cli, clap::Error> {
+    let asks =
+        |error: &clap::Error| !error.use_stderr() || error.kind() == DisplayHelpOnMissingArgumentOrSubcommand;
+    match Cli::try_parse() {
+        Err(error) if asks(&error) => {
+            let mut whole = Cli::command();
+            whole.build();
+            Cli::from_arg_matches(&whole.try_get_matches_from(std::env::args_os())?)
+        }
+        parsed => parsed,
     }
 }

@@ -46,23 +46,21 @@ use crate::report::Report;
 
 /// All verbs.
 #[derive(clap::Subcommand)]
+#[command(defer = true)]
 pub(crate) enum Command {
     Attach(attach::Attach),
     Build(Box<build::Build>),
-    #[command(subcommand, alias = "buildx")]
-    Builder(builder::Builder),
-    #[command(subcommand)]
-    Container(container::Container),
+    #[command(alias = "buildx")]
+    Builder(Group<builder::Builder>),
+    Container(Group<container::Container>),
     #[command(hide = true)]
     ContainerEnded(container_ended::ContainerEnded),
     Create(Box<create::Create>),
-    #[command(subcommand)]
-    Dockerfile(dockerfile::Dockerfile),
+    Dockerfile(Group<dockerfile::Dockerfile>),
     Events(events::Events),
     Exec(exec::Exec),
     History(history::History),
-    #[command(subcommand)]
-    Image(image::Image),
+    Image(Group<image::Image>),
     Images(images::Images),
     Import(import::Import),
     Info(info::Info),
@@ -72,10 +70,8 @@ pub(crate) enum Command {
     Kill(kill::Kill),
     Load(load::Load),
     Logs(logs::Logs),
-    #[command(subcommand)]
-    Network(network::Network),
-    #[command(subcommand)]
-    Plugin(plugin::Plugin),
+    Network(Group<network::Network>),
+    Plugin(Group<plugin::Plugin>),
     Ps(ps::Ps),
     Pull(pull::Pull),
     Restart(restart::Restart),
@@ -85,13 +81,18 @@ pub(crate) enum Command {
     Save(save::Save),
     Start(start::Start),
     Stop(stop::Stop),
-    #[command(subcommand)]
-    System(system::System),
+    System(Group<system::System>),
     Tag(tag::Tag),
     Version(version::Version),
-    #[command(subcommand)]
-    Volume(volume::Volume),
+    Volume(Group<volume::Volume>),
     Wait(wait::Wait),
+}
+
+// Without a doc comment, as that would be the help text of each of them.
+#[derive(clap::Args)]
+pub(crate) struct Group<Verb: clap::Subcommand> {
+    #[command(subcommand)]
+    verb: Verb,
 }
 
 impl Command {
@@ -100,15 +101,15 @@ impl Command {
         match self {
             Self::Attach(verb) => verb.run(globals),
             Self::Build(verb) => verb.run(globals),
-            Self::Builder(verb) => verb.run(globals),
-            Self::Container(verb) => verb.run(globals),
+            Self::Builder(group) => group.verb.run(globals),
+            Self::Container(group) => group.verb.run(globals),
             Self::ContainerEnded(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
-            Self::Dockerfile(verb) => verb.run(globals),
+            Self::Dockerfile(group) => group.verb.run(globals),
             Self::Events(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
-            Self::Image(verb) => verb.run(globals),
+            Self::Image(group) => group.verb.run(globals),
             Self::Images(verb) => verb.run(globals),
             Self::Import(verb) => verb.run(globals),
             Self::Info(verb) => verb.run(globals),
@@ -117,8 +118,8 @@ impl Command {
             Self::Kill(verb) => verb.run(globals),
             Self::Load(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),
-            Self::Network(verb) => verb.run(globals),
-            Self::Plugin(verb) => verb.run(globals),
+            Self::Network(group) => group.verb.run(globals),
+            Self::Plugin(group) => group.verb.run(globals),
             Self::Ps(verb) => verb.run(globals),
             Self::Pull(verb) => verb.run(globals),
             Self::Restart(verb) => verb.run(globals),
@@ -128,10 +129,10 @@ impl Command {
             Self::Save(verb) => verb.run(globals),
             Self::Start(verb) => verb.run(globals),
             Self::Stop(verb) => verb.run(globals),
-            Self::System(verb) => verb.run(globals),
+            Self::System(group) => group.verb.run(globals),
             Self::Tag(verb) => verb.run(globals),
             Self::Version(verb) => verb.run(globals),
-            Self::Volume(verb) => verb.run(globals),
+            Self::Volume(group) => group.verb.run(globals),
             Self::Wait(verb) => verb.run(globals),
         }
     }
