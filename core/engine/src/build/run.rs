@@ -4,6 +4,7 @@
 //! claim on the tree leads to the rest. What the runtime had to make to mount things on is taken away again, so that it
 //! does not end up in the layer.
 
+use std::cell::Cell;
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::PathBuf;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use wharf_model::build::{Command, Exec, NetAccess, Security};
 use wharf_model::{Diagnostic, Severity};
 use wharf_runtime::caps;
-use wharf_runtime::monitor::{self, DetachKeys, ForwardError, Launch};
+use wharf_runtime::monitor::{self, DetachKeys, ForwardError, Launch, Monitor};
 use wharf_runtime::process::Given;
 use wharf_runtime::user;
 
@@ -45,6 +46,8 @@ struct Ready<'s, 'a> {
     mounted: &'s Mounted<'a>,
     handles: &'s Handles,
     own_network: bool,
+    /// For the first program.
+    monitor: Cell<Option<Monitor>>,
 }
 
 impl<'a> Execution<'a, '_> {
@@ -91,6 +94,8 @@ impl<'a> Execution<'a, '_> {
         (exec, extra): (&Exec, &Extra),
         tree: &Work<'a>,
     ) -> Result<(), BuildError> {
+        // It gets ready while we find out what it is to run.
+        let monitor = Cell::new(monitor::spawn(&room.id).ok());
         let mut mounted = self.mount_all(step, exec, &room.data)?;
         hook::write_provided(&room.data, &extra.files).map_err(|source| room.failed(source))?;
         let provided = extra.files.iter().map(|file| file.target.as_str());
@@ -101,7 +106,7 @@ impl<'a> Execution<'a, '_> {
         let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &hosts), &joined);
         files.map_err(|source| room.failed(source))?;
         let (mounted, handles, own_network) = (&mounted, &handles, joined.is_own());
-        let ready = Ready { step, exec, extra, tree, room, mounted, handles, own_network };
+        let ready = Ready { step, exec, extra, tree, room, mounted, handles, own_network, monitor };
         let ended = self.run_program(&ready);
         if let Err(BuildError::Exit { .. }) = &ended {
             self.open_shell(&ready);
@@ -178,7 +183,9 @@ impl<'a> Execution<'a, '_> {
         let opened = self.open_mounts(ready.mounted)?;
         let netns = ready.handles.namespace.as_ref().map(AsFd::as_fd);
         let held: Vec<BorrowedFd<'_>> = ready.tree.claim().into_iter().chain(ready.mounted.held()).collect();
-        let started = monitor::start(launch, Given { netns, mounts: &opened.mounts }, &held, attach);
+        let given = Given { netns, mounts: &opened.mounts };
+        let monitor = ready.monitor.take().map_or_else(|| monitor::spawn(&launch.id), Ok);
+        let started = monitor.and_then(|monitor| monitor.start(launch, given, &held, attach));
         let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
         let command = argv.unwrap_or_default().join(" ");
         let started = started.map_err(|source| BuildError::Start { command, source })?;

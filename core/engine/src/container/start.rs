@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use oci_spec::OciSpecError;
-use wharf_runtime::monitor::{self, AttachOptions, Connection, Launch, Status};
+use wharf_runtime::monitor::{self, AttachOptions, Connection, Launch, Monitor, Status};
 use wharf_runtime::mount::{self, MountError, RootMount};
 use wharf_runtime::process::Given;
 use wharf_runtime::user::{self, Identity, UserError};
@@ -135,13 +135,15 @@ impl Engine {
         attach: Option<AttachOptions>,
     ) -> Result<Option<Connection>, StartError> {
         self.judge_binds(container)?;
+        // It gets ready while we find out what it is to run.
+        let monitor = monitor::spawn(&container.id)?;
         let root = self.attach_root(container)?;
         let identity = self.identity(container)?;
         let (joined, handles) = self.join(&self.join_of(container))?;
         container.joined = Some(joined);
         self.write_files(container)?;
         let launch = self.launch(container, root, &identity)?;
-        let connection = run_monitor(&launch, &handles, attach)?;
+        let connection = run(monitor, &launch, &handles, attach)?;
         container.has_run = true;
         container.failed_start = None;
         self.keep(container)?;
@@ -252,14 +254,15 @@ impl Engine {
     }
 }
 
-fn run_monitor(
+fn run(
+    monitor: Monitor,
     launch: &Launch,
     handles: &Handles,
     attach: Option<AttachOptions>,
 ) -> Result<Option<Connection>, StartError> {
     let given = Given { netns: handles.namespace.as_ref().map(AsFd::as_fd), ..Given::default() };
     let ports: Vec<_> = handles.ports.iter().map(AsFd::as_fd).collect();
-    Ok(monitor::start(launch, given, &ports, attach)?.connection)
+    Ok(monitor.start(launch, given, &ports, attach)?.connection)
 }
 
 /// Where programs are looked for when the image does not say.

@@ -128,30 +128,49 @@ fn list(paths: &[PathBuf]) -> String {
     paths.join(" or ")
 }
 
-/// Runs a container under a monitor of its own; returns when its program was executed.
-///
-/// The monitor holds `hold` open until the container has ended, and lets go of the rest of what it is
-/// given when its program was executed. When this fails nothing is left and
-/// `on_exit` does not run. A launch that dies with its client always gets a connection.
+/// Runs a container under a monitor of its own: [`spawn`], then [`Monitor::start`].
 pub fn start(
     launch: &Launch,
     given: Given<'_>,
     hold: &[BorrowedFd<'_>],
     attach: Option<AttachOptions>,
 ) -> Result<Started, StartError> {
-    let failed = |source| StartError::Monitor { id: launch.id.clone(), source };
-    let attach = attach.or_else(|| launch.die_with_client.then(AttachOptions::default));
+    spawn(&launch.id)?.start(launch, given, hold, attach)
+}
+
+/// Executes the monitor of container `id`. It takes some milliseconds to be ready, in which its starter
+/// can find out what it is to run; without being told, it ends.
+pub fn spawn(id: &str) -> Result<Monitor, StartError> {
     let program = find_program()?;
-    let client = attach.map(|options| first_client(&options).map(|ends| (options, ends))).transpose();
-    let client = client.map_err(failed)?;
-    let monitor = Monitor::spawn(&program, &launch.id).map_err(failed)?;
-    let theirs = client.as_ref().map(|(_, (_, theirs))| theirs.as_fd());
-    let report = monitor.tell(launch, given, theirs, hold).map_err(failed)?;
-    let pid = report.map_err(|failure| StartError::reported(&launch.id, failure))?;
-    let connection = client.map(|(options, (ours, _))| Connection::greeted(ours, options)).transpose();
-    let connection =
-        connection.map_err(|err| StartError::Connection { id: launch.id.clone(), source: err.into() })?;
-    Ok(Started { pid, connection })
+    let failed = |source| StartError::Monitor { id: id.to_owned(), source };
+    Monitor::spawn(&program, id).map_err(failed)
+}
+
+impl Monitor {
+    /// Has it run a container; returns when the container's program was executed.
+    ///
+    /// The monitor holds `hold` open until the container has ended, and lets go of the rest of what it is
+    /// given when its program was executed. When this fails nothing is left and
+    /// `on_exit` does not run. A launch that dies with its client always gets a connection.
+    pub fn start(
+        self,
+        launch: &Launch,
+        given: Given<'_>,
+        hold: &[BorrowedFd<'_>],
+        attach: Option<AttachOptions>,
+    ) -> Result<Started, StartError> {
+        let failed = |source| StartError::Monitor { id: launch.id.clone(), source };
+        let attach = attach.or_else(|| launch.die_with_client.then(AttachOptions::default));
+        let client = attach.map(|options| first_client(&options).map(|ends| (options, ends))).transpose();
+        let client = client.map_err(failed)?;
+        let theirs = client.as_ref().map(|(_, (_, theirs))| theirs.as_fd());
+        let report = self.tell(launch, given, theirs, hold).map_err(failed)?;
+        let pid = report.map_err(|failure| StartError::reported(&launch.id, failure))?;
+        let connection = client.map(|(options, (ours, _))| Connection::greeted(ours, options)).transpose();
+        let connection =
+            connection.map_err(|err| StartError::Connection { id: launch.id.clone(), source: err.into() })?;
+        Ok(Started { pid, connection })
+    }
 }
 
 /// A connection whose request is already on its way, ours and the monitor's end.
@@ -163,10 +182,21 @@ fn first_client(options: &AttachOptions) -> io::Result<(UnixStream, UnixStream)>
     Ok((ours, theirs))
 }
 
-/// The monitor's process as long as it has not left us.
-struct Monitor {
-    child: Child,
+/// A monitor that was not told yet what to run. Dropped, it ends.
+#[derive(Debug)]
+pub struct Monitor {
     channel: Channel,
+    _starter: Starter,
+}
+
+/// The process that was executed, which ends as soon as it has made the monitor.
+#[derive(Debug)]
+struct Starter(Child);
+
+impl Drop for Starter {
+    fn drop(&mut self) {
+        let _ = self.0.wait(); // it leaves nothing to be asked for
+    }
 }
 
 impl Monitor {
@@ -180,22 +210,19 @@ impl Monitor {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        Ok(Self { child, channel: ours })
+        Ok(Self { channel: ours, _starter: Starter(child) })
     }
 
     /// Hands everything over and waits for the answer.
     fn tell(
-        mut self,
+        self,
         launch: &Launch,
         given: Given<'_>,
         client: Option<BorrowedFd<'_>>,
         hold: &[BorrowedFd<'_>],
     ) -> io::Result<Report> {
-        let told = self.hand_over(launch, given, client, hold);
-        let report = told.and_then(|()| self.channel.receive::<Report>());
-        drop(self.channel);
-        self.child.wait()?;
-        match report? {
+        self.hand_over(launch, given, client, hold)?;
+        match self.channel.receive::<Report>()? {
             Some((report, _)) => Ok(report),
             None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "it died before it answered")),
         }

@@ -60,7 +60,7 @@ pub use connection::{Connection, Ended, ForwardError, Killer, Local, Timed};
 pub use control::{ConnectError, ExecFailure, Execution, SignalError, WaitError};
 pub use control::{attach, exec, resize, signal, wait};
 pub use keys::{DetachKeys, NotKeys};
-pub use launch::{StartError, start};
+pub use launch::{Monitor, StartError, spawn, start};
 pub use record::{Exit, Status, state};
 
 pub(crate) use record::is_over;
