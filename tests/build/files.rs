@@ -68,6 +68,59 @@ fn add_of_a_url_is_cached_until_the_page_changes() {
     assert_eq!(box_.in_image("a", "cat /page"), "second");
 }
 
+/// The server is asked each time, and sends a page again only when it is another one.
+#[test]
+fn add_of_a_url_downloads_again_what_has_changed_only() {
+    let box_ = Sandbox::new();
+    let at = |time, body: &str| Page { headers: vec![("Last-Modified", time)], body: body.into() };
+    let tagged = |tag, body: &str| Page { headers: vec![("ETag", tag)], body: body.into() };
+    let (noon, later) = ("Sun, 06 Nov 1994 12:00:00 GMT", "Sun, 06 Nov 1994 12:00:01 GMT");
+    let web = Web::serve([("/timed", at(noon, "1")), ("/tagged", tagged("\"a\"", "1"))]);
+    let dockerfile =
+        format!("FROM busybox\nADD {} /timed\nADD {} /tagged\n", web.url("/timed"), web.url("/tagged"));
+    let layers = || box_.inspect("a", "{{join .RootFS.Layers \" \"}}");
+    box_.build("a", &dockerfile).without("CACHED");
+    assert_eq!(web.answers(), ["200 /timed", "200 /tagged"]);
+    assert_eq!(box_.in_image("a", "stat -c '%Y %a' /timed; cat /timed /tagged"), "784123200 600\n11");
+    let first = layers();
+
+    let again = box_.build("a", &dockerfile);
+    assert_eq!(again.stderr.matches("CACHED").count(), 2, "{again}");
+    assert_eq!(web.answers(), ["304 /timed", "304 /tagged"]);
+    assert_eq!(layers(), first);
+
+    // Without the layers, what was downloaded is still here.
+    box_.run("build --no-cache -t a .").success();
+    assert_eq!((web.answers(), layers()), (vec!["304 /timed".into(), "304 /tagged".into()], first.clone()));
+
+    web.put("/tagged", tagged("\"b\"", "2"));
+    let changed = box_.build("a", &dockerfile);
+    assert_eq!(changed.stderr.matches("CACHED").count(), 1, "{changed}");
+    assert_eq!(web.answers(), ["304 /timed", "200 /tagged"]);
+    assert_eq!(box_.in_image("a", "cat /timed /tagged"), "12");
+
+    // The same bytes under another time are another file.
+    web.put("/timed", at(later, "1"));
+    box_.build("a", &dockerfile).without("CACHED");
+    assert_eq!(web.answers(), ["200 /timed", "304 /tagged"]);
+    assert_eq!(box_.in_image("a", "stat -c %Y /timed"), "784123201\n");
+
+    // Another tag for the same bytes is the same file.
+    web.put("/tagged", tagged("\"c\"", "2"));
+    let same = box_.build("a", &dockerfile);
+    assert_eq!(same.stderr.matches("CACHED").count(), 2, "{same}");
+    assert_eq!(web.answers(), ["304 /timed", "200 /tagged"]);
+
+    // What is known by its digest is asked about once.
+    let digest = host(&["sh", "-c", "printf 2 | sha256sum"])[..64].to_owned();
+    let pinned = format!("FROM busybox\nADD --checksum=sha256:{digest} {} /tagged\n", web.url("/tagged"));
+    box_.build("a", &pinned);
+    assert_eq!(web.answers(), [] as [&str; 0]);
+    web.put("/tagged", tagged("\"d\"", "3"));
+    box_.build("a", &pinned).says("CACHED");
+    assert_eq!(web.answers(), [] as [&str; 0]);
+}
+
 #[test]
 fn add_of_a_url_that_does_not_answer_says_which_and_why() {
     let box_ = Sandbox::new();
@@ -241,6 +294,19 @@ fn a_heredoc_is_a_script_or_a_file() {
         .build("h", "FROM busybox\nRUN <<EOF\necho one\necho two\nEOF\nCOPY <<END /root/file\nhello\nEND\n");
     built.says("one").says("two");
     assert_eq!(box_.in_image("h", "stat -c %a /root/file; cat /root/file"), "644\nhello\n");
+}
+
+#[test]
+fn a_heredoc_with_a_first_line_of_its_own_is_a_program() {
+    let box_ = Sandbox::new();
+    box_.build(
+        "h",
+        "FROM busybox\nENV V=env\nRUN <<EOF\n#!/bin/sed s/.*sed.*/by-sed/\n# not for the shell: $V `false\nEOF\n\
+         RUN <<\"E\"\n#!/bin/sh\necho \"$0 $V\" > /ran\nE\nRUN cat <<A <<-B | sort > /two\na $V\nA\n\tb\nB\n",
+    )
+    .says(" by-sed");
+    let ran = box_.in_image("h", "cat /ran /two");
+    assert!(ran.contains(" env\n") && ran.ends_with("\nb\n"), "{ran}");
 }
 
 /// The runtime makes files to mount its own on in a stage that has none.

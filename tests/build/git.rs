@@ -153,6 +153,13 @@ fn checksums_are_compared_with_the_commit() {
     let url = repository.url();
     box_.build("g", &format!("FROM busybox\nADD --checksum={} {url} /src\n", &commit[..12]));
     box_.build("g", &format!("FROM busybox\nADD --checksum={commit} {url}#main /src\n"));
+    // What a branch stands for is asked each time, and compared before the cache is looked at.
+    let next = repository.commit(&[("file", "y\n")]);
+    box_.write("Dockerfile", format!("FROM busybox\nADD --checksum={commit} {url}#main /src\n"));
+    box_.refuses(1, &["build", "-t", "x", "."], &["Dockerfile:2", &next, &commit]);
+    box_.build("g", &format!("FROM busybox\nADD --checksum={commit} {url}#{commit} /src\n"));
+    assert_eq!(box_.in_image("g", "cat /src/file"), "x\n");
+    let commit = next;
     let wrong = if commit.starts_with('a') { "b" } else { "a" }.repeat(40);
     let build = ["build", "-t", "x", "."];
     box_.write("Dockerfile", format!("FROM busybox\nADD --checksum={wrong} {url} /src\n"));
@@ -271,6 +278,38 @@ fn a_server_that_only_has_files_will_do() {
     }
     box_.build("g", &format!("FROM busybox\nADD {} /src\n", web.url("/app.git")));
     assert_eq!(box_.in_image("g", "cat /src/file"), "dumb\n");
+}
+
+#[test]
+fn what_a_repository_gave_is_in_the_provenance() {
+    let box_ = Sandbox::new();
+    let repository = Repository::new(&box_);
+    let commit = repository.commit(&[("Dockerfile", "FROM busybox\nCOPY file /\n"), ("file", "1\n")]);
+    let url = repository.url();
+    let said = |image: &str| {
+        let said = box_.run(&format!("image attachment {image} provenance.json")).success().json();
+        said["predicate"].clone()
+    };
+    box_.run(&format!("build --provenance=true -t whole {url}#main")).success();
+    let predicate = said("whole");
+    let source = &predicate["buildDefinition"]["externalParameters"]["configSource"];
+    assert_eq!(source["uri"], format!("{url}#main"));
+    assert_eq!((&source["digest"]["sha1"], &source["path"]), (&commit.as_str().into(), &"Dockerfile".into()));
+    let complete = &predicate["runDetails"]["metadata"]["buildkit_completeness"]["resolvedDependencies"];
+    assert_eq!((complete, predicate.to_string().contains("\"locals\"")), (&true.into(), false));
+
+    let dockerfile =
+        format!("FROM scratch\nCOPY --from=more /file /\nADD --checksum={commit} {url}#main /src\n");
+    box_.write("Dockerfile", dockerfile);
+    box_.run(&format!("build --provenance=true --build-context more={url} -t parts .")).success();
+    let predicate = said("parts");
+    let listed = predicate["buildDefinition"]["resolvedDependencies"].as_array().unwrap();
+    let mut listed: Vec<(&str, &str)> = listed
+        .iter()
+        .map(|one| (one["uri"].as_str().unwrap(), one["digest"]["sha1"].as_str().unwrap()))
+        .collect();
+    listed.sort_unstable();
+    assert_eq!(listed, [(url.as_str(), commit.as_str()), (format!("{url}#main").as_str(), commit.as_str())]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `wharf build`: what each instruction does, what is cached, what the options do.
 
 mod cache;
+mod config;
 mod context;
 mod elsewhere;
 mod files;

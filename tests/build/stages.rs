@@ -34,6 +34,33 @@ fn target_builds_one_stage() {
 }
 
 #[test]
+fn what_is_wrong_in_a_stage_that_nobody_needs_is_no_error() {
+    let box_ = Sandbox::new();
+    let unused = "FROM no-such-image AS unused\nCOPY missing /\nRUN --mount=from=nowhere,target=/x false\n";
+    box_.build("u", &format!("{unused}FROM busybox\nRUN true\n"));
+    box_.write("Dockerfile", format!("{unused}FROM busybox\nCOPY --from=unused /x /\n"));
+    box_.refuses(1, &["build", "."], &["Dockerfile:1", "no-such-image"]);
+    // What is no Dockerfile is an error anywhere.
+    box_.write("Dockerfile", "FROM busybox AS unused\nNOPE\nFROM busybox\n");
+    box_.refuses(1, &["build", "."], &["Dockerfile:2", "unknown instruction: NOPE"]);
+}
+
+#[test]
+fn a_trigger_may_need_a_stage_that_nothing_else_needs() {
+    let box_ = Sandbox::new();
+    box_.build("parent", "FROM busybox\nONBUILD COPY --from=tools /tool /tool\nONBUILD ENV T=1\n");
+    box_.build(
+        "child",
+        "FROM busybox AS tools\nRUN echo made > /tool\nFROM parent\nRUN cat /tool && test $T = 1\n",
+    )
+    .says(" made");
+    for line in ["ONBUILD ONBUILD RUN x", "ONBUILD FROM x", "ONBUILD MAINTAINER x"] {
+        box_.write("Dockerfile", format!("FROM busybox\n{line}\n"));
+        box_.refuses(1, &["build", "."], &["Dockerfile:2", "allowed"]);
+    }
+}
+
+#[test]
 fn a_stage_can_begin_with_another() {
     let box_ = Sandbox::new();
     box_.build("s", "FROM busybox AS base\nENV FROM_BASE=1\nRUN echo one > /x\nFROM base\nRUN echo two $FROM_BASE >> /x\n");
