@@ -27,14 +27,15 @@ pub(crate) struct Globals {
 }
 
 impl Globals {
-    /// Opens the engine.
-    pub(crate) fn engine(&self) -> Result<Engine, Report> {
-        Engine::open(self.options(), listen).map_err(unopened)
+    /// Opens the engine, for as long as the program runs: taking it apart just before the end would only
+    /// take time.
+    pub(crate) fn engine(&self) -> Result<&'static Engine, Report> {
+        open(self.options())
     }
 
     /// Opens the engine for a project's directory, whose `wharf.toml` may narrow what plugins may
     /// do and ask for more; what it asked for and did not get is said.
-    pub(crate) fn engine_for(&self, project: &Path) -> Result<Engine, Report> {
+    pub(crate) fn engine_for(&self, project: &Path) -> Result<&'static Engine, Report> {
         let engine = self.engine_in(project)?;
         for request in &engine.config().requests {
             output::say(&format!("note: {request}"));
@@ -50,7 +51,7 @@ impl Globals {
     }
 
     /// The same without a word.
-    pub(crate) fn engine_in(&self, project: &Path) -> Result<Engine, Report> {
+    pub(crate) fn engine_in(&self, project: &Path) -> Result<&'static Engine, Report> {
         let mut options = self.options();
         if project.is_dir() {
             let project = project.canonicalize().unwrap_or_else(|_| absolute(project));
@@ -59,7 +60,7 @@ impl Globals {
                 options.config.push((file, Level::Project));
             }
         }
-        Engine::open(options, listen).map_err(unopened)
+        open(options)
     }
 
     /// Where plugins are tried out, without the engine's store.
@@ -120,6 +121,11 @@ fn registries() -> RegistryFiles {
     let mut certificates: Vec<PathBuf> = vec!["/etc/docker/certs.d".into(), "/etc/wharf/certs.d".into()];
     certificates.extend(user_directory().map(|dir| dir.join("wharf/certs.d")));
     RegistryFiles { logins: logins.join("config.json"), certificates }
+}
+
+fn open(options: Options) -> Result<&'static Engine, Report> {
+    let engine = Engine::open(options, listen).map_err(unopened)?;
+    Ok(Box::leak(Box::new(engine)))
 }
 
 fn unopened(error: OpenError) -> Report {

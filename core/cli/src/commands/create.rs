@@ -22,7 +22,7 @@ pub(crate) struct Create {
 impl Create {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
-        let container = self.options.create(&engine, true)?;
+        let container = self.options.create(engine, true)?;
         output::lines([container.id])?;
         Ok(0)
     }

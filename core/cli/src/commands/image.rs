@@ -42,7 +42,7 @@ pub(crate) enum Image {
 impl Image {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         match self {
-            Self::Attachment { image, name } => attachment(&globals.engine()?, image, name.as_deref()),
+            Self::Attachment { image, name } => attachment(globals.engine()?, image, name.as_deref()),
             Self::Build(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
             Self::Import(verb) => verb.run(globals),

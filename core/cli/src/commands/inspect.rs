@@ -27,7 +27,7 @@ impl Inspect {
         let engine = globals.engine()?;
         let mut found = Vec::new();
         let code = super::each(&self.names, |name| {
-            found.push(self.find(&engine, name)?);
+            found.push(self.find(engine, name)?);
             Ok(())
         })?;
         print(self.format.as_deref(), found)?;

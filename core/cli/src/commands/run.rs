@@ -30,9 +30,9 @@ impl Run {
             terminal::check(self.options.interactive, self.options.tty)?;
         }
         let engine = globals.engine()?;
-        let container = self.options.create(&engine, self.detach)?;
+        let container = self.options.create(engine, self.detach)?;
         if self.detach {
-            start(&engine, &container, None)?;
+            start(engine, &container, None)?;
             output::lines([container.id])?;
             return Ok(0);
         }
@@ -43,7 +43,7 @@ impl Run {
             reap: true,
             ..AttachOptions::default()
         };
-        self.foreground(&engine, &container, attach)
+        self.foreground(engine, &container, attach)
     }
 
     /// The container's network and, with `--rm`, the container itself are gone when this returns.

@@ -27,12 +27,12 @@ impl Save {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
         match &self.output {
-            Some(path) => self.to_file(&engine, path)?,
+            Some(path) => self.to_file(engine, path)?,
             None if io::stdout().is_terminal() => {
                 return Err(Report::message(1, "refusing to write an archive to a terminal")
                     .hint("use -o FILE, or a pipe"));
             }
-            None => self.write(&engine, io::stdout().lock())?,
+            None => self.write(engine, io::stdout().lock())?,
         }
         Ok(0)
     }

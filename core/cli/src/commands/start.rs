@@ -29,7 +29,7 @@ impl Start {
         let engine = globals.engine()?;
         if self.attach || self.interactive {
             return match &self.containers[..] {
-                [container] => self.attached(&engine, container),
+                [container] => self.attached(engine, container),
                 _ => Err(Report::message(1, "you cannot start and attach multiple containers at once")),
             };
         }

@@ -158,7 +158,7 @@ impl PruneAll {
         if !self.common.confirmed(&self.warning())? {
             return Ok(0);
         }
-        let text = self.prune(&globals.engine()?, &keep).map_err(prune::failed)?;
+        let text = self.prune(globals.engine()?, &keep).map_err(prune::failed)?;
         output::text(&text)?;
         Ok(0)
     }

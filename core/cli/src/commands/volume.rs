@@ -72,7 +72,7 @@ impl Volume {
                 list(&engine.volumes().map_err(Report::failed)?, *quiet)?;
                 Ok(0)
             }
-            Self::Prune { all, common } => prune_all(&engine, *all, common),
+            Self::Prune { all, common } => prune_all(engine, *all, common),
             Self::Rm { force, names } => each(names, |name| match engine.remove_volume(name) {
                 Ok(()) => Ok(output::lines([name])?),
                 Err(wharf_engine::volume::VolumeError::Unknown(_)) if *force => Ok(()),

@@ -101,7 +101,7 @@ impl Build {
         let options = self.options()?;
         let to_stdout = self.outputs.refuse_to_mix(&options.outputs, self.explain)?;
         if self.check {
-            return check(&engine, &options);
+            return check(engine, &options);
         }
         let mut progress = Progress::new(if self.quiet { Some("quiet") } else { self.progress.as_deref() })?;
         let mut graph = self.graph.begin();

@@ -31,7 +31,7 @@ impl Lint {
         let engine = globals.engine()?;
         let mut code = 0;
         for file in &self.files {
-            let checked = self.check(&engine, file)?;
+            let checked = self.check(engine, file)?;
             if !checked.warnings.is_empty() || checked.failure.is_some() {
                 code = 1;
             }

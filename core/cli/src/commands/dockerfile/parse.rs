@@ -25,7 +25,7 @@ impl Parse {
         let engine = globals.engine()?;
         let mut code = 0;
         for file in &self.files {
-            code = code.max(self.file(&engine, file)?);
+            code = code.max(self.file(engine, file)?);
         }
         Ok(code)
     }

@@ -29,7 +29,7 @@ impl Plan {
         let engine = globals.engine()?;
         let mut code = 0;
         for file in &self.files {
-            code = code.max(self.file(&engine, file)?);
+            code = code.max(self.file(engine, file)?);
         }
         Ok(code)
     }

@@ -34,7 +34,7 @@ pub(crate) struct Approve {
 impl Approve {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         if self.list {
-            return list(&globals.engine()?);
+            return list(globals.engine()?);
         }
         if self.revoke {
             let file = globals.engine()?.disapprove(&self.directory).map_err(refused)?;

@@ -37,7 +37,7 @@ impl Grant {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
         if self.rights.is_empty() && !self.all {
-            return self.show(&engine);
+            return self.show(engine);
         }
         let change = Regrant {
             rights: self.rights.clone(),
