@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Command;
 
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, host};
 
 const VALUE: &str = "wharf-test-hunter2";
 
@@ -153,6 +153,76 @@ fn a_step_uses_the_agent_of_whoever_builds_and_can_not_change_it() {
     box_.run("build --ssh work=agent -t y .").success();
 }
 
+/// Makes a key with OpenSSH's own program.
+fn key(box_: &Sandbox, name: &str, kind: &str, passphrase: &str) -> String {
+    let path = box_.dir().join(name);
+    host(&[
+        "ssh-keygen",
+        "-q",
+        "-t",
+        kind,
+        "-N",
+        passphrase,
+        "-C",
+        "of a test",
+        "-f",
+        path.to_str().unwrap(),
+    ]);
+    let public = box_.read(&format!("{name}.pub"));
+    public.split(' ').nth(1).unwrap().to_owned()
+}
+
+#[test]
+fn keys_in_files_get_an_agent_for_as_long_as_the_build() {
+    let box_ = Sandbox::with_python();
+    let agents = || {
+        let names = fs::read_dir("/tmp").unwrap().map(|entry| entry.unwrap().file_name());
+        names.filter(|name| name.to_string_lossy().starts_with("ssh-")).collect::<Vec<_>>()
+    };
+    let before = agents();
+    let publics = [key(&box_, "one", "ed25519", ""), key(&box_, "two", "rsa", "")];
+    key(&box_, "locked", "ed25519", "a passphrase");
+    // Which keys are there, and a signature of each.
+    let client = "import base64, os, socket, struct\n\
+                  s = socket.socket(socket.AF_UNIX)\n\
+                  s.connect(os.environ['SSH_AUTH_SOCK'])\n\
+                  text = lambda b: struct.pack('>I', len(b)) + b\n\
+                  def ask(message):\n\
+                  \x20   s.sendall(text(message))\n\
+                  \x20   size = struct.unpack('>I', s.recv(4))[0]\n\
+                  \x20   answer = b''\n\
+                  \x20   while len(answer) < size: answer += s.recv(size - len(answer))\n\
+                  \x20   return answer\n\
+                  listed = ask(bytes([11]))\n\
+                  at = 5\n\
+                  for _ in range(struct.unpack('>I', listed[1:5])[0]):\n\
+                  \x20   size = struct.unpack('>I', listed[at:at + 4])[0]\n\
+                  \x20   blob, at = listed[at + 4:at + 4 + size], at + 4 + size\n\
+                  \x20   at += 4 + struct.unpack('>I', listed[at:at + 4])[0]\n\
+                  \x20   print('key', base64.b64encode(blob).decode(), ask(bytes([13]) + text(blob) + text(b'x') + bytes(4))[0])\n";
+    box_.write("context/client.py", client);
+    box_.write(
+        "context/Dockerfile",
+        "FROM python:3.6\nCOPY client.py /\nRUN --mount=type=ssh,required python3 /client.py\n",
+    );
+    let built = box_.run("build --ssh default=one,two -t x context").success();
+    for public in publics {
+        assert!(built.stderr.contains(&format!("key {public} 14")), "{public}\n{built}");
+    }
+    assert_eq!(agents(), before, "the agent is gone");
+    // What is cached needs no key, and no program.
+    box_.set("PATH", "/nowhere");
+    box_.run("build --ssh default=one -t x context").success().says("CACHED");
+    box_.run("build --no-cache --ssh default=one -t x context").fails(1).says("no program ssh-agent");
+    box_.set("PATH", &std::env::var("PATH").unwrap());
+    let refused = |key: &str| box_.run(&format!("build --no-cache --ssh default={key} context")).fails(1);
+    refused("locked").says("cannot use the key locked").says("ssh-add locked");
+    host(&["chmod", "644", box_.dir().join("one").to_str().unwrap()]);
+    refused("one").says("chmod 600 one");
+    refused("one.pub").says("name the private key: one");
+    assert_eq!(agents(), before);
+}
+
 #[test]
 fn an_agent_that_is_none_is_told_from_one() {
     let box_ = Sandbox::new();
@@ -167,7 +237,7 @@ fn an_agent_that_is_none_is_told_from_one() {
     box_.refuses(
         1,
         &["build", "--ssh", "default=id_rsa", "-t", "x", "."],
-        &["keys in files are not read", "ssh-add id_rsa"],
+        &["id_rsa is neither the socket of an ssh agent nor a private key"],
     );
     box_.refuses(1, &["build", "--ssh", "default=absent", "-t", "x", "."], &["absent"]);
 }

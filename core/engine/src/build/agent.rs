@@ -4,9 +4,15 @@
 //! Dockerfile names, and behind it stands a thread that passes on the two requests that use a key: which
 //! keys there are (11), and sign this (13). Whatever would change the agent is answered with a failure.
 //!
+//! Instead of an agent, whoever builds may name private keys in files: then one is started that knows them
+//! (`agent/key.rs`).
+//!
 //! On the wire (draft-ietf-sshm-ssh-agent): each message is its length as four bytes, the highest first,
 //! then that many bytes, of which the first says what it is.
 
+mod key;
+
+use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -14,6 +20,8 @@ use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
 use rustix::net::{Shutdown, shutdown};
+
+pub(super) use key::KeyAgent;
 
 /// What names the agent of a session.
 pub(super) const SOCKET_VARIABLE: &str = "SSH_AUTH_SOCK";
@@ -32,23 +40,44 @@ pub enum AgentError {
     #[error("invalid empty ssh agent socket: make sure {SOCKET_VARIABLE} is set")]
     NoSession,
     /// The id is empty.
-    #[error("invalid --ssh `{0}`: expected default, ID or ID=SOCKET")]
+    #[error("invalid --ssh `{0}`: expected default, ID, ID=SOCKET or ID=KEY[,KEY]")]
     Syntax(String),
     /// The socket.
-    #[error("cannot use {path} as the socket of an ssh agent", path = .path.display())]
+    #[error("cannot use {path} as the socket of an ssh agent or as a key", path = .path.display())]
     Socket {
         /// Where it should be.
         path: PathBuf,
         /// Why not.
         source: io::Error,
     },
-    /// It is not a socket.
-    #[error("{path} is not the socket of an ssh agent: keys in files are not read", path = .path.display())]
-    Key {
+    /// It is neither.
+    #[error("{path} is neither the socket of an ssh agent nor a private key", path = .path.display())]
+    Neither {
         /// Which file.
         path: PathBuf,
-        /// For which agent.
-        id: String,
+    },
+    /// An agent among keys.
+    #[error("{path} is the socket of an ssh agent, which stands alone", path = .path.display())]
+    Mixed {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// OpenSSH is not here.
+    #[error("cannot use the key {key}: there is no program ssh-agent")]
+    NoProgram {
+        /// Which key.
+        key: String,
+    },
+    /// An agent of ours does not start.
+    #[error("cannot start an ssh agent")]
+    Program(#[source] io::Error),
+    /// A key can not be used.
+    #[error("cannot use the key {key}: {said}")]
+    Unusable {
+        /// Which key.
+        key: String,
+        /// Why not.
+        said: String,
     },
     /// A RUN needs one that was not given.
     #[error("ssh `{id}`: not found")]
@@ -64,12 +93,22 @@ impl AgentError {
     /// What to do next, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
-            Self::Key { path, id } => Some(format!(
-                "give the key to an agent: `eval $(ssh-agent); ssh-add {}`, then build with `--ssh {id}`",
-                path.display()
+            Self::Neither { path } if path.extension().is_some_and(|end| end == "pub") => {
+                Some(format!("name the private key: {}", path.with_extension("").display()))
+            }
+            Self::Mixed { .. } => Some("name keys only, or one agent".to_owned()),
+            Self::NoProgram { .. } => Some("install OpenSSH's client, openssh-client on Debian".to_owned()),
+            Self::Unusable { key, said } if said.contains("UNPROTECTED") || said.contains("too open") => {
+                Some(format!("keep it for yourself: `chmod 600 {key}`"))
+            }
+            Self::Unusable { key, .. } => Some(format!(
+                "give it to an agent, which asks for a passphrase: `eval $(ssh-agent); ssh-add {key}`, then build \
+                 with `--ssh default`"
             )),
             Self::NotGiven { meant: Some(meant), .. } => Some(format!("did you mean {meant}?")),
-            Self::NotGiven { id, .. } => Some(format!("give it with `--ssh {id}` or `--ssh {id}=SOCKET`")),
+            Self::NotGiven { id, .. } => {
+                Some(format!("give it with `--ssh {id}`, `--ssh {id}=SOCKET` or `--ssh {id}=KEY`"))
+            }
             Self::NoSession => {
                 Some("start one with `eval $(ssh-agent)`, or write `--ssh ID=SOCKET`".to_owned())
             }
@@ -78,24 +117,58 @@ impl AgentError {
     }
 }
 
-/// `default`, `ID` or `ID=SOCKET`; without a socket, the session's agent is meant.
+/// Who answers for the keys of a build.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Agent {
+    /// An agent that is there, at its socket.
+    Socket(PathBuf),
+    /// One that is started for these private keys.
+    Keys(Vec<PathBuf>),
+}
+
+/// `default`, `ID`, `ID=SOCKET` or `ID=KEY[,KEY]`; with nothing else, the session's agent is meant.
 ///
 /// # Errors
-/// When there is no such socket.
-pub fn find(text: &str, session: Option<PathBuf>) -> Result<(String, PathBuf), AgentError> {
+/// When there is no such socket, or a file is no private key.
+pub fn find(text: &str, session: Option<PathBuf>) -> Result<(String, Agent), AgentError> {
     let (id, path) = text.split_once('=').unwrap_or((text, ""));
     if id.is_empty() {
         return Err(AgentError::Syntax(text.to_owned()));
     }
-    let given = (!path.is_empty()).then(|| PathBuf::from(path));
     let session = session.filter(|path| !path.as_os_str().is_empty());
-    let path = given.or(session).ok_or(AgentError::NoSession)?;
-    match std::fs::metadata(&path) {
-        Ok(metadata) if metadata.file_type().is_socket() => Ok((id.to_owned(), path)),
-        Ok(_) => Err(AgentError::Key { path, id: id.to_owned() }),
-        // Several keys, as in `default=a,b`.
-        Err(_) if path.to_string_lossy().contains(',') => Err(AgentError::Key { path, id: id.to_owned() }),
-        Err(source) => Err(AgentError::Socket { path, source }),
+    let agent = match path {
+        "" => session.map(Agent::Socket).ok_or(AgentError::NoSession)?,
+        // A comma may be part of a name.
+        one if is_socket(Path::new(one)) => Agent::Socket(one.into()),
+        keys => Agent::Keys(keys.split(',').map(PathBuf::from).collect()),
+    };
+    match &agent {
+        Agent::Socket(path) if !is_socket(path) => private_key(path)?,
+        Agent::Socket(_) => {}
+        Agent::Keys(keys) => keys.iter().try_for_each(|key| private_key(key))?,
+    }
+    Ok((id.to_owned(), agent))
+}
+
+fn is_socket(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
+}
+
+/// Whether it looks like one; what it is worth, OpenSSH finds out when a step needs it.
+fn private_key(path: &Path) -> Result<(), AgentError> {
+    if is_socket(path) {
+        return Err(AgentError::Mixed { path: path.to_owned() });
+    }
+    let failed = |source| AgentError::Socket { path: path.to_owned(), source };
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(AgentError::Neither { path: path.to_owned() });
+    }
+    let mut head = Vec::new();
+    File::open(path).and_then(|file| file.take(64).read_to_end(&mut head)).map_err(failed)?;
+    let head = String::from_utf8_lossy(&head);
+    match head.starts_with("-----BEGIN ") && head.contains("PRIVATE KEY") {
+        true => Ok(()),
+        false => Err(AgentError::Neither { path: path.to_owned() }),
     }
 }
 
@@ -236,11 +309,29 @@ mod tests {
         let _listener = UnixListener::bind(&socket).unwrap();
         std::fs::write(&key, "key").unwrap();
         let given = format!("work={}", socket.display());
-        assert_eq!(find(&given, None).unwrap(), ("work".to_owned(), socket.clone()));
-        assert_eq!(find("default", Some(socket.clone())).unwrap(), ("default".to_owned(), socket));
+        let at = Agent::Socket(socket.clone());
+        assert_eq!(find(&given, None).unwrap(), ("work".to_owned(), at.clone()));
+        assert_eq!(find("default", Some(socket.clone())).unwrap(), ("default".to_owned(), at));
         assert!(matches!(find("default", None), Err(AgentError::NoSession)));
         assert!(matches!(find("default", Some(PathBuf::new())), Err(AgentError::NoSession)));
-        let error = find(&format!("default={}", key.display()), None).unwrap_err();
-        assert!(error.next_step().unwrap().contains("ssh-add"));
+        assert!(matches!(find("default", Some(dir.path().join("gone"))), Err(AgentError::Socket { .. })));
+        assert!(matches!(find("=x", None), Err(AgentError::Syntax(_))));
+
+        let named = |paths: &[&Path]| {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            find(&format!("default={}", paths.join(",")), None)
+        };
+        assert!(matches!(named(&[&key]), Err(AgentError::Neither { .. })));
+        assert!(matches!(named(&[dir.path()]), Err(AgentError::Neither { .. })));
+        std::fs::write(&key, "-----BEGIN OPENSSH PRIVATE KEY-----\n").unwrap();
+        let other = dir.path().join("other");
+        std::fs::copy(&key, &other).unwrap();
+        let keys = Agent::Keys(vec![key.clone(), other.clone()]);
+        assert_eq!(named(&[&key, &other]).unwrap(), ("default".to_owned(), keys));
+        assert!(matches!(named(&[&key, &socket]), Err(AgentError::Mixed { .. })));
+        let public = key.with_extension("pub");
+        std::fs::write(&public, "ssh-ed25519 AAAA").unwrap();
+        let hint = named(&[&public]).unwrap_err().next_step();
+        assert_eq!(hint, Some(format!("name the private key: {}", key.display())));
     }
 }

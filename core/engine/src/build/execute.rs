@@ -14,6 +14,7 @@ use wharf_model::build::Action;
 use wharf_model::image::History;
 use wharf_model::{Digest, Span};
 
+use super::agent::KeyAgent;
 use super::cancel::Cancel;
 use super::context::Context;
 use super::download::Download;
@@ -82,6 +83,7 @@ impl Engine {
             stages: plan.order.iter().map(|number| (*number, Mutex::default())).collect(),
             explained: Mutex::default(),
             downloads: Mutex::default(),
+            key_agents: Mutex::default(),
             failure: Mutex::default(),
             cancel: Cancel::default(),
             turns: Turns::default(),
@@ -113,6 +115,8 @@ pub(super) struct Execution<'a, 'r> {
     /// By the numbers of the nodes, which are in the order of the Dockerfile.
     explained: Mutex<BTreeMap<usize, Explained>>,
     downloads: Mutex<BTreeSet<Material>>,
+    /// Those that were started for keys in files, by their ids.
+    pub(super) key_agents: Mutex<BTreeMap<String, KeyAgent>>,
     failure: Mutex<Option<(usize, At)>>,
     pub(super) cancel: Cancel,
     turns: Turns,

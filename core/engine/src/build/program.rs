@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use wharf_model::build::{Action, Exec, NetAccess, Security};
 use wharf_model::network::Namespace;
 
+use super::agent::Agent;
 use super::plan::BuildPlan;
 use super::request::{At, BuildError};
 use super::secret::SecretSource;
@@ -21,8 +21,8 @@ use crate::network::Joined;
 pub struct ProgramOptions {
     /// Secrets by their ids.
     pub secrets: BTreeMap<String, SecretSource>,
-    /// Sockets of ssh agents by their ids.
-    pub agents: BTreeMap<String, PathBuf>,
+    /// Ssh agents by their ids.
+    pub agents: BTreeMap<String, Agent>,
     /// What a Dockerfile may ask for that reaches beyond the sandbox.
     pub allow: BTreeSet<Entitlement>,
     /// Further lines of `/etc/hosts`.

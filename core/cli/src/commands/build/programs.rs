@@ -17,7 +17,8 @@ pub(super) struct ProgramArgs {
     /// Secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE][,type=file|env]
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
-    /// Agent for RUN --mount=type=ssh: default or ID, perhaps with =SOCKET
+    /// Agent for RUN --mount=type=ssh: default or ID, perhaps with =SOCKET, or with =KEY[,KEY] for one that
+    /// knows these private keys
     #[arg(long, value_name = "AGENT")]
     ssh: Vec<String>,
     /// Let RUN leave the sandbox: network.host, security.insecure
@@ -92,7 +93,7 @@ impl ProgramArgs {
         self.secret.iter().map(parse).collect()
     }
 
-    fn agents(&self) -> Result<BTreeMap<String, std::path::PathBuf>, Report> {
+    fn agents(&self) -> Result<BTreeMap<String, agent::Agent>, Report> {
         let session = || std::env::var_os("SSH_AUTH_SOCK").map(Into::into);
         let find = |text: &String| {
             agent::find(text, session()).map_err(|error| {

@@ -4,6 +4,7 @@
 //! but the program's. Nothing on the host ever leads to them.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -11,11 +12,12 @@ use std::path::PathBuf;
 use wharf_model::build::Mount as Request;
 use wharf_runtime::memory::{Access, Memory};
 
-use super::super::agent::{AgentError, Forward, SOCKET_VARIABLE};
+use super::super::agent::{Agent, AgentError, Forward, KeyAgent, SOCKET_VARIABLE};
 use super::super::dockerfile;
 use super::super::execute::Execution;
 use super::super::plan::Step;
 use super::super::request::BuildError;
+use super::super::schedule::lock;
 use super::super::secret::SecretError;
 use super::{Mounted, Shown, absolute};
 
@@ -91,7 +93,7 @@ impl<'a> Execution<'a, '_> {
         mounted: &mut Mounted<'a>,
     ) -> Result<(), BuildError> {
         let Request::Ssh { id, target, required, mode, uid, gid } = request else { return Ok(()) };
-        let Some(socket) = self.options.programs.agents.get(id) else {
+        let Some(agent) = self.options.programs.agents.get(id) else {
             if !*required {
                 return Ok(());
             }
@@ -109,9 +111,25 @@ impl<'a> Execution<'a, '_> {
             mounted.env.push((SOCKET_VARIABLE.to_owned(), target.clone()));
         }
         let access = Access { mode: *mode, uid: *uid, gid: *gid };
-        let private = Private { what: What::Agent(socket.clone()), access };
+        let private = Private { what: What::Agent(self.socket_of(id, agent)?), access };
         mounted.show(Shown::Private(private), NAME, target, false);
         Ok(())
+    }
+}
+
+impl Execution<'_, '_> {
+    /// Keys get an agent when the first step needs it, which lives as long as the build.
+    fn socket_of(&self, id: &str, agent: &Agent) -> Result<PathBuf, BuildError> {
+        let keys = match agent {
+            Agent::Socket(socket) => return Ok(socket.clone()),
+            Agent::Keys(keys) => keys,
+        };
+        let mut agents = lock(&self.key_agents);
+        let agent = match agents.entry(id.to_owned()) {
+            Entry::Occupied(held) => held.into_mut(),
+            Entry::Vacant(place) => place.insert(KeyAgent::start(keys)?),
+        };
+        Ok(agent.socket().to_owned())
     }
 }
 
