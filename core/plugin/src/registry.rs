@@ -47,7 +47,8 @@ pub struct Embedded {
 pub struct Plugins {
     config: Config,
     host: Arc<Host>,
-    slots: Vec<Arc<Slot>>,
+    /// One for each plugin of the configuration, made when somebody asks for that plugin.
+    slots: Vec<OnceLock<Arc<Slot>>>,
     owners: OnceLock<Result<BTreeMap<Keyword, usize>, PluginError>>,
 }
 
@@ -128,7 +129,7 @@ impl Plugins {
             check_embedded(plugin, embedded)?;
         }
         let host = Arc::new(Host::new(cache, embedded));
-        let slots = config.plugins.iter().map(|plugin| Arc::new(Slot::new(plugin, &host))).collect();
+        let slots = config.plugins.iter().map(|_| OnceLock::new()).collect();
         Ok(Self { config, host, slots, owners: OnceLock::new() })
     }
 
@@ -228,8 +229,23 @@ impl Plugins {
     }
 
     fn slot(&self, plugin: &str) -> Result<&Arc<Slot>, PluginError> {
-        let slot = self.slots.iter().find(|slot| slot.config.name == plugin);
-        slot.ok_or_else(|| PluginError::new(plugin, None, Fault::Unknown))
+        self.named(plugin).ok_or_else(|| PluginError::new(plugin, None, Fault::Unknown))
+    }
+
+    fn named(&self, name: &str) -> Option<&Arc<Slot>> {
+        self.place(self.config.plugins.iter().position(|plugin| plugin.name == name)?)
+    }
+
+    fn place(&self, index: usize) -> Option<&Arc<Slot>> {
+        let (slot, plugin) = (self.slots.get(index)?, self.config.plugins.get(index)?);
+        Some(slot.get_or_init(|| Arc::new(Slot::new(plugin, &self.host))))
+    }
+
+    /// The plugins of a world, in the order of the configuration.
+    fn of_world(&self, world: World) -> impl Iterator<Item = (usize, &Arc<Slot>)> + Clone {
+        let plugins = self.config.plugins.iter().enumerate();
+        let plugins = plugins.filter(move |(_, plugin)| plugin.world == world);
+        plugins.filter_map(|(index, _)| Some((index, self.place(index)?)))
     }
 
     /// The configuration.
@@ -289,7 +305,7 @@ impl Plugins {
     /// # Errors
     /// When it can not be loaded, or is of another world than the configuration says.
     pub fn introduce(&self, name: &str) -> Result<(), PluginError> {
-        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(()) };
+        let Some(slot) = self.named(name) else { return Ok(()) };
         match slot.config.world {
             World::Instruction => slot.instruction().map(drop),
             World::Storage => slot.storage().map(drop),
@@ -303,7 +319,7 @@ impl Plugins {
     /// # Errors
     /// When it can not be loaded or asked.
     pub fn describes_the_same(&self, name: &str) -> Result<bool, PluginError> {
-        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(true) };
+        let Some(slot) = self.named(name) else { return Ok(true) };
         match slot.config.world {
             World::Instruction => slot.describes_the_same::<imports::Instruction>(),
             World::Storage => slot.describes_the_same::<imports::Storage>(),
@@ -317,7 +333,7 @@ impl Plugins {
     /// # Errors
     /// When it can not be loaded or does not like them.
     pub fn validate(&self, name: &str, facts: &dyn Fn() -> HostFacts) -> Result<(), PluginError> {
-        let Some(slot) = self.slots.iter().find(|slot| slot.config.name == name) else { return Ok(()) };
+        let Some(slot) = self.named(name) else { return Ok(()) };
         match slot.config.world {
             World::Instruction => slot.instruction()?.validate(),
             World::Storage => slot.storage()?.validate(facts),
@@ -333,7 +349,7 @@ impl Plugins {
     pub fn keywords(&self) -> Result<Vec<(KeywordSpec, String)>, PluginError> {
         let mut keywords = Vec::new();
         for (keyword, index) in self.owners()? {
-            let Some(slot) = self.slots.get(*index) else { continue };
+            let Some(slot) = self.place(*index) else { continue };
             let plugin = slot.instruction()?;
             if let Some(spec) = plugin.describe().iter().find(|spec| spec.keyword == *keyword) {
                 keywords.push((spec.clone(), slot.config.name.clone()));
@@ -348,7 +364,7 @@ impl Plugins {
             Ok(owners) => owners,
             Err(error) => return Some(Err(error)),
         };
-        let slot = owners.get(keyword).and_then(|index| self.slots.get(*index))?;
+        let slot = owners.get(keyword).and_then(|index| self.place(*index))?;
         Some(slot.instruction().and_then(|plugin| {
             plugin.validate()?;
             let plugin: Arc<dyn Instruction> = plugin;
@@ -388,13 +404,12 @@ impl Plugins {
 
     /// The hooks to ask, in order. One that can not be loaded is among them and fails when asked.
     pub fn hooks(&self, moment: Moment, phase: Phase) -> Vec<Arc<dyn Hook>> {
-        let hooks = self.slots.iter().filter(|slot| slot.config.world == World::Hook);
-        let asked = hooks.filter(|slot| slot.is_asked(moment, phase));
-        asked.map(|slot| Arc::new(LazyHook(Arc::clone(slot))) as Arc<dyn Hook>).collect()
+        let asked = self.of_world(World::Hook).filter(|(_, slot)| slot.is_asked(moment, phase));
+        asked.map(|(_, slot)| Arc::new(LazyHook(Arc::clone(slot))) as Arc<dyn Hook>).collect()
     }
 
     fn find(&self, world: World, name: &str, by_info: impl Fn(&Slot) -> bool) -> Option<&Arc<Slot>> {
-        let mut slots = self.slots.iter().filter(|slot| slot.config.world == world);
+        let mut slots = self.of_world(world).map(|(_, slot)| slot);
         let named = slots.clone().find(|slot| slot.config.name == name);
         named.or_else(|| slots.find(|slot| by_info(slot)))
     }
@@ -405,13 +420,10 @@ impl Plugins {
 
     fn find_owners(&self) -> Result<BTreeMap<Keyword, usize>, PluginError> {
         let mut owners: BTreeMap<Keyword, usize> = BTreeMap::new();
-        for (index, slot) in self.slots.iter().enumerate() {
-            if slot.config.world != World::Instruction {
-                continue;
-            }
+        for (index, slot) in self.of_world(World::Instruction) {
             for spec in slot.instruction()?.describe() {
                 let Some(before) = owners.insert(spec.keyword.clone(), index) else { continue };
-                let other = self.slots.get(before).map(|slot| slot.config.name.clone()).unwrap_or_default();
+                let other = self.place(before).map(|slot| slot.config.name.clone()).unwrap_or_default();
                 let clash = Fault::Clash { keyword: spec.keyword.clone(), other };
                 return Err(PluginError::new(&slot.config.name, None, clash));
             }

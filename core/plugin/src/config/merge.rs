@@ -285,7 +285,8 @@ fn lower<T: Ord + Copy>(limit: &mut T, said: Option<Said<T>>, requests: &mut Vec
 }
 
 fn ask<T>(requests: &mut Vec<Request>, said: Option<Said<T>>) {
-    if let Some(Asked { place, key, toml }) = said.and_then(|said| said.asked) {
+    if let Some(asked) = said.and_then(|said| said.asked) {
+        let Asked { place, key, toml } = *asked;
         let grant = format!("{key} = {toml}");
         requests.push(Request { place, key, grant });
     }
@@ -293,7 +294,7 @@ fn ask<T>(requests: &mut Vec<Request>, said: Option<Said<T>>) {
 
 /// Code that the project brings: the definition as it would stand in the user's own file.
 fn whole(partial: Partial) -> Option<Request> {
-    let Asked { place, key, toml } = partial.asked?;
+    let Asked { place, key, toml } = *partial.asked?;
     let grant = format!("{key} = {toml}");
     Some(Request { place, key, grant })
 }

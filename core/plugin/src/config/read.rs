@@ -18,7 +18,7 @@ use super::{Approval, ConfigError, Level, NetworkConfig, Place, PluginSource, So
 #[derive(Debug, Clone)]
 pub(super) struct Said<T> {
     pub(super) value: T,
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Box<Asked>>,
 }
 
 /// What a project would have to be granted.
@@ -50,7 +50,7 @@ pub(super) struct Partial {
     pub(super) name: String,
     pub(super) place: Place,
     /// All of it, where a project says it.
-    pub(super) asked: Option<Asked>,
+    pub(super) asked: Option<Box<Asked>>,
     pub(super) world: Maybe<World>,
     pub(super) source: Maybe<PluginSource>,
     pub(super) digest: Maybe<Digest>,
@@ -429,9 +429,9 @@ fn network(name: &str, node: &Node<'_>) -> Result<Said<NetworkConfig>, ConfigErr
     here(node, NetworkConfig { name: name.into(), driver, subnet, gateway, internal, options, place })
 }
 
-fn asked(node: &Node<'_>) -> Option<Asked> {
+fn asked(node: &Node<'_>) -> Option<Box<Asked>> {
     let asks = node.level() == Level::Project;
-    asks.then(|| Asked { place: node.place(), key: node.key(), toml: write(node.value()) })
+    asks.then(|| Box::new(Asked { place: node.place(), key: node.key(), toml: write(node.value()) }))
 }
 
 /// A value as TOML, on one line.
