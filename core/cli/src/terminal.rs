@@ -41,3 +41,9 @@ pub(crate) fn forward(connection: Connection, stdin: bool) -> Result<u8, Report>
         Ended::OutputGone => Err(Report::said(1)), // docker's code
     }
 }
+
+/// The width of the terminal that standard error is, in characters.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stderr()).ok()?;
+    (size.ws_col > 0).then_some(size.ws_col.into())
+}

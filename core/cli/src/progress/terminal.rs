@@ -11,6 +11,7 @@ use wharf_engine::build::{BuildEvent, Outcome};
 use super::steps::Steps;
 use super::words;
 use crate::output::{self, printable};
+use crate::terminal;
 
 /// Lines of output below a step.
 const BELOW: usize = 4;
@@ -36,7 +37,7 @@ impl Terminal {
             BuildEvent::Output { step, .. } => self.write(*step, steps),
             BuildEvent::Finished { step, outcome, took, .. } => match outcome {
                 Outcome::Cached => self.end(*step, steps, "CACHED ", "36", ""),
-                Outcome::Done => self.end(*step, steps, "", "32", &format!(" {:.1}s", took.as_secs_f64())),
+                Outcome::Done => self.end(*step, steps, "", "32", &format!("{:.1}s", took.as_secs_f64())),
                 Outcome::Config => self.end(*step, steps, "", "", ""),
             },
             BuildEvent::Failed { step, .. } => self.end(*step, steps, "ERROR ", "31", ""),
@@ -88,7 +89,7 @@ impl Terminal {
             }
         }
         let Some((_, step)) = steps.get(step) else { return };
-        let text = format!(" => {word}{}{time}", step.label);
+        let text = to_the_right(format!(" => {word}{}", step.label), time);
         let painted = output::colours() && !colour.is_empty();
         let text = if painted { format!("\x1b[{colour}m{text}\x1b[0m") } else { text };
         self.all.suspend(|| drop(writeln!(io::stderr().lock(), "{text}")));
@@ -96,6 +97,16 @@ impl Terminal {
 
     fn above(&self, text: &str) {
         self.all.suspend(|| drop(writeln!(io::stderr().lock(), "{}", printable(text))));
+    }
+}
+
+/// A text, and at the end of the terminal's line when there is room, else behind it, a time.
+fn to_the_right(text: String, time: &str) -> String {
+    let columns = terminal::columns().unwrap_or(0);
+    let used = text.chars().count() + time.len();
+    match time {
+        "" => text,
+        _ => format!("{text}{}{time}", " ".repeat(columns.saturating_sub(used).max(1))),
     }
 }
 
