@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::harness::{Asked, Proxy, Registry, Sandbox, eventually};
+use crate::harness::{Asked, Proxy, Registry, Sandbox, eventually, has, host};
 
 /// A sandbox whose commands ask registries, and a registry that holds `app:v1` as another client sent it.
 fn with_app(registry: &Registry, format: &str) -> Option<Sandbox> {
@@ -170,4 +170,178 @@ fn what_the_registry_holds_damaged_is_refused() {
     let refused = box_.run(&format!("pull {name}")).fails(1);
     refused.says(&format!("cannot pull {name}"));
     box_.run("images -q").success().prints("");
+}
+
+#[test]
+fn push_sends_what_is_missing_and_others_can_read_it() {
+    let Some(registry) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    box_.set("WHARF_PULL", "missing");
+    let (one, two) = (registry.name("team/base:v1"), registry.name("team/app:v1"));
+    box_.build(&one, "FROM busybox\nRUN echo base > /base\n");
+    let pushed = box_.run(&format!("push {one}")).success();
+    pushed.clone().shows(&format!("The push refers to repository [{}]", registry.name("team/base")));
+    assert_eq!(pushed.stderr.matches(": Pushed\n").count(), 2, "{pushed}");
+    let digest = pushed.line_with("v1: digest: sha256:").split_whitespace().nth(2).unwrap().to_owned();
+    assert!(box_.inspect(&one, "{{.RepoDigests}}").contains(&registry.name(&format!("team/base@{digest}"))));
+    let again = box_.run(&format!("push {one}")).success();
+    assert_eq!(again.stderr.matches(": Layer already exists\n").count(), 2, "{again}");
+    assert_eq!(again.line_with("digest:"), pushed.line_with("digest:"), "the same bytes");
+
+    box_.build(&two, &format!("FROM {one}\nRUN echo app > /app\n"));
+    let child = box_.run(&format!("push {two}")).success();
+    assert_eq!(child.stderr.matches(": Mounted from team/base\n").count(), 2, "{child}");
+    assert_eq!(child.stderr.matches(": Pushed\n").count(), 1, "{child}");
+    box_.run(&format!("tag {two} {}", registry.name("team/app:v2"))).success();
+    let all = box_.run(&format!("push -a {}", registry.name("team/app"))).success();
+    all.shows("v1: digest: sha256:").shows("v2: digest: sha256:");
+    box_.run(&format!("push -q {two}")).success().prints(&format!("{two}\n"));
+
+    let other = empty(&box_);
+    other.run(&format!("pull {two}")).success();
+    assert_eq!(other.inspect(&two, "{{.Id}}"), box_.inspect(&two, "{{.Id}}"));
+    assert_eq!(other.in_image(&two, "cat /base /app"), "base\napp\n");
+    read_by_skopeo(&registry, "team/app:v1", &box_.inspect(&two, "{{.RootFS.Layers}}"));
+
+    box_.refuses(1, &["push", "nothing:v1"], &["does not exist locally with the tag: nothing:v1", "hint"]);
+    box_.refuses(
+        1,
+        &["push", &format!("{}@{digest}", registry.name("team/base"))],
+        &["cannot push", "digest"],
+    );
+    box_.run("tag busybox 127.0.0.1:1/x").success();
+    box_.refuses(1, &["push", "127.0.0.1:1/x"], &["cannot push 127.0.0.1:1/x:latest", "refused"]);
+}
+
+/// Another client finds the same layers, and verifies each of them.
+fn read_by_skopeo(registry: &Registry, image: &str, layers: &str) {
+    if !has("skopeo") {
+        return eprintln!("skipped: needs skopeo, which ./dev test installs");
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let (from, to) =
+        (format!("docker://{}", registry.name(image)), format!("dir:{}", directory.path().display()));
+    host(&["skopeo", "--insecure-policy", "copy", "--quiet", "--src-tls-verify=false", &from, &to]);
+    let config = host(&["skopeo", "inspect", "--config", &to]);
+    let config: serde_json::Value = serde_json::from_str(&config).unwrap();
+    for diff_id in config["rootfs"]["diff_ids"].as_array().unwrap() {
+        assert!(layers.contains(diff_id.as_str().unwrap()), "{layers}");
+    }
+}
+
+#[test]
+fn a_login_opens_a_registry_and_docker_s_file_keeps_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(registry) = Registry::start_as(Asked { password: true, ..Asked::default() }) else { return };
+    let box_ = Sandbox::new();
+    let (address, name) = (registry.address(), registry.name("app:v1"));
+    box_.run(&format!("tag busybox {name}")).success();
+    box_.refuses(1, &["push", &name], &["access to", "denied", &format!("wharf login {address}")]);
+    box_.refuses(1, &["pull", &name], &["denied"]);
+    let wrong = box_.wharf_with(["login", "-u", "sailor", "--password-stdin", &address], b"wrong\n").fails(1);
+    wrong.says("does not take this login");
+    box_.refuses(1, &["login", &address], &["non TTY", "--password-stdin"]);
+
+    let file = box_.home().join(".docker/config.json");
+    std::fs::create_dir(box_.home().join(".docker")).unwrap();
+    std::fs::write(&file, "{\"psFormat\": \"mine\"}").unwrap();
+    let login = box_.wharf_with(["login", "-u", "sailor", "--password-stdin", &address], b"ahoy\n").success();
+    login.says("stored unencrypted").prints("Login Succeeded\n").without("ahoy");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("psFormat") && text.contains(&address), "{text}");
+    assert_eq!(std::fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    box_.run(&format!("push {name}")).success();
+    box_.run(&format!("login {address}")).success().says("existing credentials").prints("Login Succeeded\n");
+    let other = empty(&box_);
+    other.refuses(1, &["pull", &name], &["denied"]);
+    other.set("DOCKER_CONFIG", file.parent().unwrap().to_str().unwrap());
+    other.run(&format!("run --rm --network none {name} echo hello")).success().prints("hello\n");
+
+    box_.run(&format!("logout {address}"))
+        .success()
+        .prints(&format!("Removing login credentials for {address}\n"));
+    box_.run(&format!("logout {address}")).success().prints(&format!("Not logged in to {address}\n"));
+    box_.run(&format!("pull {name}")).fails(1).says("denied");
+    let typed = box_.run(&format!("login -u sailor -p ahoy {address}")).success().says("insecure");
+    typed.prints("Login Succeeded\n");
+}
+
+#[test]
+fn a_program_may_keep_the_login() {
+    use std::os::unix::fs::PermissionsExt;
+    let Some(registry) = Registry::start_as(Asked { password: true, ..Asked::default() }) else { return };
+    let box_ = Sandbox::new();
+    let (address, name) = (registry.address(), registry.name("app:v1"));
+    let program = "#!/bin/sh\ncd \"$HOME\"\ncase $1 in\nstore) cat > kept;;\nerase) rm kept;;\n\
+                   get) cat > asked; cat kept 2>/dev/null || { echo 'credentials not found in native keychain'; exit 1; };;\nesac\n";
+    let path = box_.write("bin/docker-credential-chest", program);
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let dirs = format!("{}:{}", path.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    box_.set("PATH", &dirs);
+    std::fs::create_dir(box_.home().join(".docker")).unwrap();
+    let file = box_.home().join(".docker/config.json");
+    std::fs::write(&file, "{\"credsStore\": \"chest\"}").unwrap();
+
+    let login = box_.wharf_with(["login", "-u", "sailor", "--password-stdin", &address], b"ahoy").success();
+    login.prints("Login Succeeded\n").without("unencrypted");
+    let kept = std::fs::read_to_string(box_.home().join("kept")).unwrap();
+    assert!(kept.contains("\"Secret\":\"ahoy\"") && kept.contains(&address), "{kept}");
+    assert!(!std::fs::read_to_string(&file).unwrap().contains(&address));
+    box_.run(&format!("tag busybox {name}")).success();
+    box_.run(&format!("push {name}")).success();
+    assert_eq!(std::fs::read_to_string(box_.home().join("asked")).unwrap(), address);
+    box_.run(&format!("logout {address}")).success();
+    assert!(!box_.home().join("kept").exists());
+    box_.run(&format!("push {name}")).fails(1).says("denied");
+    std::fs::write(&file, "{\"credHelpers\": {\"ADDRESS\": \"gone\"}}".replace("ADDRESS", &address)).unwrap();
+    box_.run(&format!("pull {name}")).fails(1).says("docker-credential-gone");
+}
+
+#[test]
+fn the_config_says_where_images_are() {
+    let Some(registry) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    let address = registry.address();
+    box_.run(&format!("tag busybox {}", registry.name("mirror/app:v1"))).success();
+    box_.run(&format!("push {}", registry.name("mirror/app:v1"))).success();
+    let other = empty(&box_);
+    other.config(&format!(
+        "[registry.\"hub.invalid/team\"]\nmirrors = [\"127.0.0.1:1\", \"{address}/mirror\"]\n"
+    ));
+    other
+        .run("pull hub.invalid/team/app:v1")
+        .success()
+        .shows("Downloaded newer image for hub.invalid/team/app:v1");
+    other.run("run --rm --network none hub.invalid/team/app:v1 echo hello").success().prints("hello\n");
+    other.run("pull hub.invalid/other/app:v1").fails(1).says("cannot reach https://hub.invalid");
+
+    other.config(&format!("[registry.\"ours.invalid\"]\nlocation = \"{address}/ours\"\nplain-http = true\n"));
+    other.run("tag hub.invalid/team/app:v1 ours.invalid/app:v2").success();
+    other.run("push ours.invalid/app:v2").success();
+    box_.run(&format!("pull {}", registry.name("ours/app:v2"))).success();
+    other.config("[registry.\"https://x\"]\n");
+    other
+        .run("pull ours.invalid/app:v2")
+        .fails(125)
+        .says("is not the beginning of an image's name")
+        .says("hint");
+}
+
+#[test]
+fn tls_takes_a_client_s_certificate_or_none_at_all() {
+    let Some(registry) = Registry::start_as(Asked { tls: true, ..Asked::default() }) else { return };
+    let box_ = Sandbox::new();
+    let name = registry.name("app:v1");
+    box_.run(&format!("tag busybox {name}")).success();
+    box_.config(&format!("[registry.\"{}\"]\nplain-http = false\n", registry.address()));
+    box_.run(&format!("push {name}")).fails(1).says("certificate");
+    box_.config(&format!("[registry.\"{}\"]\nplain-http = false\ninsecure = true\n", registry.address()));
+    box_.run(&format!("push {name}")).success();
+    box_.config("");
+    let certificates = box_.home().join(".config/wharf/certs.d").join(registry.address());
+    std::fs::create_dir_all(&certificates).unwrap();
+    std::fs::copy(registry.authority(), certificates.join("ca.crt")).unwrap();
+    box_.run(&format!("pull {name}")).success();
+    std::fs::write(certificates.join("client.cert"), "nonsense").unwrap();
+    box_.run(&format!("pull {name}")).fails(1).says("client.key");
 }

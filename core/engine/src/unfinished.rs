@@ -139,9 +139,11 @@ impl Engine {
     }
 
     /// Takes away what this process was making before it began this program anew, as one does that
-    /// is interrupted and keeps nothing but its number; and what others left.
-    pub fn interrupted(&self) {
+    /// is interrupted and keeps nothing but its number; and what others left. True when parts of a pull
+    /// stay, for the next one to go on with.
+    pub fn interrupted(&self) -> bool {
         self.sweep(Own::IsOver);
+        self.store.has_partial()
     }
 
     fn sweep(&self, own: Own) {

@@ -19,6 +19,7 @@ mod document;
 pub mod edit;
 mod merge;
 mod read;
+mod route;
 mod statements;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use serde::{Deserialize, Serialize};
 use wharf_model::grant::Grants;
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
+use wharf_model::registry::Route;
 use wharf_model::{Digest, Keyword, Settings};
 
 use crate::lock::{Lock, Mismatch, Pin};
@@ -344,6 +346,8 @@ pub struct Config {
     pub plugins: Vec<PluginConfig>,
     /// Networks the user defined.
     pub networks: Vec<NetworkConfig>,
+    /// Where images come from and go to, where that is not what their names say.
+    pub registries: Vec<Route>,
     /// What `./wharf.toml` asks for and does not get.
     pub requests: Vec<Request>,
     /// What the user let projects have.

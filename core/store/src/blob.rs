@@ -238,6 +238,11 @@ impl BlobWriter {
 }
 
 impl Parked {
+    /// Where it is as long as it is not visible.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Opens it to read what was written.
     pub(crate) fn open(&self) -> Result<File, BlobError> {
         File::open(&self.path).map_err(|source| self.failed(source))

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use wharf_model::Digest;
 
+use crate::db::Durability;
 use crate::record::PATIENCE;
 use crate::{RecordError, Store};
 
@@ -41,6 +42,7 @@ impl Store {
         remove(&self.blobs().complete(), dead, &mut swept)?;
         remove(&self.blobs().incoming(), |_| true, &mut Swept::default())?;
         remove(&self.blobs().partial(), is_old, &mut Swept::default())?;
+        self.forget_places()?;
         self.remove_free_locks()?;
         Ok(swept)
     }
@@ -49,15 +51,33 @@ impl Store {
     ///
     /// # Errors
     /// When the database or the directory can not be read.
-    pub fn forget_partial(&self) -> Result<(), RecordError> {
-        let Some(_alone) = self.try_lock("gc", false)? else { return Ok(()) };
+    pub fn forget_partial(&self) -> Result<Swept, RecordError> {
+        let mut swept = Swept::default();
+        let Some(_alone) = self.try_lock("gc", false)? else { return Ok(swept) };
         self.remotes().forget_arrived(None)?;
-        remove(&self.blobs().partial(), |_| true, &mut Swept::default())
+        remove(&self.blobs().partial(), |_| true, &mut swept)?;
+        Ok(swept)
+    }
+
+    /// Forgets what layers that are gone were compressed to, and where registries hold such blobs.
+    fn forget_places(&self) -> Result<(), RecordError> {
+        self.database.write(Durability::Relaxed, |change| {
+            change.execute("DELETE FROM packed WHERE diff_id NOT IN (SELECT diff_id FROM layers)", [])?;
+            let query = "DELETE FROM held WHERE blob NOT IN \
+                         (SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM packed)";
+            change.execute(query, [])?;
+            Ok(())
+        })
     }
 
     /// Whether a writer of blobs is at work, or one broke off.
     pub fn has_incoming(&self) -> bool {
         fs::read_dir(self.blobs().incoming()).is_ok_and(|mut entries| entries.next().is_some())
+    }
+
+    /// Whether a pull was broken off, and parts of it wait for the next one.
+    pub fn has_partial(&self) -> bool {
+        fs::read_dir(self.blobs().partial()).is_ok_and(|mut entries| entries.next().is_some())
     }
 
     fn live_blobs(&self) -> Result<HashSet<Digest>, RecordError> {

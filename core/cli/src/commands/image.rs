@@ -6,7 +6,7 @@ use wharf_engine::image::Attachment;
 
 use super::inspect::Shown;
 use super::prune::{self, PruneArgs};
-use super::{build, each, history, images, import, load, pull, rmi, save, tag};
+use super::{build, each, history, images, import, load, pull, push, rmi, save, tag};
 use crate::globals::Globals;
 use crate::output;
 use crate::render;
@@ -33,6 +33,7 @@ pub(crate) enum Image {
     /// Remove images that nobody uses
     Prune(PruneImages),
     Pull(pull::Pull),
+    Push(push::Push),
     #[command(visible_alias = "remove")]
     Rm(rmi::Rmi),
     Save(save::Save),
@@ -51,6 +52,7 @@ impl Image {
             Self::Ls(verb) => verb.run(globals),
             Self::Prune(verb) => verb.run(globals),
             Self::Pull(verb) => verb.run(globals),
+            Self::Push(verb) => verb.run(globals),
             Self::Rm(verb) => verb.run(globals),
             Self::Save(verb) => verb.run(globals),
             Self::Tag(verb) => verb.run(globals),

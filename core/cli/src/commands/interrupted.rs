@@ -16,7 +16,10 @@ impl Interrupted {
         if terminal.is_terminal() {
             let _ = write!(terminal, "\r\x1b[2K"); // the line that was moving
         }
-        globals.engine()?.interrupted();
-        Err(Report::message(self.code, "interrupted; nothing of what was being made is left"))
+        let words = match globals.engine()?.interrupted() {
+            true => "interrupted; what was downloaded waits for the next pull, nothing else is left",
+            false => "interrupted; nothing of what was being made is left",
+        };
+        Err(Report::message(self.code, words))
     }
 }

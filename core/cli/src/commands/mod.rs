@@ -22,12 +22,14 @@ mod inspect;
 mod interrupted;
 mod kill;
 mod load;
+mod login;
 mod logs;
 mod network;
 mod plugin;
 mod prune;
 mod ps;
 mod pull;
+mod push;
 mod restart;
 mod rm;
 mod rmi;
@@ -69,11 +71,14 @@ pub(crate) enum Command {
     Interrupted(interrupted::Interrupted),
     Kill(kill::Kill),
     Load(load::Load),
+    Login(login::Login),
+    Logout(login::Logout),
     Logs(logs::Logs),
     Network(Group<network::Network>),
     Plugin(Group<plugin::Plugin>),
     Ps(ps::Ps),
     Pull(pull::Pull),
+    Push(push::Push),
     Restart(restart::Restart),
     Rm(rm::Rm),
     Rmi(rmi::Rmi),
@@ -117,11 +122,14 @@ impl Command {
             Self::Interrupted(verb) => verb.run(globals),
             Self::Kill(verb) => verb.run(globals),
             Self::Load(verb) => verb.run(globals),
+            Self::Login(verb) => verb.run(globals),
+            Self::Logout(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),
             Self::Network(group) => group.verb.run(globals),
             Self::Plugin(group) => group.verb.run(globals),
             Self::Ps(verb) => verb.run(globals),
             Self::Pull(verb) => verb.run(globals),
+            Self::Push(verb) => verb.run(globals),
             Self::Restart(verb) => verb.run(globals),
             Self::Rm(verb) => verb.run(globals),
             Self::Rmi(verb) => verb.run(globals),

@@ -6,6 +6,7 @@
 mod json;
 mod plain;
 mod pull;
+mod push;
 mod steps;
 mod terminal;
 
@@ -18,6 +19,7 @@ use crate::report::Report;
 use json::Json;
 use plain::Plain;
 pub(crate) use pull::{Pulling, heading};
+pub(crate) use push::Pushing;
 use steps::Steps;
 use terminal::Terminal;
 

@@ -135,6 +135,8 @@ impl Engine {
             pruned.bytes += removed.iter().map(|removed| size_of(removed, &sizes)).sum::<u64>();
             pruned.removed.extend(removed);
         }
+        pruned.bytes += self.store.forget_partial()?.bytes;
+        self.throw_away();
         Ok(pruned)
     }
 

@@ -58,12 +58,13 @@ impl Asked for AskedVolume {
 /// An image on its way from or to a registry.
 pub(crate) enum AskedTransfer {
     Pull(ImageTransfer),
+    Push(ImageTransfer),
 }
 
 impl AskedTransfer {
     fn transfer(&self) -> &ImageTransfer {
         match self {
-            Self::Pull(transfer) => transfer,
+            Self::Pull(transfer) | Self::Push(transfer) => transfer,
         }
     }
 }
@@ -72,6 +73,7 @@ impl Asked for AskedTransfer {
     fn moment(&self) -> Moment {
         match self {
             Self::Pull(_) => Moment::ImagePull,
+            Self::Push(_) => Moment::ImagePush,
         }
     }
 
@@ -82,6 +84,7 @@ impl Asked for AskedTransfer {
     fn subject(&self) -> Subject {
         match self {
             Self::Pull(transfer) => Subject::ImagePull(transfer.clone()),
+            Self::Push(transfer) => Subject::ImagePush(transfer.clone()),
         }
     }
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use wharf_model::hook::ImageTransfer;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
-use wharf_store::registry::{
-    self, Certificates, ConfigFile, Found, Patience, PullError, Pulled, Session, Watch,
-};
+use wharf_store::registry::{self, Found, PullError, Pulled, Session, Watch};
 use wharf_store::{RecordError, ResolveError};
 
 use crate::Engine;
@@ -137,12 +135,9 @@ impl Engine {
         Ok(pulled)
     }
 
-    /// Ways, certificates and logins of one pull or push.
+    /// With the caller's own logins.
     pub(crate) fn session(&self) -> Arc<Session> {
-        let files = &self.options.registries;
-        let logins = Box::new(ConfigFile::at(&files.logins));
-        let certificates = Certificates::below(files.certificates.clone());
-        Arc::new(Session::new(Vec::new(), certificates, Patience::default(), logins))
+        self.session_with(Box::new(self.logins()))
     }
 
     fn ask_about_pull(

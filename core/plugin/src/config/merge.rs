@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use wharf_model::registry::Route;
 use wharf_model::{Digest, Settings, Value};
 
 use super::read::{Asked, Layer, Partial, Said};
@@ -18,6 +19,7 @@ pub(super) struct Merged {
     parallelism: Option<usize>,
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
+    registries: Vec<Route>,
     requests: Vec<Request>,
     approvals: Vec<Approval>,
 }
@@ -91,6 +93,10 @@ impl Merged {
             self.networks.retain(|network| network.name != said.value.name);
             self.networks.push(said.value);
         }
+        for said in layer.registries {
+            self.registries.retain(|route| route.prefix != said.value.prefix);
+            self.registries.push(said.value);
+        }
         Ok(())
     }
 
@@ -108,6 +114,7 @@ impl Merged {
             parallelism: self.parallelism,
             plugins,
             networks: self.networks,
+            registries: self.registries,
             requests: self.requests,
             approvals: self.approvals,
         })
@@ -139,6 +146,9 @@ impl Merged {
         ask(&mut self.requests, layer.build_cache);
         ask(&mut self.requests, layer.parallelism);
         for said in layer.networks {
+            ask(&mut self.requests, Some(said));
+        }
+        for said in layer.registries {
             ask(&mut self.requests, Some(said));
         }
         for partial in layer.plugins {

@@ -9,9 +9,11 @@ use toml::de::DeValue;
 use wharf_model::grant::{Grants, NetGrant, Right};
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
+use wharf_model::registry::Route;
 use wharf_model::{Digest, Keyword, Value};
 
 use super::document::{self, File, Node, Table, one_of};
+use super::route;
 use super::{Approval, ConfigError, Level, NetworkConfig, Place, PluginSource, Source, Trust, World};
 
 /// A value, and where a project says it: the words of others need no grant.
@@ -41,6 +43,7 @@ pub(super) struct Layer {
     pub(super) parallelism: Maybe<usize>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
+    pub(super) registries: Vec<Said<Route>>,
     pub(super) approvals: Vec<Said<Approval>>,
 }
 
@@ -131,7 +134,7 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let file = File::new(source, &lines);
     let parsed = file.parse()?;
     let root = file.table("".into(), 0, parsed.get_ref());
-    root.only(&["engine", "plugin", "network", "project"])?;
+    root.only(&["engine", "plugin", "network", "registry", "project"])?;
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
@@ -148,6 +151,11 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     }
     for (name, node) in tables(&root, "network")? {
         layer.networks.push(network(name, &node)?);
+    }
+    if let Some(node) = root.get("registry") {
+        for (prefix, node) in node.table()?.entries() {
+            layer.registries.push(here(node, route::route(prefix, node)?)?);
+        }
     }
     if let Some(node) = root.get("project") {
         for (directory, node) in node.table()?.entries() {

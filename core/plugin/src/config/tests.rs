@@ -108,6 +108,21 @@ const WRONG: &[(&str, &str, &str)] = &[
         "user.toml:2: plugin.a.limits.memory: `64MB` is not a size",
         "write `64MiB`",
     ),
+    (
+        "[registry.\"h.io\"]\nlocaton = \"a\"",
+        "user.toml:2: registry.\"h.io\".locaton: unknown key",
+        "did you mean `location`?",
+    ),
+    (
+        "[registry.\"h.io\"]\nmirrors = [\"https://m.io\"]",
+        "user.toml:2: registry.\"h.io\".mirrors: `https://m.io` is not a place",
+        "write HOST",
+    ),
+    (
+        "[registry.ubuntu]\ninsecure = true",
+        "user.toml:1: registry.ubuntu: `ubuntu` is not the beginning",
+        "write a registry",
+    ),
     ("[engine]\nbuild-cache = \"20\"", "user.toml:2: engine.build-cache: `20` is not a size", "write `20GB`"),
     ("[plugin.a.limits]\nfuel = 0", "user.toml:2: plugin.a.limits.fuel: expected a number above 0", ""),
     (
@@ -215,6 +230,8 @@ world = "hook"
 source = "file:/tmp/x.wasm"
 [network.evil]
 driver = "host"
+[registry."docker.io"]
+location = "evil.example"
 "#;
     let config = Config::load(&[source(Level::Site, APT), source(Level::Project, project)]).unwrap();
     assert_eq!(config.storage, "vfs");
@@ -226,6 +243,7 @@ driver = "host"
     assert!(config.plugin("policy").unwrap().required);
     assert!(config.plugin("mine").is_none());
     assert_eq!(config.networks.len(), 1);
+    assert!(config.registries.is_empty());
     let requests: Vec<(String, &str)> =
         config.requests.iter().map(|request| (request.place.to_string(), &*request.grant)).collect();
     assert_eq!(
@@ -233,6 +251,7 @@ driver = "host"
         [
             ("wharf.toml:3".into(), "engine.storage = \"evil\""),
             ("wharf.toml:16".into(), "network.evil = { driver = \"host\" }"),
+            ("wharf.toml:18".into(), "registry.\"docker.io\" = { location = \"evil.example\" }"),
             ("wharf.toml:5".into(), "plugin.apt.grants.ops = [\"exec\", \"exec-insecure\"]"),
             ("wharf.toml:8".into(), "plugin.apt.limits.memory = \"1GiB\""),
             ("wharf.toml:9".into(), "plugin.apt.settings.mirror = \"evil.example\""),
@@ -332,4 +351,18 @@ fn a_lock_says_what_a_definition_has_to_be() {
     assert_eq!(mismatch.to_string(), words);
     let other = Lock { path: "/etc/wharf/wharf.lock".into(), ..lock(pin) };
     assert!(load(other).pin.is_none(), "the lock of another file");
+}
+
+#[test]
+fn a_later_file_says_where_images_are() {
+    let site = "[registry.\"docker.io\"]\nmirrors = [\"m.example/hub\"]\n[registry.\"h.io:5000\"]\nplain-http = true\n";
+    let user = "[registry.\"docker.io\"]\nlocation = \"mine.example\"\ninsecure = true\n";
+    let config = Config::load(&[source(Level::Site, site), source(Level::User, user)]).unwrap();
+    let found = |prefix: &str| config.registries.iter().find(|route| route.prefix == prefix).unwrap();
+    assert_eq!((found("h.io:5000").plain_http, found("docker.io").plain_http), (Some(true), None));
+    assert_eq!(
+        (found("docker.io").location.as_deref(), found("docker.io").insecure),
+        (Some("mine.example"), true)
+    );
+    assert!(found("docker.io").mirrors.is_empty(), "a table is replaced whole");
 }

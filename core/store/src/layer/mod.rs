@@ -38,6 +38,7 @@ use wharf_model::storage::LayerFormat;
 pub use apply::{Applied, ApplyError, apply};
 pub(crate) use apply::{apply_known, each};
 pub use compare::{Difference, DifferenceKind, compare};
+pub(crate) use compression::decompress;
 pub use compression::{Compression, holds_tar, is_archive};
 pub use diff::{Added, DiffError, Diffed, Times, diff, pack};
 pub use entry::TarError;

@@ -154,6 +154,7 @@ mod tests {
         assert_eq!(store.remotes().holders(&blob).unwrap(), ["h.io/a"]);
         store.sweep().unwrap();
         assert!(store.blobs().contains(&manifest));
+        assert!(store.remotes().holders(&blob).unwrap().is_empty(), "no layer here has that blob");
         assert_eq!(store.resolve(&format!("h.io/a@{manifest}")).unwrap().id, id);
         assert!(store.resolve(&format!("h.io/b@{manifest}")).is_err());
         store.delete_image(&id).unwrap();

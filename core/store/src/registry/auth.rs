@@ -15,6 +15,7 @@ use serde::Deserialize;
 use super::challenge::Challenge;
 use super::endpoint::{Endpoint, same, shown};
 use super::error::RegistryError;
+use super::payload::Payload;
 use super::session::{Call, Session, body, locked};
 
 /// Bytes of a server's answer that holds a token.
@@ -130,7 +131,7 @@ impl Session {
         let client = self.client(&asked.url, call.endpoint)?;
         let mut request =
             client.request(asked.method.clone(), asked.url.clone()).headers(asked.headers.clone());
-        if let Some(form) = asked.body.clone() {
+        if let Some(form) = asked.body.open()? {
             request = request.body(form);
         }
         let reach = |error: reqwest::Error| RegistryError::Reach {
@@ -168,12 +169,12 @@ impl Wanted<'_> {
     fn request<'e>(&self, place: &'e Endpoint, login: &Login) -> Call<'e> {
         let mut url = self.realm.clone();
         let mut headers = HeaderMap::new();
-        let mut call_body = None;
+        let mut call_body = Payload::None;
         let mut method = Method::GET;
         if let Login::Identity(token) = login {
             method = Method::POST;
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/x-www-form-urlencoded"));
-            call_body = Some(self.form(token).into());
+            call_body = Payload::Bytes(self.form(token).into());
         } else {
             let mut query = url.query_pairs_mut();
             query.extend_pairs(self.service.map(|service| ("service", service)));

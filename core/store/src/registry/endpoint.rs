@@ -105,6 +105,15 @@ pub(super) fn to_push(
     Ok(found)
 }
 
+/// A registry as such, by host and port.
+pub(super) fn of_registry(
+    registry: &str,
+    routes: &[Route],
+    has_certificates: &dyn Fn(&str) -> bool,
+) -> Result<Endpoint, RegistryError> {
+    endpoint(registry, routes, has_certificates)
+}
+
 /// The route with the longest prefix.
 fn route<'r>(name: &Reference, routes: &'r [Route]) -> Option<&'r Route> {
     longest(&repository(name), routes)

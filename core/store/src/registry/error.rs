@@ -46,6 +46,14 @@ pub enum RegistryError {
         /// Whether a user and a password, or a token, were shown.
         known: bool,
     },
+    /// A login is not good.
+    #[error("{registry} does not take this login: {said}")]
+    Login {
+        /// Which registry.
+        registry: String,
+        /// Its own words.
+        said: String,
+    },
     /// Any other answer that is not the one that was asked for.
     #[error("{host} answered {status} to the request for {what}: {said}")]
     Answer {

@@ -4,13 +4,14 @@
 //! |---|---|
 //! | `endpoint` | from a name to servers: mirrors, other places, TLS or not |
 //! | `tls` | docker's directories of certificates |
-//! | `session` | one request: redirects, bounds, who asks |
+//! | `session`, `payload` | one request: redirects, bounds, who asks |
 //! | `challenge`, `auth` | what a registry wants to see, and tokens |
 //! | `credentials` | logins, in docker's file and the programs that it names |
 //! | `retry` | what is tried again |
 //! | `document`, `resolve` | manifests and indexes, and the way through them |
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
+//! | `pack`, `upload`, `push` | an image to a registry |
 //!
 //! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
 //! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
@@ -28,8 +29,12 @@ mod credentials;
 mod document;
 mod endpoint;
 mod error;
+mod login;
+mod pack;
 mod partial;
+mod payload;
 mod pull;
+mod push;
 mod resolve;
 mod retry;
 #[cfg(test)]
@@ -39,11 +44,15 @@ mod session;
 mod tests;
 mod tls;
 mod transfer;
+mod upload;
 
 pub use auth::{Login, Logins};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
+pub use login::check_login;
 pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
+pub use push::{PushError, PushEvent, PushStage, Pushed, push};
 pub use retry::Patience;
 pub use session::Session;
 pub use tls::Certificates;
+pub use upload::Arrived;

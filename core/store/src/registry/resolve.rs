@@ -7,6 +7,7 @@ use wharf_model::{Digest, Platform, Reference};
 use super::document::{self, ACCEPTED, Descriptor, Document, LIMIT, Manifest};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
+use super::payload::Payload;
 use super::session::{Call, Session, body};
 
 /// Indexes within each other.
@@ -93,7 +94,7 @@ impl Session {
             method: Method::GET,
             url: endpoint.url(&format!("manifests/{tag}")),
             headers: accept(),
-            body: None,
+            body: Payload::None,
             scopes: &pull_scope(endpoint),
             what: what.to_owned(),
         };
@@ -128,7 +129,7 @@ impl Session {
             method: Method::GET,
             url: endpoint.url(&format!("blobs/{}", descriptor.digest)),
             headers: HeaderMap::new(),
-            body: None,
+            body: Payload::None,
             scopes: &pull_scope(endpoint),
             what: what.to_owned(),
         };

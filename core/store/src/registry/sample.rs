@@ -27,7 +27,7 @@ impl Request {
     }
 }
 
-/// What is answered.
+/// What is answered; nothing at all when the status is 0: the line is cut.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Answer {
     pub(super) status: u16,
@@ -62,6 +62,7 @@ type Content = HashMap<String, (String, Vec<u8>)>;
 type Fault = dyn Fn(&Request, usize) -> Option<Answer> + Send + Sync;
 
 /// The registry.
+#[derive(Clone)]
 pub(super) struct Fake {
     pub(super) address: SocketAddr,
     content: Arc<Mutex<Content>>,
@@ -106,6 +107,21 @@ impl Fake {
     /// Those whose path holds a text.
     pub(super) fn asked(&self, text: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path.contains(text)).collect()
+    }
+
+    /// What it answers, without a line in between.
+    pub(super) fn answer(&self, request: &Request) -> Answer {
+        usual(request, &mut self.content.lock().unwrap())
+    }
+
+    /// What is there now.
+    pub(super) fn get(&self, path: &str) -> Option<Vec<u8>> {
+        self.content.lock().unwrap().get(path).map(|(_, bytes)| bytes.clone())
+    }
+
+    /// The beginning of an upload that was cut.
+    pub(super) fn put_upload(&self, path: &str, bytes: &[u8]) {
+        self.content.lock().unwrap().get_mut(path).unwrap().1 = bytes.to_vec();
     }
 
     pub(super) fn put(&self, path: &str, kind: &str, bytes: &[u8]) {
@@ -180,9 +196,67 @@ fn serve(stream: TcpStream, content: &Mutex<Content>, requests: &Mutex<Vec<Reque
         all.push(request.clone());
         before
     };
-    let usual = || found(&request, content.lock().unwrap().get(&request.path));
+    let usual = || usual(&request, &mut content.lock().unwrap());
     let answer = fault(&request, before).unwrap_or_else(usual);
     let _ = write(&stream, &request, &answer);
+}
+
+/// Gives what is there, and takes what is sent: an upload is content like any other, without a digest.
+fn usual(request: &Request, content: &mut Content) -> Answer {
+    let (path, query) = request.path.split_once('?').unwrap_or((&request.path, ""));
+    let value = |name: &str| {
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(key, _)| *key == name).map(|(_, value)| value.replace("%3A", ":").replace("%2F", "/"))
+    };
+    let upload = |path: &str, length: usize| {
+        let range = format!("0-{}", length.saturating_sub(1));
+        Answer::new(202, "").header("Location", path).header("Range", range)
+    };
+    match request.method.as_str() {
+        "POST" if value("mount").is_some() => {
+            let (digest, from) = (value("mount").unwrap(), value("from").unwrap());
+            let Some(found) = content.get(&format!("/v2/{from}/blobs/{digest}")).cloned() else {
+                return upload("/upload/9", 0);
+            };
+            content.insert(path.replace("uploads/", &digest), found);
+            Answer::new(201, "")
+        }
+        "POST" => {
+            let number = content.keys().filter(|path| path.starts_with("/upload/")).count();
+            let place = format!("/upload/{number}");
+            content.insert(place.clone(), (path.to_owned(), Vec::new()));
+            upload(&place, 0)
+        }
+        "PATCH" => {
+            let Some((_, bytes)) = content.get_mut(path) else { return Answer::new(404, "") };
+            let from =
+                request.header("content-range").and_then(|range| range.split('-').next()?.parse().ok());
+            if from.unwrap_or(0) != bytes.len() {
+                return Answer::new(416, "");
+            }
+            bytes.extend(&request.body);
+            upload(path, bytes.len())
+        }
+        "GET" if path.starts_with("/upload/") => match content.get(path) {
+            Some((_, bytes)) => Answer { status: 204, ..upload(path, bytes.len()) },
+            None => Answer::new(404, ""),
+        },
+        "PUT" if path.starts_with("/upload/") => {
+            let Some((place, bytes)) = content.remove(path) else { return Answer::new(404, "") };
+            if Some(Digest::of(&bytes).to_string()) != value("digest") {
+                return Answer::new(400, r#"{"errors":[{"code":"DIGEST_INVALID"}]}"#);
+            }
+            let place = place.replace("uploads/", &Digest::of(&bytes).to_string());
+            content.insert(place, ("application/octet-stream".to_owned(), bytes));
+            Answer::new(201, "")
+        }
+        "PUT" => {
+            let kind = request.header("content-type").unwrap().to_owned();
+            content.insert(path.to_owned(), (kind, request.body.clone()));
+            Answer::new(201, "").header("Docker-Content-Digest", Digest::of(&request.body).to_string())
+        }
+        _ => found(request, content.get(path)),
+    }
 }
 
 fn found(request: &Request, content: Option<&(String, Vec<u8>)>) -> Answer {
@@ -227,6 +301,9 @@ fn read(stream: &TcpStream) -> Option<Request> {
 }
 
 fn write(mut stream: &TcpStream, request: &Request, answer: &Answer) -> std::io::Result<()> {
+    if answer.status == 0 {
+        return Ok(());
+    }
     let length = answer.length.unwrap_or(answer.body.len() as u64);
     let mut head =
         format!("HTTP/1.1 {} Said\r\nContent-Length: {length}\r\nConnection: close\r\n", answer.status);

@@ -20,6 +20,7 @@ use super::auth::{Granted, Logins};
 use super::challenge;
 use super::endpoint::{self, Endpoint, is_loopback, same, shown};
 use super::error::{RegistryError, reason};
+use super::payload::Payload;
 use super::retry::{Again, Patience, verdict};
 use super::tls::Certificates;
 
@@ -50,7 +51,7 @@ pub(super) struct Call<'a> {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) headers: HeaderMap,
-    pub(super) body: Option<bytes::Bytes>,
+    pub(super) body: Payload,
     /// What a token must allow: `repository:PATH:pull`.
     pub(super) scopes: &'a [String],
     /// What is asked for, in words.
@@ -74,6 +75,11 @@ impl Session {
         endpoint::to_pull(name, &self.routes, &|server| self.certificates.has(server))
     }
 
+    /// Where an image is sent.
+    pub(super) fn target(&self, name: &Reference) -> Result<Endpoint, RegistryError> {
+        endpoint::to_push(name, &self.routes, &|server| self.certificates.has(server))
+    }
+
     /// Sends a request; only success is an answer.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
         let response = self.ask(call).await?;
@@ -93,6 +99,11 @@ impl Session {
                 _ => return answer.map_err(|error| unanswered(call, &error)),
             }
         }
+    }
+
+    /// Sends a request once: one whose repetition would not mean the same.
+    pub(super) async fn once(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
+        self.authorised(call).await?.map_err(|error| unanswered(call, &error))
     }
 
     /// Shows who asks, when the registry wants to know; a token that is over is replaced once.
@@ -129,8 +140,8 @@ impl Session {
             if let Some(proof) = proof.filter(|_| same(&url, &call.endpoint.base)) {
                 request = request.header(AUTHORIZATION, proof.clone());
             }
-            if let Some(body) = &call.body {
-                request = request.body(body.clone());
+            if let Some(body) = call.body.open()? {
+                request = request.body(body);
             }
             let response = match request.send().await {
                 Ok(response) if is_redirect(&call.method, response.status()) => response,
@@ -197,8 +208,8 @@ fn is_redirect(method: &Method, status: StatusCode) -> bool {
     again || (elsewhere && (method == Method::GET || method == Method::HEAD))
 }
 
-/// Where a redirect leads.
-fn redirected(from: &Url, response: &Response) -> Result<Url, RegistryError> {
+/// Where a redirect, or the place for an upload, leads.
+pub(super) fn redirected(from: &Url, response: &Response) -> Result<Url, RegistryError> {
     let text = response.headers().get(LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let refused = |target: &str, reason| {
         Err(RegistryError::Redirect { host: shown(from), target: target.to_owned(), reason })

@@ -63,6 +63,28 @@ impl Bench {
         pull(&self.store, &self.session(), &name, platform.as_ref(), &mut self.home, &mut watch)
     }
 
+    fn push(&mut self, name: &str) -> Result<Vec<(Digest, PushStage)>, PushError> {
+        let name: Reference = name.parse().unwrap();
+        let image = self.store.resolve(&name.to_string()).unwrap();
+        let mut said = Vec::new();
+        let mut show = |event: PushEvent<'_>| {
+            if let PushEvent::Layer(digest, stage @ PushStage::Done(_)) = event {
+                said.push((*digest, stage));
+            }
+        };
+        push(&self.store, &self.session(), &image, &name, &mut self.home, &mut show)?;
+        Ok(said)
+    }
+
+    /// An image as a build makes it, with a layer of noise.
+    fn build(&mut self, name: &str) -> Digest {
+        let noise = noise();
+        let layer = self.home.build(&self.store, |root| std::fs::write(root.join("noise"), noise).unwrap());
+        let mut config = wharf_model::image::ImageConfig::empty(&Platform::host());
+        config.rootfs.diff_ids = vec![layer.diff_id];
+        self.store.commit(&config, &[name.parse().unwrap()]).unwrap()
+    }
+
     /// The pull fails with these words, and nothing but what may be kept is there.
     #[track_caller]
     fn refuses(&mut self, name: &str, words: &str) {
@@ -85,9 +107,17 @@ impl Bench {
     }
 }
 
+fn noise() -> Vec<u8> {
+    let mut state = 7_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        state.to_le_bytes()[7]
+    };
+    (0..1_200_000).map(|_| next()).collect()
+}
+
 fn tars() -> Vec<Vec<u8>> {
-    let noise: Vec<u8> =
-        (0..300_000_u32).flat_map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let noise = noise();
     vec![
         Tar::default().dir("bin/").file("bin/tool", &noise).end(),
         Tar::default().file("bin/other", b"other").end(),
@@ -473,4 +503,165 @@ fn hostile_places_of_tokens_get_nothing() {
     let fake = with_tokens(0, |host| format!("http://{host}/token"));
     Bench::new().refuses(&fake.name("app:1"), "access to");
     assert_eq!(fake.asked("/token").len(), 1, "no circles");
+}
+
+#[test]
+fn privileged_an_image_goes_where_it_was_not_and_comes_back_the_same() {
+    if !is_root() {
+        return;
+    }
+    let fake = Fake::new();
+    let mut bench = Bench::new();
+    let id = bench.build(&fake.name("app:1"));
+    let stages = |said: Vec<(Digest, PushStage)>| -> Vec<PushStage> {
+        said.into_iter().map(|(_, stage)| stage).collect()
+    };
+    assert_eq!(stages(bench.push(&fake.name("app:1")).unwrap()), [PushStage::Done(Arrived::Sent)]);
+    let first = fake.get("/v2/app/manifests/1").unwrap();
+
+    let asked = fake.requests().len();
+    assert_eq!(stages(bench.push(&fake.name("app:1")).unwrap()), [PushStage::Done(Arrived::Here)]);
+    let later: Vec<String> = fake.requests()[asked..].iter().map(|request| request.method.clone()).collect();
+    assert_eq!(later, ["HEAD", "HEAD", "PUT"], "one round of questions, and the manifest");
+    assert_eq!(fake.get("/v2/app/manifests/1").unwrap(), first);
+
+    bench.store.tag(&id, &fake.name("team/other:2").parse().unwrap()).unwrap();
+    let mounted = PushStage::Done(Arrived::Mounted("app".into()));
+    assert_eq!(stages(bench.push(&fake.name("team/other:2")).unwrap()), [mounted]);
+    assert_eq!(fake.get("/v2/team/other/manifests/2").unwrap(), first);
+
+    // Somebody who has nothing gets the same image, and gives the same blobs to somebody else.
+    let mut other = Bench::new();
+    assert_eq!(other.pull(&fake.name("app:1")).unwrap().id, id);
+    let elsewhere = Fake::new();
+    other.store.tag(&id, &elsewhere.name("app:1").parse().unwrap()).unwrap();
+    other.push(&elsewhere.name("app:1")).unwrap();
+    assert_eq!(elsewhere.get("/v2/app/manifests/1").unwrap(), first);
+    // The layer that was built is compressed to the same bytes again.
+    let third = Fake::new();
+    bench.store.tag(&id, &third.name("app:1").parse().unwrap()).unwrap();
+    bench.push(&third.name("app:1")).unwrap();
+    assert_eq!(third.get("/v2/app/manifests/1").unwrap(), first);
+    assert_eq!(bench.files("blobs/incoming"), 0);
+}
+
+#[test]
+fn privileged_an_upload_that_was_cut_goes_on() {
+    if !is_root() {
+        return;
+    }
+    // What the line does to the first try: half of it arrives; nothing does; all does, and nobody hears of it.
+    for way in ["half", "forgotten", "unheard", "ill"] {
+        let inner = Fake::new();
+        let behind = inner.clone();
+        let patched = std::sync::atomic::AtomicBool::new(false);
+        let fake = Fake::with(move |request, before| {
+            let pass = || behind.answer(request);
+            // The layer's first one; the config is smaller.
+            let first = request.method == "PATCH"
+                && request.body.len() > 2000
+                && !patched.swap(true, std::sync::atomic::Ordering::Relaxed);
+            let cut = || Some(Answer::default());
+            match (request.method.as_str(), way) {
+                ("PATCH", "half") if first => {
+                    behind.put_upload(&request.path, &request.body[..request.body.len() / 2]);
+                    cut()
+                }
+                ("PATCH", "ill") if first => Some(Answer::new(502, "")),
+                ("PATCH", "forgotten") if first => cut(),
+                ("GET", "forgotten") if request.path.starts_with("/upload/") => Some(Answer::new(404, "")),
+                ("PUT", "unheard") if before == 0 && request.path.starts_with("/upload/") => {
+                    pass();
+                    cut()
+                }
+                _ => Some(pass()),
+            }
+        });
+        let mut bench = Bench::new();
+        bench.build(&fake.name("app:1"));
+        bench.push(&fake.name("app:1")).unwrap_or_else(|error| panic!("{way}: {error:?}"));
+        let requests = fake.requests();
+        let mut patches =
+            requests.iter().filter(|request| request.method == "PATCH" && request.body.len() > 2000);
+        let resumed = patches.any(|request| request.header("content-range").is_some());
+        assert_eq!(resumed, way == "half", "{way}");
+        let mut other = Bench::new();
+        other.pull(&inner.name("app:1")).unwrap();
+    }
+    let fake = Fake::with(|request, _| (request.method == "PATCH").then(|| Answer::new(500, "no room")));
+    let mut bench = Bench::new();
+    bench.build(&fake.name("app:1"));
+    let error = bench.push(&fake.name("app:1")).unwrap_err().to_string();
+    assert!(error.contains("500") && error.contains("no room"), "{error}");
+    assert_eq!(fake.get("/v2/app/manifests/1"), None, "the manifest comes last");
+    assert_eq!(bench.files("blobs/incoming"), 0);
+}
+
+#[test]
+fn privileged_what_a_registry_says_of_a_push_is_told() {
+    if !is_root() {
+        return;
+    }
+    for (method, answer, words) in [
+        (
+            "PUT",
+            Answer::new(201, "").header("Docker-Content-Digest", Digest::of("x").to_string()),
+            "calls it",
+        ),
+        ("POST", Answer::new(403, r#"{"errors":[{"message":"read only"}]}"#), "read only"),
+        ("POST", Answer::new(202, "").header("Location", "ftp://elsewhere/"), "no address of the web"),
+        ("POST", Answer::new(202, ""), "does not say where to"),
+        ("HEAD", Answer::new(400, ""), "400"),
+    ] {
+        let fake = Fake::with(move |request, _| {
+            (request.method == method && !request.path.starts_with("/upload/")).then(|| answer.clone())
+        });
+        let mut bench = Bench::new();
+        bench.build(&fake.name("app:1"));
+        let error = bench.push(&fake.name("app:1")).unwrap_err().to_string();
+        assert!(error.contains(words), "{error}\ndoes not say\n{words}");
+    }
+}
+
+#[test]
+fn a_mirror_is_asked_first_and_not_believed_more() {
+    let (mirror, own) = (Fake::new(), Fake::new());
+    let image = own.put_image("1", &[]);
+    let mut bench = Bench::new();
+    let route = |mirrors: Vec<String>| wharf_model::registry::Route {
+        prefix: own.address.to_string(),
+        mirrors,
+        ..Default::default()
+    };
+    let mut pull_by = |mirrors: Vec<String>, name: String| {
+        let logins = Box::new(Same(Login::Anonymous));
+        let session = Session::new(vec![route(mirrors)], Certificates::below(Vec::new()), quick(), logins);
+        let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+        let name: Reference = name.parse().unwrap();
+        pull(&bench.store, &Arc::new(session), &name, None, &mut bench.home, &mut watch)
+    };
+    let nobody = "127.0.0.1:1".to_owned();
+    let all = vec![nobody, mirror.name("hub")];
+    assert_eq!(pull_by(all.clone(), own.name("app:1")).unwrap().id, image.id);
+    assert_eq!(mirror.requests().len(), 1);
+    assert_eq!(mirror.requests()[0].path, "/v2/hub/app/manifests/1");
+    mirror.put(&format!("/v2/hub/app/manifests/{}", image.digest), MANIFEST, b"{\"other\":1}");
+    let by_digest = own.name(&format!("app@{}", image.digest));
+    assert_eq!(pull_by(all, by_digest).unwrap().id, image.id);
+}
+
+#[test]
+fn a_login_is_tried_before_it_is_kept() {
+    let fake = Fake::with(|request, _| match request.header("authorization") {
+        Some("Basic dTpw") => Some(Answer::new(200, "{}")),
+        _ => Some(Answer::new(401, "").header("WWW-Authenticate", "Basic realm=\"x\"")),
+    });
+    let mut bench = Bench::new();
+    let registry = fake.address.to_string();
+    let check = |bench: &Bench| check_login(&bench.session(), &registry).map_err(|error| error.to_string());
+    bench.login = Login::Password { user: "u".into(), password: "p".into() };
+    assert_eq!(check(&bench), Ok(()));
+    assert_eq!(fake.requests()[0].path, "/v2/");
+    bench.login = Login::Password { user: "u".into(), password: "wrong".into() };
+    assert!(check(&bench).unwrap_err().contains("does not take this login"));
 }

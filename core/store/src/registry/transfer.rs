@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::partial::{Arriving, Began, Incoming};
+use super::payload::Payload;
 use super::resolve::pull_scope;
 use super::session::{Call, Session, broken, refusal};
 
@@ -143,7 +144,7 @@ async fn once(
         method: Method::GET,
         url: endpoint.url(&format!("blobs/{}", arriving.digest)),
         headers,
-        body: None,
+        body: Payload::None,
         scopes: &pull_scope(endpoint),
         what: what(arriving),
     };

@@ -1,0 +1,509 @@
+//! Images to a registry.
+//!
+//! ```text
+//! image -> the manifest that a registry has of it already, or one of its own
+//!       -> one round of questions: which blobs are there?
+//!       -> the rest: mounted, or packed by this thread and sent by another one, several at once
+//!       -> the config, and the manifest last: whoever reads the tag finds all of it
+//! ```
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use wharf_model::{Digest, Reference};
+
+use super::document::{self, Document, LIMIT};
+use super::error::RegistryError;
+use super::pack;
+use super::pull::{PullError, runtime};
+use super::session::Session;
+use super::upload::{Arrived, Outgoing, Target};
+use crate::archive::SaveError;
+use crate::blob::Parked;
+use crate::image::{CONFIG_TYPE, MANIFEST_TYPE};
+use crate::record::{Remote, repository};
+use crate::{BlobError, Image, LayerHome, RecordError, Store};
+
+/// So many blobs at the same time.
+const AT_ONCE: usize = 4;
+/// Between two looks at how far they are.
+const GLANCE: Duration = Duration::from_millis(50);
+
+/// An image that was pushed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pushed {
+    /// Of its manifest.
+    pub digest: Digest,
+    /// Bytes of its manifest.
+    pub size: u64,
+}
+
+/// How far a layer is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushStage {
+    /// It is asked for, or compressed.
+    Preparing,
+    /// It is on its way.
+    Sending {
+        /// Bytes that were sent.
+        sent: u64,
+        /// Bytes of all of it.
+        size: u64,
+    },
+    /// It is there.
+    Done(Arrived),
+}
+
+/// Something that a person may want to see.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PushEvent<'a> {
+    /// It begins.
+    Begun(&'a Reference),
+    /// A layer got further: its diff id, and how far.
+    Layer(&'a Digest, PushStage),
+}
+
+/// Why an image did not get there.
+#[derive(Debug, thiserror::Error)]
+pub enum PushError {
+    /// The registry.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A layer can not be compressed.
+    #[error("cannot compress layer {layer}")]
+    Pack {
+        /// Its diff id.
+        layer: Digest,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A layer is not whole any more.
+    #[error(transparent)]
+    Layer(#[from] SaveError),
+    /// A blob can not be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// The database failed.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// Nothing can be waited for.
+    #[error("cannot wait for the network")]
+    Runtime(#[source] PullError),
+}
+
+impl PushError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) => error.next_step(),
+            _ => None,
+        }
+    }
+}
+
+/// Sends an image to where its name says.
+///
+/// # Errors
+/// When the registry does not take it, or a layer is not whole any more.
+pub fn push(
+    store: &Store,
+    session: &Arc<Session>,
+    image: &Image,
+    name: &Reference,
+    home: &mut dyn LayerHome,
+    show: &mut dyn FnMut(PushEvent<'_>),
+) -> Result<Pushed, PushError> {
+    let _guard = store.guard()?;
+    show(PushEvent::Begun(name));
+    let runtime = runtime().map_err(PushError::Runtime)?;
+    let mut way = Way::new(store, session, image, name, &runtime)?;
+    for known in way.manifests()? {
+        let sent = way.send(known.pieces(store, image)?, home, show)?;
+        if sent.is_some_and(|sent| known.lists(&sent)) {
+            return way.finish(&known.text, &known.kind);
+        }
+    }
+    let pieces = way.own_pieces()?;
+    let sent = way.send(pieces, home, show)?.ok_or_else(|| way.incomplete())?;
+    let text = way.own_manifest(&sent);
+    way.finish(&text, MANIFEST_TYPE)
+}
+
+/// A manifest that a registry has of the image.
+struct Known {
+    text: Vec<u8>,
+    kind: String,
+    layers: Vec<(Digest, u64)>,
+    config: (Digest, u64),
+}
+
+/// A blob of the image: a layer, or the config.
+struct Piece {
+    /// The layer, by its place; `None` for the config.
+    layer: Option<usize>,
+    /// Digest and length, when they are known without making it.
+    known: Option<(Digest, u64)>,
+    /// Its bytes, when they are a blob here.
+    path: Option<PathBuf>,
+}
+
+/// A layer as it was sent.
+struct Sent {
+    digest: Digest,
+    size: u64,
+    media_type: String,
+}
+
+impl Known {
+    /// Whether what was sent is what it lists: a layer that was packed anew may be another blob.
+    fn lists(&self, sent: &[Sent]) -> bool {
+        let listed = self.layers.iter().chain([&self.config]).map(|(digest, _)| digest);
+        listed.eq(sent.iter().map(|sent| &sent.digest))
+    }
+
+    fn pieces(&self, store: &Store, image: &Image) -> Result<Vec<Piece>, PushError> {
+        let path = |digest: &Digest| store.blobs().contains(digest).then(|| store.blobs().path(digest));
+        let layers = self.layers.iter().take(image.layers.len()).enumerate();
+        let layers = layers.map(|(number, layer)| Piece {
+            layer: Some(number),
+            known: Some(*layer),
+            path: path(&layer.0),
+        });
+        let config = Piece { layer: None, known: Some(self.config), path: path(&self.config.0) };
+        Ok(layers.chain([config]).collect())
+    }
+}
+
+/// What one push knows.
+struct Way<'a> {
+    store: &'a Store,
+    image: &'a Image,
+    name: &'a Reference,
+    runtime: &'a Runtime,
+    target: Target,
+    blobs: Vec<Digest>,
+}
+
+impl<'a> Way<'a> {
+    fn new(
+        store: &'a Store,
+        session: &Arc<Session>,
+        image: &'a Image,
+        name: &'a Reference,
+        runtime: &'a Runtime,
+    ) -> Result<Self, PushError> {
+        let endpoint = session.target(name)?;
+        let mut scopes = vec![format!("repository:{}:pull,push", endpoint.repository)];
+        for layer in &image.layers {
+            let Some((digest, _)) = pack::known(store, layer)? else { continue };
+            let from = holders(store, name, &digest)?;
+            scopes.extend(from.iter().take(1).map(|path| format!("repository:{path}:pull")));
+        }
+        scopes.dedup();
+        let target = Target { session: Arc::clone(session), endpoint, scopes: Arc::new(scopes) };
+        Ok(Self { store, image, name, runtime, target, blobs: Vec::new() })
+    }
+
+    /// Manifests of the image that registries have, those of the same repository first. One that lists a
+    /// blob that is neither here nor in the same registry is of no use.
+    fn manifests(&self) -> Result<Vec<Known>, PushError> {
+        let mut remotes = self.store.remotes().of(&self.image.id)?;
+        let own = repository(self.name);
+        remotes.sort_by_key(|remote| remote.repository != own);
+        let mut all = Vec::new();
+        for remote in remotes {
+            let Ok(text) = self.store.blobs().read(&remote.manifest, LIMIT) else { continue };
+            let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
+                continue;
+            };
+            let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+            let config = (manifest.config.digest, manifest.config.size);
+            let fits = layers.len() == self.image.layers.len() && config.0 == self.image.id;
+            let fresh = all.iter().all(|known: &Known| known.text != text);
+            if fits && fresh && self.can_be_had(&layers)? {
+                all.push(Known { text, kind: manifest.media_type, layers, config });
+            }
+        }
+        Ok(all)
+    }
+
+    fn can_be_had(&self, layers: &[(Digest, u64)]) -> Result<bool, PushError> {
+        for (digest, _) in layers {
+            let host = format!("{}/", self.name.domain());
+            let near = || -> Result<bool, RecordError> {
+                Ok(self.store.remotes().holders(digest)?.iter().any(|holder| holder.starts_with(&host)))
+            };
+            if !self.store.blobs().contains(digest) && !near()? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn own_pieces(&self) -> Result<Vec<Piece>, PushError> {
+        let blobs = self.store.blobs();
+        let mut pieces = Vec::new();
+        for (number, layer) in self.image.layers.iter().enumerate() {
+            let known = pack::known(self.store, layer)?;
+            let path = layer.blob.filter(|_| pack::is_packed(layer)).map(|blob| blobs.path(&blob));
+            pieces.push(Piece { layer: Some(number), known, path });
+        }
+        let config = self.image.id;
+        pieces.push(Piece {
+            layer: None,
+            known: Some((config, blobs.size(&config)?)),
+            path: Some(blobs.path(&config)),
+        });
+        Ok(pieces)
+    }
+
+    /// Sees to it that the registry has all pieces; `None` when the bytes of one are nowhere.
+    fn send(
+        &mut self,
+        pieces: Vec<Piece>,
+        home: &mut dyn LayerHome,
+        show: &mut dyn FnMut(PushEvent<'_>),
+    ) -> Result<Option<Vec<Sent>>, PushError> {
+        let there = self.runtime.block_on(self.ask(&pieces))?;
+        let (jobs, work) = mpsc::unbounded_channel();
+        let (done, mut results) = mpsc::unbounded_channel();
+        let mut view = View::new(self, &pieces, &there, show);
+        let (sent, delivered) = thread::scope(|scope| {
+            let target = self.target.clone();
+            let sending = scope.spawn(|| self.runtime.block_on(deliver_all(target, work, done)));
+            let mut kept: Vec<Parked> = Vec::new();
+            let mut queue = || -> Result<Vec<Sent>, PushError> {
+                let mut sent = Vec::new();
+                for (number, piece) in pieces.iter().enumerate() {
+                    view.hear(&mut results);
+                    if sending.is_finished() {
+                        break;
+                    }
+                    let outgoing = self.outgoing(piece, there[number], home, &mut kept)?;
+                    sent.push(self.sent(piece, &outgoing));
+                    if !there[number] {
+                        view.wait_for(number, &outgoing);
+                        let _ = jobs.send((number, outgoing, piece.known.is_some()));
+                    }
+                }
+                Ok(sent)
+            };
+            let sent = queue();
+            drop(jobs);
+            while !sending.is_finished() {
+                thread::sleep(GLANCE);
+                view.hear(&mut results);
+            }
+            (sent, sending.join())
+        });
+        view.hear(&mut results);
+        if let Ok(Err(error)) = delivered {
+            return Err(error.into());
+        }
+        let sent = sent?;
+        self.blobs = sent.iter().map(|sent| sent.digest).collect();
+        Ok((!view.is_incomplete).then_some(sent))
+    }
+
+    /// Which of the pieces are there: one question each, side by side.
+    async fn ask(&self, pieces: &[Piece]) -> Result<Vec<bool>, RegistryError> {
+        let mut there = vec![false; pieces.len()];
+        let mut waiting =
+            pieces.iter().enumerate().filter_map(|(number, piece)| Some((number, piece.known?.0)));
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < 2 * AT_ONCE
+                && let Some((number, digest)) = waiting.next()
+            {
+                let target = self.target.clone();
+                running.spawn(async move { (number, target.has(&digest).await) });
+            }
+            match running.join_next().await {
+                Some(Ok((number, found))) => there[number] = found?,
+                Some(Err(_)) => {}
+                None => return Ok(there),
+            }
+        }
+    }
+
+    /// A piece with its bytes, unless nobody needs them; what is made for it is kept in `kept`.
+    fn outgoing(
+        &self,
+        piece: &Piece,
+        is_there: bool,
+        home: &mut dyn LayerHome,
+        kept: &mut Vec<Parked>,
+    ) -> Result<Outgoing, PushError> {
+        let layer = piece.layer.and_then(|number| self.image.layers.get(number));
+        let (mut known, mut path) = (piece.known, piece.path.clone());
+        if let Some(layer) = layer.filter(|layer| {
+            let ours = pack::known(self.store, layer).ok().flatten() == known || known.is_none();
+            !is_there && path.is_none() && ours
+        }) {
+            let parked = pack::pack(self.store, layer, home)?;
+            known = Some((parked.digest, parked.size));
+            path = Some(parked.path().to_owned());
+            kept.push(parked);
+        }
+        let (digest, size) = known.unwrap_or((self.image.id, 0));
+        let holders = holders(self.store, self.name, &digest)?;
+        Ok(Outgoing { digest, size, path, holders, sent: Arc::default() })
+    }
+
+    fn sent(&self, piece: &Piece, outgoing: &Outgoing) -> Sent {
+        let layer = piece.layer.and_then(|number| self.image.layers.get(number));
+        let kind = layer.filter(|layer| layer.blob == Some(outgoing.digest));
+        let kind = kind.and_then(|layer| layer.media_type.clone());
+        let media_type = match piece.layer {
+            None => CONFIG_TYPE.to_owned(),
+            Some(_) => kind.unwrap_or_else(|| pack::MEDIA_TYPE.to_owned()),
+        };
+        Sent { digest: outgoing.digest, size: outgoing.size, media_type }
+    }
+
+    /// The same image gives the same manifest.
+    fn own_manifest(&self, sent: &[Sent]) -> Vec<u8> {
+        let descriptor =
+            |sent: &Sent| json!({ "mediaType": sent.media_type, "digest": sent.digest, "size": sent.size });
+        let (config, layers) =
+            sent.split_last().map_or((None, sent), |(config, layers)| (Some(config), layers));
+        let layers: Vec<_> = layers.iter().map(descriptor).collect();
+        let manifest = json!({
+            "schemaVersion": 2,
+            "mediaType": MANIFEST_TYPE,
+            "config": config.map(descriptor),
+            "layers": layers,
+        });
+        manifest.to_string().into_bytes()
+    }
+
+    fn incomplete(&self) -> PushError {
+        PushError::Blob(BlobError::Missing(self.image.id))
+    }
+
+    /// The manifest comes last; what the registry has now is remembered.
+    fn finish(&self, text: &[u8], kind: &str) -> Result<Pushed, PushError> {
+        let digest = self.store.blobs().put(text)?;
+        let tag = self.name.tag().map_or_else(|| digest.to_string(), str::to_owned);
+        let what = format!("the manifest of {}", self.name.familiar());
+        self.runtime.block_on(self.target.put_manifest(&tag, kind, text, &what))?;
+        let remote = Remote { repository: repository(self.name), digest, manifest: digest };
+        self.store.remotes().remember(&self.image.id, &remote, &self.blobs)?;
+        Ok(Pushed { digest, size: text.len() as u64 })
+    }
+}
+
+/// Other repositories of the same registry that hold a blob.
+fn holders(store: &Store, name: &Reference, blob: &Digest) -> Result<Vec<String>, RecordError> {
+    let host = format!("{}/", name.domain());
+    let all = store.remotes().holders(blob)?;
+    let paths = all.iter().filter_map(|holder| holder.strip_prefix(&host));
+    Ok(paths.filter(|path| *path != name.path()).map(str::to_owned).collect())
+}
+
+type Job = (usize, Outgoing, bool);
+type Done = (usize, Arrived);
+
+/// Delivers what comes, several at once, until one fails.
+async fn deliver_all(
+    target: Target,
+    mut work: mpsc::UnboundedReceiver<Job>,
+    done: mpsc::UnboundedSender<Done>,
+) -> Result<(), RegistryError> {
+    let mut running = JoinSet::new();
+    let mut is_over = false;
+    loop {
+        let next = std::future::poll_fn(|context| {
+            if running.len() < AT_ONCE && !is_over {
+                match work.poll_recv(context) {
+                    Poll::Ready(Some(job)) => return Poll::Ready(Next::Job(job)),
+                    Poll::Ready(None) => is_over = true,
+                    Poll::Pending => {}
+                }
+            }
+            match running.poll_join_next(context) {
+                Poll::Ready(Some(ended)) => Poll::Ready(Next::Ended(ended)),
+                Poll::Ready(None) if is_over => Poll::Ready(Next::Nothing),
+                _ => Poll::Pending,
+            }
+        });
+        match next.await {
+            Next::Job((number, outgoing, missing)) => {
+                let target = target.clone();
+                running.spawn(async move { Ok((number, target.deliver(&outgoing, missing).await?)) });
+            }
+            Next::Ended(Ok(Ok(result))) => drop(done.send(result)),
+            Next::Ended(Ok(Err(error))) => return Err(error),
+            // A task does not panic, and is not aborted before.
+            Next::Ended(Err(_)) => {}
+            Next::Nothing => return Ok(()),
+        }
+    }
+}
+
+enum Next {
+    Job(Job),
+    Ended(Result<Result<Done, RegistryError>, tokio::task::JoinError>),
+    Nothing,
+}
+
+/// How far each layer is, as it was shown.
+struct View<'v> {
+    /// The diff id of a layer; `None` for the config.
+    names: Vec<Option<Digest>>,
+    sending: Vec<Option<Outgoing>>,
+    show: &'v mut dyn FnMut(PushEvent<'_>),
+    is_incomplete: bool,
+}
+
+impl<'v> View<'v> {
+    fn new(way: &Way<'_>, pieces: &[Piece], there: &[bool], show: &'v mut dyn FnMut(PushEvent<'_>)) -> Self {
+        let name = |piece: &Piece| Some(way.image.layers.get(piece.layer?)?.diff_id);
+        let names: Vec<_> = pieces.iter().map(name).collect();
+        let sending = vec![None; pieces.len()];
+        let mut view = Self { names, sending, show, is_incomplete: false };
+        for (number, is_there) in there.iter().enumerate() {
+            let stage = if *is_there { PushStage::Done(Arrived::Here) } else { PushStage::Preparing };
+            view.say(number, stage);
+        }
+        view
+    }
+
+    fn say(&mut self, number: usize, stage: PushStage) {
+        if let Some(Some(name)) = self.names.get(number) {
+            (self.show)(PushEvent::Layer(name, stage));
+        }
+    }
+
+    fn wait_for(&mut self, number: usize, outgoing: &Outgoing) {
+        if let Some(place) = self.sending.get_mut(number) {
+            *place = Some(outgoing.clone());
+        }
+    }
+
+    /// What has been delivered since, and how far the rest is.
+    fn hear(&mut self, results: &mut mpsc::UnboundedReceiver<Done>) {
+        while let Ok((number, arrived)) = results.try_recv() {
+            if let Some(place) = self.sending.get_mut(number) {
+                *place = None;
+            }
+            self.is_incomplete |= arrived == Arrived::Nowhere;
+            self.say(number, PushStage::Done(arrived));
+        }
+        for number in 0..self.sending.len() {
+            let Some(Some(outgoing)) = self.sending.get(number) else { continue };
+            let (sent, size) = (outgoing.sent.load(Ordering::Relaxed), outgoing.size);
+            if sent > 0 {
+                self.say(number, PushStage::Sending { sent, size });
+            }
+        }
+    }
+}
