@@ -192,10 +192,15 @@ fn push_sends_what_is_missing_and_others_can_read_it() {
     let child = box_.run(&format!("push {two}")).success();
     assert_eq!(child.stderr.matches(": Mounted from team/base\n").count(), 2, "{child}");
     assert_eq!(child.stderr.matches(": Pushed\n").count(), 1, "{child}");
+    let digest_of_child = child.line_with("digest:").split_whitespace().nth(2).unwrap();
     box_.run(&format!("tag {two} {}", registry.name("team/app:v2"))).success();
     let all = box_.run(&format!("push -a {}", registry.name("team/app"))).success();
     all.shows("v1: digest: sha256:").shows("v2: digest: sha256:");
     box_.run(&format!("push -q {two}")).success().prints(&format!("{two}\n"));
+    let built = box_.run(&format!("build -t {} --push .", registry.name("team/app:v3"))).success();
+    built
+        .says("Layer already exists")
+        .says(&format!("pushed {}, digest {digest_of_child}", registry.name("team/app:v3")));
 
     let other = empty(&box_);
     other.run(&format!("pull {two}")).success();

@@ -65,6 +65,16 @@ impl Push {
     }
 }
 
+/// Sends what was built, and says so on standard error.
+pub(super) fn send(engine: &Engine, name: &Reference, quiet: bool) -> Result<(), Report> {
+    let mut progress = Pushing::new(quiet);
+    let pushed = engine.push(&name.to_string(), &mut |event| progress.show(&event)).map_err(failed)?;
+    if !quiet {
+        output::say(&format!("pushed {}, digest {}", name.familiar(), pushed.digest));
+    }
+    Ok(())
+}
+
 fn failed(error: PushImageError) -> Report {
     let hint = error.next_step();
     let report = Report::failed(error);

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use wharf_engine::Engine;
+use wharf_engine::build::output::Output;
 use wharf_engine::build::{BuildFailure, BuildOptions, Built, Explained};
 use wharf_engine::image::PullPolicy;
 
@@ -115,6 +116,10 @@ impl Build {
             output::lines(built.explained.iter().flat_map(explanation))?;
         }
         self.metadata.write(&built)?;
+        if options.outputs.iter().any(Output::is_pushed) {
+            let quiet = self.quiet || !progress.is_text();
+            built.names.iter().try_for_each(|name| super::push::send(engine, name, quiet))?;
+        }
         if self.quiet {
             output::lines(built.id.filter(|_| !to_stdout).map(|id| id.to_string()))?;
             return Ok(0);

@@ -5,37 +5,39 @@ use std::io::{self, IsTerminal};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
-use wharf_engine::build::output::{Output, OutputSyntaxError};
+use wharf_engine::build::output::Output;
 
 use crate::report::Report;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Outputs {
     /// Where the result goes: a directory, - for a tar on standard output, or type=local, tar, oci,
-    /// docker, image or cacheonly with dest=PATH; several are fine
+    /// docker, image, registry or cacheonly with dest=PATH; several are fine
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
     /// Keep the image here: always done when no other output is asked for
     #[arg(long)]
     load: bool,
-    /// Send the image to a registry: not possible yet
+    /// Keep the image here, and send it to where its names say
     #[arg(long)]
     push: bool,
 }
 
 impl Outputs {
     pub(super) fn parsed(&self) -> Result<Vec<Output>, Report> {
-        if self.push {
-            return Err(refused(&OutputSyntaxError::Registry));
-        }
         let stream = io::stdout().as_fd().try_clone_to_owned();
         let stream =
             stream.map_err(|error| Report::message(1, format!("cannot use standard output: {error}")))?;
         let stream = Arc::new(File::from(stream));
-        let parse = |text: &String| Output::parse(text, &stream).map_err(|error| refused(&error));
+        let parse = |text: &String| {
+            Output::parse(text, &stream).map_err(|error| Report::message(1, error.to_string()))
+        };
         let mut outputs: Vec<Output> = self.output.iter().map(parse).collect::<Result<_, _>>()?;
         if self.load && !outputs.is_empty() {
             outputs.push(Output::Image(Vec::new()));
+        }
+        if self.push {
+            outputs.push(Output::Registry(Vec::new()));
         }
         Ok(outputs)
     }
@@ -54,15 +56,5 @@ impl Outputs {
             1 => Ok(true),
             _ => refuse("standard output can not get several results"),
         }
-    }
-}
-
-fn refused(error: &OutputSyntaxError) -> Report {
-    let report = Report::message(1, error.to_string());
-    match error {
-        OutputSyntaxError::Registry => {
-            report.hint("write an archive with -o type=oci,dest=FILE, and copy it with skopeo")
-        }
-        _ => report,
     }
 }

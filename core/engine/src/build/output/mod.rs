@@ -3,6 +3,7 @@
 //! | output | what is written |
 //! |---|---|
 //! | `image` | an image in the store, with its names |
+//! | `registry` | the same, for whoever asked to push under these names |
 //! | `docker`, `oci` | an archive of the image, or an OCI layout in a directory |
 //! | `local` | the files of the last stage, in a directory |
 //! | `tar` | the same files, as a tar |
@@ -42,6 +43,8 @@ pub use syntax::OutputSyntaxError;
 pub enum Output {
     /// The store; with these names when the build has none of its own.
     Image(Vec<String>),
+    /// The same, to be pushed under all its names; there has to be one.
+    Registry(Vec<String>),
     /// An archive of the image.
     Archive {
         /// Who shall be able to read it.
@@ -86,6 +89,9 @@ pub enum OutputError {
         /// Why not.
         source: ReferenceError,
     },
+    /// What is to be pushed needs a name.
+    #[error("tag is needed when pushing to registry")]
+    NoName,
     /// A file or a directory can not be written.
     #[error("cannot write the output to {to}")]
     Write {
@@ -124,12 +130,24 @@ pub enum OutputError {
 
 impl Output {
     fn wants_image(&self) -> bool {
-        matches!(self, Self::Image(_) | Self::Archive { .. } | Self::Layout { .. })
+        self.is_kept() || matches!(self, Self::Archive { .. } | Self::Layout { .. })
+    }
+
+    fn is_kept(&self) -> bool {
+        matches!(self, Self::Image(_) | Self::Registry(_))
+    }
+
+    /// Whether the image is to be pushed once it is here.
+    pub fn is_pushed(&self) -> bool {
+        matches!(self, Self::Registry(_))
     }
 
     fn names(&self) -> &[String] {
         match self {
-            Self::Image(names) | Self::Archive { names, .. } | Self::Layout { names, .. } => names,
+            Self::Image(names)
+            | Self::Registry(names)
+            | Self::Archive { names, .. }
+            | Self::Layout { names, .. } => names,
             Self::Local(_) | Self::Tar(_) | Self::CacheOnly => &[],
         }
     }
@@ -158,7 +176,13 @@ pub(super) type Handed = (Option<Digest>, Vec<Reference>);
 impl Engine {
     /// Everything that can be said about the outputs before anything is built.
     pub(super) fn check_outputs(&self, options: &BuildOptions) -> Result<(), BuildError> {
-        options.outputs.iter().try_for_each(|output| Ok(output.named(&[]).map(drop)?))
+        for output in &options.outputs {
+            let names = output.named(&[])?;
+            if output.is_pushed() && names.is_empty() && options.tags.is_empty() {
+                return Err(OutputError::NoName.into());
+            }
+        }
+        Ok(())
     }
 
     /// Brings the result of a build to where it was to go.
@@ -177,7 +201,8 @@ impl Engine {
         if !options.outputs.iter().any(Output::wants_image) {
             return Ok((None, Vec::new()));
         }
-        let kept = options.outputs.iter().find(|output| matches!(output, Output::Image(_)));
+        let kept = options.outputs.iter().filter(|output| output.is_kept());
+        let kept = kept.max_by_key(|output| output.is_pushed());
         let before = self.store.images().map_err(BuildError::from)?;
         let given = kept.map_or(Ok(Vec::new()), |output| output.named(&names)).map_err(BuildError::from)?;
         let provenance = product.provenance;

@@ -16,11 +16,8 @@ pub enum OutputSyntaxError {
     #[error("invalid value `{0}` in an output: expected KEY=VALUE")]
     Pair(String),
     /// No such type.
-    #[error("unknown output type `{0}`: expected local, tar, oci, docker, image or cacheonly")]
+    #[error("unknown output type `{0}`: expected local, tar, oci, docker, image, registry or cacheonly")]
     Type(String),
-    /// A registry is asked for.
-    #[error("cannot push the result: this version can send images to no registry")]
-    Registry,
     /// Nothing says what is wanted.
     #[error("an output needs a type: write type=local,dest=DIR")]
     NoType,
@@ -111,22 +108,20 @@ impl Asked<'_> {
             "local" => Ok(Output::Local(self.directory()?)),
             "tar" => Ok(Output::Tar(self.destination().ok_or_else(|| self.no_destination())?)),
             "cacheonly" => Ok(Output::CacheOnly),
-            "registry" => Err(OutputSyntaxError::Registry),
-            "image" => self.image(),
+            "registry" => self.image(true),
+            "image" => self.image(false),
             "docker" => self.docker(),
             "oci" => self.oci(),
             other => Err(OutputSyntaxError::Type(other.to_owned())),
         }
     }
 
-    fn image(&mut self) -> Result<Output, OutputSyntaxError> {
+    fn image(&mut self, pushed: bool) -> Result<Output, OutputSyntaxError> {
         self.known_ones()?;
-        if self.choice("push", false)? {
-            return Err(OutputSyntaxError::Registry);
-        }
+        let pushed = self.choice("push", pushed)?;
         self.choice("store", true)?;
         self.choice("unpack", true)?;
-        Ok(Output::Image(self.names()))
+        Ok(if pushed { Output::Registry(self.names()) } else { Output::Image(self.names()) })
     }
 
     fn docker(&mut self) -> Result<Output, OutputSyntaxError> {
@@ -196,6 +191,7 @@ mod tests {
         let stream = Arc::new(File::open("/dev/null").unwrap());
         Ok(match Output::parse(text, &stream)? {
             Output::Image(names) => format!("image {}", names.join(" ")),
+            Output::Registry(names) => format!("registry {}", names.join(" ")),
             Output::Archive { form, to: Destination::File(path), names } => {
                 format!("{form:?} {} {}", path.display(), names.join(" "))
             }
@@ -222,6 +218,8 @@ mod tests {
             ("type=docker", "image "),
             ("type=docker,dest=x,name=a:1", "Docker x a:1"),
             (r#"type=image,"name=a:1,b:2""#, "image a:1 b:2"),
+            ("type=registry,name=a:1", "registry a:1"),
+            ("type=image,push=true", "registry "),
             ("type=cacheonly", "cache"),
         ] {
             assert_eq!(parse(text).as_deref(), Ok(expected), "for {text}");
@@ -234,8 +232,6 @@ mod tests {
         for (text, expected) in [
             ("type=local", OutputSyntaxError::NoDestination("local".into())),
             ("type=oci,tar=false", OutputSyntaxError::NoDestination("oci".into())),
-            ("type=registry", OutputSyntaxError::Registry),
-            ("type=image,push=true", OutputSyntaxError::Registry),
             ("dest=x", OutputSyntaxError::NoType),
             ("type=zip,dest=x", OutputSyntaxError::Type("zip".into())),
             ("type=tar,x", OutputSyntaxError::Pair("x".into())),
