@@ -9,6 +9,7 @@
 //! | 5 | `execute.rs`, `run.rs`, `copy/` | a step -> a layer |
 //! | 6 | `commit.rs` | config and layers -> an image with names |
 //! | 7 | `output/` | the image or its files -> where they are wanted |
+//! | beside | `course.rs`, `provenance/` | what happened -> a graph of it; what went in -> a statement about the result |
 //!
 //! Everything is planned before anything is run, so a typing error in the last line costs
 //! nothing. Only what the target needs is planned. A build that fails leaves the layers of the
@@ -22,6 +23,7 @@ mod change;
 mod commit;
 pub mod context;
 pub mod copy;
+mod course;
 pub mod dockerfile;
 mod download;
 mod execute;
@@ -63,9 +65,9 @@ mod tree;
 mod turns;
 mod unchanged;
 mod verify;
-mod went;
 pub mod words;
 
+pub use course::{BuildGraph, GraphStep, StepState};
 pub use explain::Explained;
 pub use gather::GatherError;
 pub use git::GitError;
@@ -78,6 +80,5 @@ pub use provenance::{Provenance, ProvenanceMode, ProvenanceSyntaxError};
 pub(crate) use rehearse::Rehearsal;
 pub use request::{BuildError, BuildFailure, BuildOptions, Built};
 pub use verify::{NotReproducible, VerifyError};
-pub use went::{BuildGraph, GraphStep, StepState};
 pub use wharf_model::{Diagnostic, Severity};
 pub use wharf_runtime::monitor::Stream;

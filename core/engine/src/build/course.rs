@@ -1,4 +1,4 @@
-//! How a build went, as a graph: its steps, what waited for what, how each ended and how long it took.
+//! The course of a build, as a graph: its steps, what waited for what, how each ended and how long it took.
 //!
 //! It is made of the events of the build, so there is one of a build that failed too. A build that is done a
 //! second time to be compared is told of the first time.
