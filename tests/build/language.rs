@@ -228,6 +228,8 @@ fn a_misspelt_name_gets_the_one_that_was_meant() {
             .says(hint);
         std::fs::remove_file(&socket).unwrap();
     }
+    box_.write("rootfs.tar", [0; 1024]);
+    box_.refuses(1, &["import", "--change", "CMDD x", "rootfs.tar", "y"], &["CMDD", "did you mean CMD?"]);
     box_.write("Dockerfile", "FROM busybox AS build\nARG VERSION\nRUN true\n");
     box_.run("build --build-arg VERSOIN=1 --no-cache-filter biuld .")
         .success()

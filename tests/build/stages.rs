@@ -54,6 +54,9 @@ fn a_trigger_may_need_a_stage_that_nothing_else_needs() {
         "FROM busybox AS tools\nRUN echo made > /tool\nFROM parent\nRUN cat /tool && test $T = 1\n",
     )
     .says(" made");
+    box_.build("typo", "FROM busybox\nONBUILD RNU true\n");
+    box_.write("Dockerfile", "FROM typo\n");
+    box_.refuses(1, &["build", "."], &["Dockerfile:1", "unknown instruction: RNU", "did you mean RUN?"]);
     for line in ["ONBUILD ONBUILD RUN x", "ONBUILD FROM x", "ONBUILD MAINTAINER x"] {
         box_.write("Dockerfile", format!("FROM busybox\n{line}\n"));
         box_.refuses(1, &["build", "."], &["Dockerfile:2", "allowed"]);

@@ -27,7 +27,7 @@ impl Import {
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         let input = open(&self.file)?;
-        let config = engine.changed_config(&self.change).map_err(Report::failed)?;
+        let config = engine.changed_config(&self.change).map_err(super::build::report)?;
         let options = ImportOptions {
             name: self.name.clone(),
             message: self.message.clone(),

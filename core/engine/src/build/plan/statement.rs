@@ -97,8 +97,7 @@ impl Planner<'_> {
     }
 
     pub(super) fn spec(&self, statement: &Statement) -> Result<KeywordSpec, At> {
-        let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword)).cloned();
-        spec.ok_or_else(|| BuildError::Unclaimed(statement.written.clone()).into())
+        Ok(statement.check(self.keywords)?.clone())
     }
 
     pub(super) fn ask(
