@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Page, Sandbox, Web, host};
+use crate::harness::{Page, Registry, Sandbox, Web, host};
 
 /// What is said about an image.
 fn statement(box_: &Sandbox, image: &str) -> Value {
@@ -157,6 +157,27 @@ fn archives_and_files_have_it_where_it_is_looked_for() {
     assert_eq!(statement["predicate"], said["predicate"]);
     box_.run("build --provenance=true -o type=oci,dest=x.tar,name=x:1 .").success();
     box_.run("load -i x.tar").success().shows("x:1");
+}
+
+#[test]
+fn a_base_image_has_the_digest_that_its_registry_gives_it() {
+    let Some(registry) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    let name = registry.name("team/base:v1");
+    box_.build(&name, "FROM busybox\nENV A=1\n");
+    let base = || {
+        box_.run("build --provenance=true -t p .").success();
+        materials(&statement(&box_, "p")["predicate"]).remove(0)
+    };
+    box_.write("Dockerfile", format!("FROM {name}\nENV B=1\n"));
+    let (address, built) = base();
+    box_.run(&format!("push {name}")).success();
+    let digest = box_.inspect(&name, "{{index .RepoDigests 0}}");
+    let (same, pushed) = base();
+    let hex = digest.split_once("@sha256:").unwrap().1;
+    assert_eq!((&address, pushed["sha256"].as_str()), (&same, Some(hex)), "{digest}");
+    assert!(address.starts_with("pkg:docker/") && address.contains("/team/base@v1?platform="), "{address}");
+    assert_ne!(built, pushed, "its layers are packed there");
 }
 
 #[test]

@@ -528,6 +528,7 @@ impl Engine {
         }
         self.write_caches(options, &target)?;
         let facts = Facts {
+            store: &self.store,
             options,
             plan: &plan,
             context,

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use wharf_model::{Digest, Reference};
-use wharf_store::Image;
+use wharf_store::{Image, Remote};
 
 use super::super::git;
 
@@ -27,10 +27,11 @@ impl Material {
         Self { uri: git::without_password(url) + &reference, algorithm, hex: commit.to_owned() }
     }
 
-    /// An image, by its manifest.
-    pub(in crate::build) fn image(name: &str, image: &Image) -> Self {
+    /// An image: by what the registry that it is from calls it, else by its manifest here.
+    pub(in crate::build) fn image(name: &str, image: &Image, remotes: &[Remote]) -> Self {
         let platform = image.config.platform().to_string();
-        Self { uri: package(name, &platform), algorithm: "sha256", hex: image.manifest.hex() }
+        let digest = there(name, remotes).unwrap_or(image.manifest);
+        Self { uri: package(name, &platform), algorithm: "sha256", hex: digest.hex() }
     }
 
     pub(in crate::build) fn uri(&self) -> &str {
@@ -45,6 +46,15 @@ impl Material {
     pub(super) fn json(&self) -> Value {
         json!({ "uri": self.uri, "digest": self.digest() })
     }
+}
+
+/// What the registry of that name calls an image; the digest in the name, if it knows several.
+fn there(name: &str, remotes: &[Remote]) -> Option<Digest> {
+    let name: Reference = name.parse().ok()?;
+    let repository = format!("{}/{}", name.domain(), name.path());
+    let known = remotes.iter().filter(|remote| remote.repository == repository);
+    let known: Vec<Digest> = known.map(|remote| remote.digest).collect();
+    name.digest().filter(|digest| known.contains(digest)).or_else(|| known.first().copied())
 }
 
 /// The package URL of an image (purl specification, type `docker`). A name that is none, such as an id, stands
@@ -74,6 +84,20 @@ mod tests {
             (&format!("a@{digest}"), format!("pkg:docker/a?digest={digest}&platform=linux%2Famd64")),
         ] {
             assert_eq!(package(name, "linux/amd64"), expected);
+        }
+    }
+
+    #[test]
+    fn an_image_has_the_digest_that_its_registry_gives_it() {
+        let remote = |repository: &str, text: &str| {
+            let digest = Digest::of(text);
+            Remote { repository: repository.into(), digest, manifest: digest }
+        };
+        let remotes =
+            [remote("docker.io/library/a", "1"), remote("docker.io/library/a", "2"), remote("h.io/a", "3")];
+        let named = format!("a@{}", Digest::of("2"));
+        for (name, found) in [("a:v1", Some("1")), (&*named, Some("2")), ("h.io/a", Some("3")), ("b", None)] {
+            assert_eq!(there(name, &remotes), found.map(Digest::of), "{name}");
         }
     }
 

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use wharf_model::build::{Action, Mount, NetAccess};
 use wharf_model::{Digest, Platform};
+use wharf_store::{Image, RecordError, Store};
 
 use super::{Material, Provenance, ProvenanceMode};
 use crate::build::context::Context;
@@ -24,6 +25,7 @@ const BUILDER: &str = concat!("pkg:generic/wharf@", env!("CARGO_PKG_VERSION"));
 
 /// What is known of a build that went well.
 pub(in crate::build) struct Facts<'a> {
+    pub(in crate::build) store: &'a Store,
     pub(in crate::build) options: &'a BuildOptions,
     pub(in crate::build) plan: &'a BuildPlan,
     pub(in crate::build) context: &'a Context,
@@ -44,7 +46,7 @@ pub(in crate::build) fn predicate(wanted: &Provenance, facts: &Facts<'_>) -> Res
     if is_max {
         internal["buildConfig"] = json!({ "steps": steps(facts.plan) });
     }
-    let materials: Vec<Value> = materials(facts).iter().map(Material::json).collect();
+    let materials: Vec<Value> = materials(facts)?.iter().map(Material::json).collect();
     Ok(json!({
         "buildDefinition": {
             "buildType": BUILD_TYPE,
@@ -157,22 +159,27 @@ fn is_hermetic(plan: &BuildPlan) -> bool {
 }
 
 /// Images, repositories, downloads and contexts, each once.
-fn materials(facts: &Facts<'_>) -> BTreeSet<Material> {
+fn materials(facts: &Facts<'_>) -> Result<BTreeSet<Material>, RecordError> {
+    let of = |name: &str, image: &Image| -> Result<Material, RecordError> {
+        Ok(Material::image(name, image, &facts.store.remotes().of(&image.id)?))
+    };
     let mut materials = facts.downloads.clone();
     materials.extend(facts.context.came_from().cloned());
     for stage in facts.plan.stages.values() {
         if let (Base::Image(image), Some(name)) = (&stage.base, &stage.reference) {
-            materials.insert(Material::image(name, image));
+            materials.insert(of(name, image)?);
         }
         for step in &stage.steps {
-            materials.extend(step.named.iter().filter_map(|(name, base)| match base {
-                Base::Image(image) => Some(Material::image(step.given.get(name).unwrap_or(name), image)),
-                Base::Directory(context) => context.came_from().cloned(),
-                Base::Stage(_) | Base::Scratch => None,
-            }));
+            for (name, base) in &step.named {
+                materials.extend(match base {
+                    Base::Image(image) => Some(of(step.given.get(name).unwrap_or(name), image)?),
+                    Base::Directory(context) => context.came_from().cloned(),
+                    Base::Stage(_) | Base::Scratch => None,
+                });
+            }
         }
     }
-    materials
+    Ok(materials)
 }
 
 /// The plugins that said what to do, each with the digest of its code.
