@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Page, Registry, Sandbox, Web, host};
+use crate::harness::{Page, Registry, Sandbox, Web, has, host};
 
 /// What is said about an image.
 fn statement(box_: &Sandbox, image: &str) -> Value {
@@ -178,6 +178,43 @@ fn a_base_image_has_the_digest_that_its_registry_gives_it() {
     assert_eq!((&address, pushed["sha256"].as_str()), (&same, Some(hex)), "{digest}");
     assert!(address.starts_with("pkg:docker/") && address.contains("/team/base@v1?platform="), "{address}");
     assert_ne!(built, pushed, "its layers are packed there");
+}
+
+#[test]
+fn a_pushed_image_takes_it_along() {
+    let Some(registry) = Registry::start() else { return };
+    if !has("skopeo") {
+        return eprintln!("skipped: needs skopeo");
+    }
+    let box_ = Sandbox::new();
+    let name = registry.name("team/app:v1");
+    box_.write("Dockerfile", "FROM busybox\nRUN echo 1 > /1\n");
+    let pushed = box_.run(&format!("build --provenance=true --push -t {name} .")).success();
+    let out = box_.dir().join("out");
+    let from = format!("docker://{name}");
+    let to = format!("dir:{}", out.display());
+    host(&["skopeo", "copy", "--quiet", "--all", "--src-tls-verify=false", &from, &to]);
+    let read = |file: &str| -> Value { serde_json::from_str(&box_.read(&format!("out/{file}"))).unwrap() };
+    let hex = |digest: &Value| digest.as_str().unwrap()[7..].to_owned();
+    let index = read("manifest.json");
+    let (image, beside) = (&index["manifests"][0], &index["manifests"][1]);
+    assert_eq!(beside["annotations"]["vnd.docker.reference.digest"], image["digest"], "{pushed}");
+    let manifest = read(&format!("{}.manifest.json", hex(&beside["digest"])));
+    let said = read(&hex(&manifest["layers"][0]["digest"]));
+    assert_eq!(said["subject"][0]["digest"]["sha256"], hex(&image["digest"]));
+    assert_eq!(said["predicate"], statement(&box_, &name)["predicate"]);
+
+    // Whoever pulls it gets the image.
+    let digest = box_.inspect(&name, "{{index .RepoDigests 0}}");
+    let other = box_.beside();
+    other.set("WHARF_PULL", "missing");
+    other.run(&format!("pull -q {name}")).success();
+    assert_eq!(other.inspect(&name, "{{.Id}}"), box_.inspect(&name, "{{.Id}}"));
+    assert_eq!(other.inspect(&name, "{{index .RepoDigests 0}}"), digest);
+    // Without provenance the tag leads to the image again.
+    box_.run(&format!("build --push -t {name} .")).success();
+    let raw = host(&["skopeo", "inspect", "--raw", "--tls-verify=false", &from]);
+    assert_eq!(serde_json::from_str::<Value>(&raw).unwrap()["mediaType"], image["mediaType"]);
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(crate) mod plan;
 mod planned;
 mod program;
 mod progress;
-mod provenance;
+pub(crate) mod provenance;
 pub mod record;
 mod rehearse;
 mod request;

@@ -1,11 +1,13 @@
 //! `push`: an image to the registry that its name says.
 
 use wharf_model::hook::ImageTransfer;
-use wharf_model::{Reference, ReferenceError};
-use wharf_store::registry::{self, PushError, Pushed};
+use wharf_model::{Digest, Reference, ReferenceError};
+use wharf_store::registry::{self, PushError, Pushed, Say};
 use wharf_store::{Image, ResolveError};
 
+use super::AttachmentError;
 use crate::Engine;
+use crate::build::provenance;
 use crate::event::Entry;
 use crate::home::Home;
 use crate::hook::{AskedTransfer, HookError};
@@ -37,6 +39,9 @@ pub enum PushImageError {
     /// The layers.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
+    /// What is said about it.
+    #[error(transparent)]
+    Attachment(#[from] AttachmentError),
     /// The registry, or a layer.
     #[error("cannot push {name}")]
     Push {
@@ -61,7 +66,7 @@ impl PushImageError {
 }
 
 impl Engine {
-    /// Sends the image of that name to where the name says.
+    /// Sends the image of that name to where the name says, with the provenance that is beside it.
     ///
     /// # Errors
     /// When there is none, a hook refuses, or the registry does not take it.
@@ -81,7 +86,13 @@ impl Engine {
         self.ask_aloud(&mut asked)?;
         let snapshots = self.default_snapshots()?;
         let mut home = Home::new(&snapshots);
-        let pushed = registry::push(&self.store, &self.session(), &image, &reference, &mut home, show);
+        let predicate = self.kept_predicate(&image.id)?;
+        let say = predicate.map(|predicate| {
+            let (name, platform) = (reference.clone(), image.config.platform());
+            move |manifest: &Digest| provenance::about(&name, &platform, manifest, &predicate)
+        });
+        let say = say.as_ref().map(|say| say as &Say<'_>);
+        let pushed = registry::push(&self.store, &self.session(), &image, &reference, &mut home, say, show);
         let pushed = pushed.map_err(|source| PushImageError::Push { name: reference.clone(), source })?;
         self.note([Entry::image("push", &image.id, Some(reference.familiar()))]);
         self.tell_hooks(&asked);

@@ -15,19 +15,30 @@ use serde_json::{Value, json};
 use wharf_model::{Digest, Platform};
 
 use super::INDEX_TYPE;
-use super::save::Statement;
+use super::Statement;
 use crate::image::{CONFIG_TYPE, MANIFEST_TYPE};
 
 const STATEMENT_TYPE: &str = "application/vnd.in-toto+json";
 
-/// Blobs, and the descriptor of the one that leads to the others.
-pub(super) struct Index {
-    pub(super) blobs: Vec<Vec<u8>>,
-    pub(super) descriptor: Value,
+/// All that is beside an image.
+pub(crate) struct Attested {
+    /// The statement.
+    pub(crate) layer: Vec<u8>,
+    pub(crate) config: Vec<u8>,
+    pub(crate) manifest: Vec<u8>,
+    /// It leads to the image's manifest and to that one.
+    pub(crate) index: Vec<u8>,
+}
+
+impl Attested {
+    /// Of the index.
+    pub(super) fn descriptor(&self) -> Value {
+        descriptor(INDEX_TYPE, &self.index)
+    }
 }
 
 /// An index of the image that `about` describes and of a statement about it.
-pub(super) fn index(about: &Value, platform: &Platform, statement: &Statement) -> Index {
+pub(crate) fn index(about: &Value, platform: &Platform, statement: Statement) -> Attested {
     let layer = with(
         descriptor(STATEMENT_TYPE, &statement.text),
         "annotations",
@@ -63,8 +74,7 @@ pub(super) fn index(about: &Value, platform: &Platform, statement: &Statement) -
         "mediaType": INDEX_TYPE,
         "manifests": [image, attestation],
     }));
-    let descriptor = descriptor(INDEX_TYPE, &index);
-    Index { blobs: vec![statement.text.clone(), config, manifest, index], descriptor }
+    Attested { layer: statement.text, config, manifest, index }
 }
 
 fn descriptor(media_type: &str, bytes: &[u8]) -> Value {

@@ -12,7 +12,7 @@
 //! list when there is one and the index otherwise. Nothing in an archive becomes a path of the
 //! host: its files are kept aside by content until the images that list them are known.
 
-mod attested;
+pub(crate) mod attested;
 mod docker;
 mod import;
 mod load;
@@ -32,7 +32,7 @@ pub(crate) use place::place;
 pub use place::{Arrival, place_layer};
 pub use save::{Form, SaveError, Saved, Statement, save, write_layer};
 
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// JSON files of an archive are not longer than this.
 const JSON_LIMIT: u64 = 4 << 20;

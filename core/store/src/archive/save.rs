@@ -187,14 +187,14 @@ impl<W: Write> Archive<'_, W> {
     /// An index of an image and of what is said about it; its descriptor.
     fn attested(&mut self, image: &Image, statement: &Statement) -> Result<Value, SaveError> {
         let about = manifest_of(self.store, image)?;
-        let index = attested::index(&about, &image.config.platform(), statement);
-        for blob in &index.blobs {
+        let beside = attested::index(&about, &image.config.platform(), statement.clone());
+        for blob in [&beside.layer, &beside.config, &beside.manifest, &beside.index] {
             let digest = Digest::of(blob);
             if self.written.insert(digest) {
                 self.file(&blob_path(&digest), blob)?;
             }
         }
-        Ok(index.descriptor)
+        Ok(beside.descriptor())
     }
 
     fn blob(&mut self, digest: &Digest) -> Result<(), SaveError> {

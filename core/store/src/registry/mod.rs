@@ -51,7 +51,7 @@ pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
 pub use login::check_login;
 pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
-pub use push::{PushError, PushEvent, PushStage, Pushed, push};
+pub use push::{PushError, PushEvent, PushStage, Pushed, Say, push};
 pub use retry::Patience;
 pub use session::Session;
 pub use tls::Certificates;

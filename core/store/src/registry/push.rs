@@ -32,6 +32,10 @@ use crate::image::{CONFIG_TYPE, MANIFEST_TYPE};
 use crate::record::{Remote, repository};
 use crate::{BlobError, Image, LayerHome, RecordError, Store};
 
+mod statement;
+
+pub use statement::Say;
+
 /// So many blobs at the same time.
 const AT_ONCE: usize = 4;
 /// Between two looks at how far they are.
@@ -109,7 +113,7 @@ impl PushError {
     }
 }
 
-/// Sends an image to where its name says.
+/// Sends an image to where its name says, and what there is to say about it.
 ///
 /// # Errors
 /// When the registry does not take it, or a layer is not whole any more.
@@ -119,6 +123,7 @@ pub fn push(
     image: &Image,
     name: &Reference,
     home: &mut dyn LayerHome,
+    say: Option<&Say<'_>>,
     show: &mut dyn FnMut(PushEvent<'_>),
 ) -> Result<Pushed, PushError> {
     let _guard = store.guard()?;
@@ -128,13 +133,13 @@ pub fn push(
     for known in way.manifests()? {
         let sent = way.send(known.pieces(store, image)?, home, show)?;
         if sent.is_some_and(|sent| known.lists(&sent)) {
-            return way.finish(&known.text, &known.kind);
+            return way.finish(&known.text, &known.kind, say);
         }
     }
     let pieces = way.own_pieces()?;
     let sent = way.send(pieces, home, show)?.ok_or_else(|| way.incomplete())?;
     let text = way.own_manifest(&sent);
-    way.finish(&text, MANIFEST_TYPE)
+    way.finish(&text, MANIFEST_TYPE, say)
 }
 
 /// A manifest that a registry has of the image.
@@ -390,7 +395,10 @@ impl<'a> Way<'a> {
     }
 
     /// The manifest comes last; what the registry has now is remembered.
-    fn finish(&self, text: &[u8], kind: &str) -> Result<Pushed, PushError> {
+    fn finish(&self, text: &[u8], kind: &str, say: Option<&Say<'_>>) -> Result<Pushed, PushError> {
+        if let Some(say) = say {
+            return self.finish_with(text, kind, say);
+        }
         let digest = self.store.blobs().put(text)?;
         let tag = self.name.tag().map_or_else(|| digest.to_string(), str::to_owned);
         let what = format!("the manifest of {}", self.name.familiar());

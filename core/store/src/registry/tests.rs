@@ -72,7 +72,7 @@ impl Bench {
                 said.push((*digest, stage));
             }
         };
-        push(&self.store, &self.session(), &image, &name, &mut self.home, &mut show)?;
+        push(&self.store, &self.session(), &image, &name, &mut self.home, None, &mut show)?;
         Ok(said)
     }
 

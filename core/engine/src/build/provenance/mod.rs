@@ -24,6 +24,7 @@ mod syntax;
 
 pub(super) use material::Material;
 pub(super) use predicate::{Facts, predicate};
+pub(crate) use statement::about;
 pub(super) use statement::{of_files, statement};
 pub(super) use subject::files;
 pub use syntax::ProvenanceSyntaxError;
