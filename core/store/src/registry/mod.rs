@@ -11,7 +11,7 @@
 //! | `document`, `resolve` | manifests and indexes, and the way through them |
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
-//! | `pack`, `upload`, `push` | an image to a registry |
+//! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
 //!
 //! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
 //! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
@@ -29,6 +29,7 @@ mod credentials;
 mod document;
 mod endpoint;
 mod error;
+mod gzip;
 mod login;
 mod pack;
 mod partial;

@@ -6,18 +6,15 @@
 
 use std::io::{self, Read, Write};
 
-use flate2::Compression as Level;
-use flate2::write::GzEncoder;
 use wharf_model::Digest;
 
+use super::gzip::gzip;
 use super::push::PushError;
 use crate::archive::write_layer;
 use crate::blob::Parked;
 use crate::layer::{Compression, decompress};
 use crate::{Layer, LayerHome, Store};
 
-/// As fast as it goes without giving up much: a change makes every layer another blob.
-const LEVEL: u32 = 4;
 pub(super) const MEDIA_TYPE: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
 /// Whether the blob that a layer came in can be sent as it is.
@@ -30,14 +27,14 @@ pub(super) fn is_packed(layer: &Layer) -> bool {
 /// Compresses a layer into a file that goes away when it is dropped.
 pub(super) fn pack(store: &Store, layer: &Layer, home: &mut dyn LayerHome) -> Result<Parked, PushError> {
     let failed = |source| PushError::Pack { layer: layer.diff_id, source };
-    let mut encoder = GzEncoder::new(store.blobs().writer()?, Level::new(LEVEL));
-    if let Some(blob) = &layer.blob {
-        let (_, mut plain) = decompress(store.blobs().open(blob)?).map_err(failed)?;
-        copy(&mut plain, &mut encoder).map_err(failed)?;
-    } else {
-        write_layer(store, layer, home, &mut encoder)?;
-    }
-    let parked = encoder.finish().map_err(failed)?.park();
+    let packed = gzip(store.blobs().writer()?, |out| match &layer.blob {
+        Some(blob) => {
+            let (_, mut plain) = decompress(store.blobs().open(blob)?).map_err(failed)?;
+            copy(&mut plain, out).map_err(failed)
+        }
+        None => Ok(write_layer(store, layer, home, out)?),
+    });
+    let parked = packed.map_err(failed)??.park();
     store.remotes().note_packed(&layer.diff_id, &parked.digest, parked.size)?;
     Ok(parked)
 }
