@@ -4,6 +4,7 @@
 //! read. A later header wins over an earlier one: PAX over GNU over ustar.
 
 use std::io;
+use std::ops::Range;
 
 use tar::{EntryType, Header};
 
@@ -177,30 +178,40 @@ pub(crate) fn checksum_fits(block: &[u8; 512]) -> bool {
     written == unsigned || i64::from(written) == i64::from(signed)
 }
 
+// Where the numbers of a header are (POSIX.1-1988, "ustar").
+const MODE: Range<usize> = 100..108;
+const UID: Range<usize> = 108..116;
+const GID: Range<usize> = 116..124;
+const SIZE: Range<usize> = 124..136;
+const MTIME: Range<usize> = 136..148;
+
 /// Puts an entry together from its header and what came before it.
 pub(crate) fn entry(header: &Header, before: &Extended, offset: u64) -> Result<Entry, TarError> {
     let wrong = |what| TarError::Header { offset, what };
-    let field = |value: io::Result<u64>, what| value.map_err(|_| wrong(what));
-    let or_pax = |key, own: io::Result<u64>, what| match before.number(key).map_err(wrong)? {
+    let field = |value: io::Result<u64>, at: Range<usize>, what| match is_blank(&header.as_bytes()[at]) {
+        true => Ok(0),
+        false => value.map_err(|_| wrong(what)),
+    };
+    let or_pax = |key, own: io::Result<u64>, at| match before.number(key).map_err(wrong)? {
         Some(number) => Ok(number),
-        None => field(own, what),
+        None => field(own, at, key),
     };
     let mtime = match before.pax("mtime") {
         Some(text) => timestamp(text).ok_or_else(|| wrong("mtime"))?,
-        None => (field(header.mtime(), "mtime")?.cast_signed(), 0),
+        None => (field(header.mtime(), MTIME, "mtime")?.cast_signed(), 0),
     };
     let path = path(header, before);
     let kind = kind(header, &path, offset)?;
     let data = matches!(kind, Kind::File);
-    let size = or_pax("size", header.entry_size(), "size")?;
+    let size = or_pax("size", header.entry_size(), SIZE)?;
     let target = before.pax("linkpath").map(<[u8]>::to_vec).or_else(|| before.long_target.clone());
     let target = target.or_else(|| header.link_name_bytes().map(|name| name.into_owned()));
     Ok(Entry {
         target: target.unwrap_or_default(),
         kind,
-        mode: header.mode().map_err(|_| wrong("mode"))? & 0o7777,
-        uid: or_pax("uid", header.uid(), "uid")?,
-        gid: or_pax("gid", header.gid(), "gid")?,
+        mode: u32::try_from(field(header.mode().map(u64::from), MODE, "mode")? & 0o7777).unwrap_or_default(),
+        uid: or_pax("uid", header.uid(), UID)?,
+        gid: or_pax("gid", header.gid(), GID)?,
         mtime,
         // Links may give the size of what they point to, but no data follows.
         size: if data { size } else { 0 },
@@ -208,6 +219,11 @@ pub(crate) fn entry(header: &Header, before: &Extended, offset: u64) -> Result<E
         sparse: None,
         path,
     })
+}
+
+/// Some writers leave a number out that is 0.
+fn is_blank(field: &[u8]) -> bool {
+    field.iter().all(|byte| matches!(byte, 0 | b' '))
 }
 
 fn path(header: &Header, before: &Extended) -> Vec<u8> {

@@ -334,6 +334,18 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_was_left_out_is_zero() {
+        let mut header = header(EntryType::Regular, "a", 0);
+        for field in [100..108, 108..116, 116..124, 124..136, 136..148] {
+            header.as_mut_bytes()[field].fill(0);
+        }
+        header.as_mut_bytes()[108..116].fill(b' ');
+        header.set_cksum();
+        let (entry, data) = &read(header.as_bytes()).unwrap()[0];
+        assert_eq!((entry.mode, entry.uid, entry.gid, entry.mtime, data.len()), (0, 0, 0, (0, 0), 0));
+    }
+
+    #[test]
     fn the_pax_size_is_the_size() {
         let mut bytes = member(EntryType::XHeader, "x", b"13 size=1024\n");
         bytes.extend(header(EntryType::Regular, "outer", 0).as_bytes());
