@@ -203,7 +203,13 @@ fn push_sends_what_is_missing_and_others_can_read_it() {
         .says(&format!("pushed {}, digest {digest_of_child}", registry.name("team/app:v3")));
 
     let other = empty(&box_);
-    other.run(&format!("pull {two}")).success();
+    let all = other.run(&format!("pull -a {}", registry.name("team/app"))).success();
+    for tag in ["v1", "v2", "v3"] {
+        assert!(all.stdout.contains(&format!("{tag}: Pulling from team/app")), "{all}");
+    }
+    let listed = other.run("images --digests").success();
+    assert!(listed.line_with("v1").contains(digest_of_child), "{listed}");
+    other.run("images --format {{.Digest}}").success().shows(digest_of_child);
     assert_eq!(other.inspect(&two, "{{.Id}}"), box_.inspect(&two, "{{.Id}}"));
     assert_eq!(other.in_image(&two, "cat /base /app"), "base\napp\n");
     read_by_skopeo(&registry, "team/app:v1", &box_.inspect(&two, "{{.RootFS.Layers}}"));

@@ -2,6 +2,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use wharf_engine::Engine;
 use wharf_engine::image::ImageSummary;
 
 use crate::globals::Globals;
@@ -30,6 +31,9 @@ pub(crate) struct Images {
     /// Print ids only
     #[arg(short, long)]
     quiet: bool,
+    /// Show what a registry's tag leads to
+    #[arg(long)]
+    digests: bool,
     /// Do not shorten ids
     #[arg(long)]
     no_trunc: bool,
@@ -50,12 +54,16 @@ impl Images {
             ids.dedup();
             output::lines(ids)?;
         } else if let Some(format) = &self.format {
-            let values: Vec<Value> = list.iter().map(|image| self.fields(image)).collect();
+            let values: Vec<Value> = list.iter().map(|image| self.fields(engine, image)).collect();
             output::text(&template::list(format, &FIELDS, &values)?)?;
         } else {
-            let rows: Vec<Vec<String>> = list.iter().map(|image| self.row(image)).collect();
+            let rows: Vec<Vec<String>> = list.iter().map(|image| self.row(engine, image)).collect();
+            let mut head = vec!["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"];
+            if self.digests {
+                head.insert(2, "DIGEST");
+            }
             let mut out = output::data();
-            render::table(&mut out, &["REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE"], &rows)?;
+            render::table(&mut out, &head, &rows)?;
             out.flush()?;
         }
         Ok(0)
@@ -67,16 +75,18 @@ impl Images {
         *wanted == name.familiar_name() || *wanted == name.familiar()
     }
 
-    fn row(&self, image: &ImageSummary) -> Vec<String> {
+    fn row(&self, engine: &Engine, image: &ImageSummary) -> Vec<String> {
         let (repository, tag) = names(image);
-        vec![repository, tag, self.id(image), created(image), render::size(image.size)]
+        let digest = self.digests.then(|| digest(engine, image));
+        let rest = [self.id(image), created(image), render::size(image.size)];
+        [repository, tag].into_iter().chain(digest).chain(rest).collect()
     }
 
     fn id(&self, image: &ImageSummary) -> String {
         if self.no_trunc { image.id.to_string() } else { image.id.short() }
     }
 
-    fn fields(&self, image: &ImageSummary) -> Value {
+    fn fields(&self, engine: &Engine, image: &ImageSummary) -> Value {
         let (repository, tag) = names(image);
         json!({
             "Repository": repository,
@@ -85,7 +95,7 @@ impl Images {
             "CreatedSince": created(image),
             "CreatedAt": Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default(),
             "Size": render::size(image.size),
-            "Digest": "<none>",
+            "Digest": digest(engine, image),
         })
     }
 }
@@ -96,6 +106,11 @@ fn names(image: &ImageSummary) -> (String, String) {
         Some(name) => (name.familiar_name(), name.tag().map_or_else(none, str::to_owned)),
         None => (none(), none()),
     }
+}
+
+fn digest(engine: &Engine, image: &ImageSummary) -> String {
+    let found = engine.remote_digest(image).ok().flatten();
+    found.map_or_else(|| "<none>".to_owned(), |digest| digest.to_string())
 }
 
 fn created(image: &ImageSummary) -> String {

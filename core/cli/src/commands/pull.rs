@@ -13,6 +13,9 @@ const VARIABLE: &str = "WHARF_PULL";
 /// Bring an image from a registry
 #[derive(Debug, clap::Args)]
 pub(crate) struct Pull {
+    /// Bring all that the repository has, with every tag
+    #[arg(short, long)]
+    all_tags: bool,
     /// Print the image's name only
     #[arg(short, long)]
     quiet: bool,
@@ -28,14 +31,33 @@ impl Pull {
         let name: Reference = self.name.parse().map_err(Report::failed)?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
+        if self.all_tags {
+            return self.pull_all(engine, &name);
+        }
         if self.name_is_short() && !self.quiet {
             output::lines(["Using default tag: latest"])?;
         }
+        self.pull(engine, &name)?;
+        output::lines([name.to_string()])?;
+        Ok(0)
+    }
+
+    fn pull_all(&self, engine: &Engine, name: &Reference) -> Result<u8, Report> {
+        if !self.name_is_short() {
+            return Err(Report::message(1, "tag can't be used with --all-tags/-a"));
+        }
+        let names = engine.remote_tags(&self.name).map_err(|error| failed(1, error))?;
+        names.iter().try_for_each(|name| self.pull(engine, name))?;
+        output::lines([format!("{}/{}", name.domain(), name.path())])?;
+        Ok(0)
+    }
+
+    fn pull(&self, engine: &Engine, name: &Reference) -> Result<(), Report> {
         if !self.quiet {
-            output::lines([heading(&name)])?;
+            output::lines([heading(name)])?;
         }
         let mut progress = Pulling::new(self.quiet);
-        let pulled = engine.pull(&self.name, self.platform.as_ref(), &mut |event| match event {
+        let pulled = engine.pull(&name.to_string(), self.platform.as_ref(), &mut |event| match event {
             PullEvent::Begun(_) => {}
             event => progress.show(event),
         });
@@ -43,8 +65,7 @@ impl Pull {
         if !self.quiet {
             output::lines(ending(&pulled))?;
         }
-        output::lines([name.to_string()])?;
-        Ok(0)
+        Ok(())
     }
 
     fn name_is_short(&self) -> bool {

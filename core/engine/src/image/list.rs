@@ -1,6 +1,7 @@
 //! `images`, `tag`, and looking one image up.
 
 use wharf_model::{Digest, Reference, ReferenceError};
+use wharf_store::record::repository;
 use wharf_store::{Image, RecordError, ResolveError, TagError};
 
 use crate::Engine;
@@ -45,6 +46,18 @@ impl Engine {
         let mut images = self.store.images()?;
         images.sort_by(|one, other| other.added.cmp(&one.added).then(one.id.cmp(&other.id)));
         Ok(images.iter().flat_map(rows).collect())
+    }
+
+    /// What a registry's tag of that name led to when the image was pulled or pushed.
+    ///
+    /// # Errors
+    /// When the records can not be read.
+    pub fn remote_digest(&self, image: &ImageSummary) -> Result<Option<Digest>, RecordError> {
+        let Some(name) = &image.name else { return Ok(None) };
+        let repository = repository(name);
+        let remotes = self.store.remotes().of(&image.id)?;
+        let own = remotes.into_iter().find(|remote| remote.repository == repository);
+        Ok(name.digest().or(own.map(|remote| remote.digest)))
     }
 
     /// The image of that name, id or unambiguous beginning of an id.

@@ -83,6 +83,15 @@ impl Engine {
         self.pull_named(&name.parse()?, platform, show)
     }
 
+    /// The names of all images of a repository that its registry has.
+    ///
+    /// # Errors
+    /// When the registry does not tell.
+    pub fn remote_tags(&self, repository: &str) -> Result<Vec<Reference>, PullImageError> {
+        let name: Reference = repository.parse()?;
+        registry::tags(&self.session(), &name).map_err(|source| PullImageError::Pull { name, source })
+    }
+
     /// Brings an image that is wanted for something else, if that is what `policy` says. A name that is
     /// no name of an image, such as an id, is left to whoever looks it up.
     ///

@@ -8,7 +8,7 @@
 //! | `challenge`, `auth` | what a registry wants to see, and tokens |
 //! | `credentials` | logins, in docker's file and the programs that it names |
 //! | `retry` | what is tried again |
-//! | `document`, `resolve` | manifests and indexes, and the way through them |
+//! | `document`, `resolve`, `tags` | manifests and indexes, the way through them, and what there is |
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
@@ -41,6 +41,7 @@ mod retry;
 #[cfg(test)]
 pub(crate) mod sample;
 mod session;
+mod tags;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -55,5 +56,6 @@ pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
 pub use push::{PushError, PushEvent, PushStage, Pushed, Say, push};
 pub use retry::Patience;
 pub use session::Session;
+pub use tags::tags;
 pub use tls::Certificates;
 pub use upload::Arrived;

@@ -665,3 +665,33 @@ fn a_login_is_tried_before_it_is_kept() {
     bench.login = Login::Password { user: "u".into(), password: "wrong".into() };
     assert!(check(&bench).unwrap_err().contains("does not take this login"));
 }
+
+#[test]
+fn tags_come_page_by_page() {
+    let fake = Fake::with(|request, _| {
+        let page = |tags: &[&str]| Answer::new(200, json!({ "name": "app", "tags": tags }).to_string());
+        match request.path.as_str() {
+            "/v2/app/tags/list?n=1000" => {
+                Some(page(&["1", "2"]).header("Link", "</v2/app/tags/list?last=2>; rel=\"next\""))
+            }
+            "/v2/app/tags/list?last=2" => Some(page(&["v3"])),
+            "/v2/none/tags/list?n=1000" => Some(Answer::new(200, "{\"tags\":null}")),
+            "/v2/evil/tags/list?n=1000" => Some(page(&["../../x"])),
+            path if path.starts_with("/v2/circle/") => {
+                Some(page(&["1"]).header("Link", "<?last=1>; rel=\"next\""))
+            }
+            _ => None,
+        }
+    });
+    let bench = Bench::new();
+    let of = |path: &str| {
+        let name: Reference = fake.name(path).parse().unwrap();
+        let listed = tags(&bench.session(), &name).map_err(|error| error.to_string())?;
+        Ok::<Vec<String>, String>(listed.iter().map(|name| name.tag().unwrap().to_owned()).collect())
+    };
+    assert_eq!(of("app").unwrap(), ["1", "2", "v3"]);
+    assert!(of("none").unwrap().is_empty());
+    assert!(of("evil").unwrap_err().contains("`../../x` is no tag"));
+    assert!(of("circle").unwrap_err().contains("no end"));
+    assert!(of("gone").unwrap_err().contains("not in the registry"));
+}
