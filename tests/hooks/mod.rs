@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::{Sandbox, configured};
+use crate::harness::{Registry, Sandbox, configured};
 
 /// `TYPE ACTION (attributes)` of what this plugin asked for and said.
 fn said_by(box_: &Sandbox, plugin: &str) -> Vec<String> {
@@ -249,4 +249,29 @@ fn the_roots_in_use_are_protected_also_behind_links() {
     std::os::unix::fs::symlink(box_.root(), &link).unwrap();
     box_.run("start -a c").fails(125).says("denied by hook `guard`");
     box_.run("rm c").success();
+}
+
+#[test]
+fn rules_hold_for_images_that_come_and_go() {
+    let Some(registry) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    let (one, two) = (registry.name("one:v1"), registry.name("two:v1"));
+    for name in [&one, &two] {
+        box_.run(&format!("tag busybox {name}")).success();
+    }
+    box_.run(&format!("push {one}")).success();
+    box_.config(&rules(&format!("deny = [\"image-push {two}\", \"image-pull {one}\"]\n")));
+    box_.run(&format!("push {two}"))
+        .fails(1)
+        .says("denied by hook `rules`")
+        .says(&format!("image-push {two}"));
+    box_.run(&format!("pull {two}")).fails(1).says("manifest unknown");
+    box_.run(&format!("push {one}")).success();
+    box_.run(&format!("rmi {one}")).success();
+    box_.set("WHARF_PULL", "missing");
+    let blobs = || std::fs::read_dir(box_.root().join("blobs/sha256")).unwrap().count();
+    let before = blobs();
+    box_.run(&format!("run --rm --network none {one} true")).fails(125).says("denied by hook `rules`");
+    assert_eq!(blobs(), before, "nothing of it was fetched");
+    assert!(said_by(&box_, "rules").join("\n").contains(&format!("hook deny {one}")));
 }
