@@ -1,7 +1,9 @@
 //! Opening the engine: where its directories are, what its config says.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 
 use wharf_model::storage::HostFacts;
 use wharf_model::{Diagnostic, Value};
@@ -111,9 +113,7 @@ impl Engine {
         listen: impl Fn(Event<'_>) + Send + Sync + 'static,
     ) -> Result<Self, OpenError> {
         let listen: Listen = Arc::new(listen);
-        let sources = sources(&options)?;
-        let config = Config::load_locked(&sources, &locks(&options)?)?;
-        let store = Store::open(&options.root)?;
+        let (config, store) = beside_each_other(&options)?;
         make_run_root(&options.run_root)?;
         let plugins = load(&options, config, &listen)?;
         check_drivers(&plugins, &|| wharf_runtime::facts::host(&options.root))?;
@@ -166,6 +166,22 @@ impl Engine {
     pub(crate) fn facts(&self) -> HostFacts {
         wharf_runtime::facts::host(&self.options.root)
     }
+}
+
+/// Reads the config while the store is opened, where there is one: a wrong config makes none.
+fn beside_each_other(options: &Options) -> Result<(Config, Store), OpenError> {
+    let read =
+        || -> Result<Config, OpenError> { Ok(Config::load_locked(&sources(options)?, &locks(options)?)?) };
+    let open = || Store::open(&options.root);
+    thread::scope(|scope| {
+        let opening = Store::is_at(&options.root).then(|| thread::Builder::new().spawn_scoped(scope, open));
+        let config = read()?;
+        let store = match opening {
+            Some(Ok(opening)) => opening.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Some(Err(_)) | None => open(), // also where there can be no more threads
+        };
+        Ok((config, store?))
+    })
 }
 
 fn load(options: &Options, mut config: Config, listen: &Listen) -> Result<Plugins, ConfigError> {

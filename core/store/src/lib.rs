@@ -93,7 +93,15 @@ pub enum OpenError {
     },
 }
 
+/// The index's file.
+const DATABASE: &str = "wharf.db";
+
 impl Store {
+    /// Whether there is a store in this directory.
+    pub fn is_at(root: &Path) -> bool {
+        root.join(DATABASE).exists()
+    }
+
     /// Opens the store below `root`, making what is missing.
     ///
     /// # Errors
@@ -102,7 +110,7 @@ impl Store {
         if !root.join("oci-layout").exists() {
             make(root)?;
         }
-        let path = root.join("wharf.db");
+        let path = root.join(DATABASE);
         let database = Database::open(&path).map_err(|source| OpenError::Database { path, source })?;
         Ok(Self { root: root.to_owned(), database, blobs: Blobs::at(root.join("blobs")) })
     }
