@@ -30,6 +30,34 @@ impl Platform {
         };
         Self { os: "linux".into(), architecture: architecture.into(), variant: None }
     }
+
+    /// Whether both are of the same system and processor, whatever its variant.
+    pub fn is_like(&self, other: &Self) -> bool {
+        (&self.os, &self.architecture) == (&other.os, &other.architecture)
+    }
+
+    /// How well something for this platform serves who wants that one: the lower, the better; `None` does
+    /// not.
+    pub fn rank_for(&self, wanted: &Self) -> Option<u32> {
+        if !self.is_like(wanted) {
+            return None;
+        }
+        let number = |variant: &Option<String>| {
+            let default = if self.architecture == "arm64" { 8 } else { 0 };
+            let digits = variant.as_deref().map(|variant| variant.trim_start_matches('v'));
+            digits.map_or(Some(default), |digits| digits.parse::<u32>().ok())
+        };
+        match (&wanted.variant, number(&self.variant)) {
+            (Some(_), own_number) if own_number == number(&wanted.variant) => Some(0),
+            (Some(_), _) => None,
+            // Without a word of it: the plainest for amd64, the newest that every machine has for arm.
+            (None, Some(own_number)) if self.architecture == "arm" => {
+                (own_number <= 7).then_some(7_u32.saturating_sub(own_number))
+            }
+            (None, Some(own_number)) => Some(own_number),
+            (None, None) => Some(99),
+        }
+    }
 }
 
 impl fmt::Display for Platform {

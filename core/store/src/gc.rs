@@ -84,7 +84,8 @@ impl Store {
         self.database.read(|database| {
             let query = "SELECT id FROM images UNION SELECT manifest FROM images \
                          UNION SELECT digest FROM remotes UNION SELECT manifest FROM remotes \
-                         UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads UNION SELECT digest FROM attachments";
+                         UNION SELECT blob FROM layers WHERE blob IS NOT NULL UNION SELECT digest FROM downloads UNION SELECT digest FROM attachments \
+                         UNION SELECT via FROM names WHERE via IS NOT NULL";
             let mut query = database.prepare(query)?;
             let rows = query.query_map([], |row| crate::db::digest(row, 0))?;
             Ok(rows.collect::<Result<_, _>>()?)

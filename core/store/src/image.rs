@@ -70,15 +70,17 @@ impl Store {
     /// # Errors
     /// When a layer is missing, or the disk refuses.
     pub fn commit(&self, config: &ImageConfig, names: &[Reference]) -> Result<Digest, CommitError> {
-        self.commit_bytes(&serde_json::to_vec(config)?, config, names)
+        self.commit_bytes(&serde_json::to_vec(config)?, config, names, None)
     }
 
-    /// As [`Self::commit`], for a config whose bytes must stay as they are.
+    /// As [`Self::commit`], for a config whose bytes must stay as they are; `via` is the index that the
+    /// names lead to, whose other images keep them.
     pub(crate) fn commit_bytes(
         &self,
         bytes: &[u8],
         config: &ImageConfig,
         names: &[Reference],
+        via: Option<&Digest>,
     ) -> Result<Digest, CommitError> {
         let _guard = self.guard()?;
         let layers = self.layers_of(config)?;
@@ -86,7 +88,7 @@ impl Store {
         let manifest = self.blobs().put(&self.manifest(id, bytes.len(), &layers)?)?;
         let top = layers.last().map(|layer| layer.chain_id);
         let unsynced = self.is_unsynced(top.as_ref())?;
-        if !unsynced && self.is_committed(&id, &manifest, names)? {
+        if !unsynced && self.is_committed(&id, &manifest, names, via)? {
             return Ok(id);
         }
         if unsynced {
@@ -96,16 +98,29 @@ impl Store {
         self.database.write(Durability::Synced, |change| {
             keep(change, &id, &manifest, &text, top.as_ref())?;
             for name in names {
-                name_image(change, name, &id)?;
+                name_image(change, name, &id, via)?;
             }
             Ok(id)
         })
     }
 
     /// Building again what is there already must cost nothing.
-    fn is_committed(&self, id: &Digest, manifest: &Digest, names: &[Reference]) -> Result<bool, RecordError> {
-        let image = self.image(id)?.filter(|image| image.manifest == *manifest);
-        Ok(image.is_some_and(|image| names.iter().all(|name| image.names.contains(name))))
+    fn is_committed(
+        &self,
+        id: &Digest,
+        manifest: &Digest,
+        names: &[Reference],
+        via: Option<&Digest>,
+    ) -> Result<bool, RecordError> {
+        let Some(image) = self.image(id)?.filter(|image| image.manifest == *manifest) else {
+            return Ok(false);
+        };
+        for name in names {
+            if !image.names.contains(name) || self.index_of(name)?.as_ref() != via {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn is_unsynced(&self, top: Option<&Digest>) -> Result<bool, RecordError> {
@@ -202,10 +217,18 @@ fn keep(
     Ok(())
 }
 
-/// Gives `name` to an image.
-pub(crate) fn name_image(change: &Transaction<'_>, name: &Reference, id: &Digest) -> Result<(), RecordError> {
-    let query = "INSERT OR REPLACE INTO names VALUES (?, ?)";
-    change.execute(query, [name.to_string(), id.to_string()])?;
+/// Gives `name` to an image. Others lose it, unless they are of the same index.
+pub(crate) fn name_image(
+    change: &Transaction<'_>,
+    name: &Reference,
+    id: &Digest,
+    via: Option<&Digest>,
+) -> Result<(), RecordError> {
+    let (name, via) = (name.to_string(), via.map(Digest::to_string));
+    // `IS NOT` is true of NULL and a text; two NULLs are two single images.
+    let query = "DELETE FROM names WHERE reference = ?1 AND (via IS NOT ?2 OR ?2 IS NULL)";
+    change.execute(query, params![name, via])?;
+    change.execute("INSERT OR REPLACE INTO names VALUES (?, ?, ?)", params![name, id.to_string(), via])?;
     Ok(())
 }
 

@@ -1,9 +1,9 @@
 //! Names: reference -> image. What a person typed is looked for as a name first, then as an id.
 
 use rusqlite::{Connection, OptionalExtension};
-use wharf_model::{Digest, Reference, ReferenceError};
+use wharf_model::{Digest, Platform, Reference, ReferenceError};
 
-use crate::db::{Durability, digest};
+use crate::db::{Durability, digest, optional_digest};
 use crate::image::{find, name_image};
 use crate::record::repository;
 use crate::{Image, RecordError, Store};
@@ -22,6 +22,16 @@ pub enum ResolveError {
     Ambiguous {
         /// As typed.
         prefix: String,
+    },
+    /// It is here, but for other machines.
+    #[error("image {name} is here for {there}, and not for {wanted}")]
+    Platform {
+        /// As typed.
+        name: String,
+        /// For what it should be.
+        wanted: Platform,
+        /// What it is for.
+        there: String,
     },
     /// It is neither a name nor an id.
     #[error(transparent)]
@@ -47,26 +57,68 @@ pub enum TagError {
 
 impl Store {
     /// The image of that name, id (`sha256:` and 64 hex digits), or unambiguous beginning of an
-    /// id; in this order.
+    /// id; in this order. Of a name's images for several platforms it is the one for this machine, or
+    /// the one that came last.
     ///
     /// # Errors
     /// When there is none, or several.
     pub fn resolve(&self, name: &str) -> Result<Image, ResolveError> {
+        self.resolve_for(name, None)
+    }
+
+    /// As [`Self::resolve`], for a platform.
+    ///
+    /// # Errors
+    /// When there is none, or several, or none for the platform.
+    pub fn resolve_for(&self, name: &str, platform: Option<&Platform>) -> Result<Image, ResolveError> {
         let reference = name.parse::<Reference>();
+        let unknown = || ResolveError::Unknown { name: name.to_owned() };
         self.database.read(|database| {
-            let named = match &reference {
+            let mut ids = match &reference {
                 Ok(reference) => by_name(database, reference)?,
-                Err(_) => None,
+                Err(_) => Vec::new(),
             };
-            let id = match named {
-                Some(id) => id,
-                None => match (by_prefix(database, name)?, reference) {
-                    (Some(id), _) => id,
+            if ids.is_empty() {
+                match (by_prefix(database, name)?, reference) {
+                    (Some(id), _) => ids.push(id),
                     (None, Err(error)) if !looks_like_id(name) => return Err(error.into()),
-                    (None, _) => return Err(ResolveError::Unknown { name: name.to_owned() }),
-                },
-            };
-            find(database, &id)?.ok_or_else(|| ResolveError::Unknown { name: name.to_owned() })
+                    (None, _) => return Err(unknown()),
+                }
+            }
+            let images = images(database, &ids)?;
+            let Some(wanted) = platform else { return usual(&images).cloned().ok_or_else(unknown) };
+            let found = best(&images, wanted).cloned();
+            found.ok_or_else(|| {
+                let there: Vec<String> =
+                    images.iter().map(|image| image.config.platform().to_string()).collect();
+                let (name, wanted) = (name.to_owned(), wanted.clone());
+                ResolveError::Platform { name, wanted, there: there.join(", ") }
+            })
+        })
+    }
+
+    /// All images of a name: several when it leads to an index. The usual one comes first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn variants(&self, name: &Reference) -> Result<Vec<Image>, RecordError> {
+        self.database.read(|database| {
+            let mut all = images(database, &holders(database, name)?)?;
+            let first = usual(&all).map(|image| image.id);
+            all.sort_by_cached_key(|image| (Some(image.id) != first, image.config.platform().to_string()));
+            Ok(all)
+        })
+    }
+
+    /// The index that a name leads to, when it does not lead to a single image. Its bytes are a blob.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn index_of(&self, name: &Reference) -> Result<Option<Digest>, RecordError> {
+        self.database.read(|database| {
+            let mut query = database.prepare_cached("SELECT via FROM names WHERE reference = ?")?;
+            let via = query.query_row([name.to_string()], |row| optional_digest(row, 0)).optional()?;
+            Ok(via.flatten())
         })
     }
 
@@ -79,47 +131,104 @@ impl Store {
             if find(change, id)?.is_none() {
                 return Err(TagError::NoImage(*id));
             }
-            let before = holder(change, name)?;
-            name_image(change, name, id)?;
-            Ok(before.filter(|before| before != id))
+            let before = holders(change, name)?;
+            name_image(change, name, id, None)?;
+            Ok(before.into_iter().find(|before| before != id))
         })
     }
 
-    /// Takes a name away; returns the image that had it.
+    /// Gives another name to all that a name leads to: an index with all its images that are here.
+    ///
+    /// # Errors
+    /// When no image has the name.
+    pub fn tag_alike(&self, from: &Reference, to: &Reference) -> Result<(), TagError> {
+        self.database.write(Durability::Synced, |change| {
+            if holders(change, from)?.is_empty() {
+                return Err(TagError::NoName(from.clone()));
+            }
+            if from == to {
+                return Ok(());
+            }
+            let (from, to) = (from.to_string(), to.to_string());
+            let take = change.execute("DELETE FROM names WHERE reference = ?", [&to]);
+            take.map_err(RecordError::from)?;
+            let query = "INSERT INTO names SELECT ?2, image, via FROM names WHERE reference = ?1";
+            change.execute(query, [from, to]).map_err(RecordError::from)?;
+            Ok(())
+        })
+    }
+
+    /// Takes a name away; returns the images that had it.
     ///
     /// # Errors
     /// When no image has it.
-    pub fn untag(&self, name: &Reference) -> Result<Digest, TagError> {
+    pub fn untag(&self, name: &Reference) -> Result<Vec<Digest>, TagError> {
         self.database.write(Durability::Synced, |change| {
-            let id = holder(change, name)?.ok_or_else(|| TagError::NoName(name.clone()))?;
+            let ids = holders(change, name)?;
+            if ids.is_empty() {
+                return Err(TagError::NoName(name.clone()));
+            }
             let query = "DELETE FROM names WHERE reference = ?";
             change.execute(query, [name.to_string()]).map_err(RecordError::from)?;
-            Ok(id)
+            Ok(ids)
+        })
+    }
+
+    /// Takes a name away from one of its images.
+    ///
+    /// # Errors
+    /// When the image does not have it.
+    pub fn untag_one(&self, name: &Reference, id: &Digest) -> Result<(), TagError> {
+        self.database.write(Durability::Synced, |change| {
+            let query = "DELETE FROM names WHERE reference = ? AND image = ?";
+            let row = [name.to_string(), id.to_string()];
+            match change.execute(query, row).map_err(RecordError::from)? {
+                0 => Err(TagError::NoName(name.clone())),
+                _ => Ok(()),
+            }
         })
     }
 }
 
-fn holder(database: &Connection, name: &Reference) -> Result<Option<Digest>, RecordError> {
-    let mut query = database.prepare_cached("SELECT image FROM names WHERE reference = ?")?;
-    Ok(query.query_row([name.to_string()], |row| digest(row, 0)).optional()?)
+fn digests(database: &Connection, query: &str, row: &[&str]) -> Result<Vec<Digest>, RecordError> {
+    let mut query = database.prepare_cached(query)?;
+    let rows = query.query_map(rusqlite::params_from_iter(row), |row| digest(row, 0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// `name@digest` also finds an image that the registry calls so, or whose manifest has this digest.
-fn by_name(database: &Connection, name: &Reference) -> Result<Option<Digest>, RecordError> {
-    if let Some(id) = holder(database, name)? {
-        return Ok(Some(id));
-    }
-    let Some(wanted) = name.digest() else { return Ok(None) };
-    let query = "SELECT image FROM remotes WHERE repository = ?1 AND ?2 IN (digest, manifest) LIMIT 1";
-    let known = database.query_row(query, [repository(name), wanted.to_string()], |row| digest(row, 0));
-    if let Some(id) = known.optional()? {
-        return Ok(Some(id));
+fn holders(database: &Connection, name: &Reference) -> Result<Vec<Digest>, RecordError> {
+    digests(database, "SELECT image FROM names WHERE reference = ?", &[&name.to_string()])
+}
+
+fn images(database: &Connection, ids: &[Digest]) -> Result<Vec<Image>, RecordError> {
+    ids.iter().filter_map(|id| find(database, id).transpose()).collect()
+}
+
+/// Which of several images serves a platform best.
+fn best<'i>(images: &'i [Image], wanted: &Platform) -> Option<&'i Image> {
+    let ranked = images.iter().filter_map(|image| Some((image.config.platform().rank_for(wanted)?, image)));
+    ranked.min_by_key(|(rank, _)| *rank).map(|(_, image)| image)
+}
+
+/// The image for this machine, or the one that came last.
+fn usual(images: &[Image]) -> Option<&Image> {
+    let newest = || images.iter().max_by_key(|image| (image.added, image.id));
+    best(images, &Platform::host()).or_else(newest)
+}
+
+/// `name@digest` also finds images that the registry calls so, or whose manifest has this digest.
+fn by_name(database: &Connection, name: &Reference) -> Result<Vec<Digest>, RecordError> {
+    let held = holders(database, name)?;
+    let Some(wanted) = name.digest().filter(|_| held.is_empty()) else { return Ok(held) };
+    let wanted = wanted.to_string();
+    let query = "SELECT DISTINCT image FROM remotes WHERE repository = ?1 AND ?2 IN (digest, manifest)";
+    let known = digests(database, query, &[&repository(name), &wanted])?;
+    if !known.is_empty() {
+        return Ok(known);
     }
     let query =
         "SELECT id FROM images JOIN names ON image = id WHERE manifest = ?1 AND reference GLOB ?2 LIMIT 1";
-    let repository = format!("{}/{}[:@]*", name.domain(), name.path());
-    let found = database.query_row(query, [wanted.to_string(), repository], |row| digest(row, 0));
-    Ok(found.optional()?)
+    digests(database, query, &[&wanted, &format!("{}/{}[:@]*", name.domain(), name.path())])
 }
 
 fn looks_like_id(text: &str) -> bool {
@@ -208,8 +317,47 @@ mod tests {
         assert_eq!(store.tag(&second, &name).unwrap(), Some(first));
         assert_eq!(store.tag(&second, &name).unwrap(), None);
         assert!(store.image(&first).unwrap().unwrap().names.is_empty());
-        assert_eq!(store.untag(&name).unwrap(), second);
+        assert_eq!(store.untag(&name).unwrap(), [second]);
         assert!(matches!(store.untag(&name), Err(TagError::NoName(_))));
         assert!(matches!(store.tag(&Digest::of("none"), &name), Err(TagError::NoImage(_))));
+    }
+
+    #[test]
+    fn a_name_of_an_index_has_an_image_for_each_platform() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let name: Reference = "x".parse().unwrap();
+        let other: Platform = "linux/s390x".parse().unwrap();
+        let via = store.blobs().put(b"an index").unwrap();
+        let add = |platform: &Platform, via: Option<&Digest>| {
+            let config = ImageConfig::empty(platform);
+            let bytes = serde_json::to_vec(&config).unwrap();
+            store.commit_bytes(&bytes, &config, std::slice::from_ref(&name), via).unwrap()
+        };
+        let (own, foreign) = (add(&Platform::host(), Some(&via)), add(&other, Some(&via)));
+        assert_eq!(add(&other, Some(&via)), foreign);
+        assert_eq!(store.index_of(&name).unwrap(), Some(via));
+        let ids = |name: &Reference| -> Vec<Digest> {
+            store.variants(name).unwrap().iter().map(|image| image.id).collect()
+        };
+        assert_eq!(ids(&name), [own, foreign]);
+        assert_eq!(store.resolve("x").unwrap().id, own);
+        assert_eq!(store.resolve_for("x", Some(&other)).unwrap().id, foreign);
+        let error = store.resolve_for("x", Some(&"linux/ppc64le".parse().unwrap())).unwrap_err().to_string();
+        assert!(error.contains("s390x, and not for linux/ppc64le"), "{error}");
+        store.sweep().unwrap();
+        assert!(store.blobs().contains(&via));
+
+        let alike: Reference = "y".parse().unwrap();
+        store.tag_alike(&name, &alike).unwrap();
+        store.untag_one(&alike, &own).unwrap();
+        assert_eq!(ids(&alike), [foreign]);
+        assert_eq!(store.resolve("y").unwrap().id, foreign);
+        assert!(matches!(store.untag_one(&alike, &own), Err(TagError::NoName(_))));
+        let next = Digest::of("the next index");
+        assert_eq!(add(&Platform::host(), Some(&next)), own);
+        assert_eq!(ids(&name), [own], "images of the index before lose the name");
+        assert_eq!(add(&other, None), foreign);
+        assert_eq!((ids(&name), store.index_of(&name).unwrap()), (vec![foreign], None));
     }
 }

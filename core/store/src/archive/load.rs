@@ -111,7 +111,7 @@ fn load_image(
         }
         parent = Some(chain_id);
     }
-    let id = store.commit_bytes(&bytes, &config, &image.names)?;
+    let id = store.commit_bytes(&bytes, &config, &image.names, None)?;
     Ok(Loaded { id, names: image.names.clone() })
 }
 

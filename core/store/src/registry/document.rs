@@ -134,7 +134,7 @@ pub(crate) fn choose(
 ) -> Result<Descriptor, RegistryError> {
     let rank = |entry: &Descriptor| match &entry.platform {
         None => Some(100),
-        Some(own) => rank(own, wanted),
+        Some(own) => own.rank_for(wanted),
     };
     let best = entries.iter().filter_map(|entry| Some((rank(entry)?, entry))).min_by_key(|(rank, _)| *rank);
     best.map(|(_, entry)| entry.clone()).ok_or_else(|| RegistryError::Platform {
@@ -142,28 +142,6 @@ pub(crate) fn choose(
         wanted: wanted.to_string(),
         there: platforms(entries),
     })
-}
-
-/// How well a platform serves: the lower, the better; `None` does not.
-fn rank(own: &Platform, wanted: &Platform) -> Option<u32> {
-    if (&own.os, &own.architecture) != (&wanted.os, &wanted.architecture) {
-        return None;
-    }
-    let number = |variant: &Option<String>| {
-        let default = if own.architecture == "arm64" { 8 } else { 0 };
-        let digits = variant.as_deref().map(|variant| variant.trim_start_matches('v'));
-        digits.map_or(Some(default), |digits| digits.parse::<u32>().ok())
-    };
-    match (&wanted.variant, number(&own.variant)) {
-        (Some(_), own_number) if own_number == number(&wanted.variant) => Some(0),
-        (Some(_), _) => None,
-        // Without a word of it: the plainest for amd64, the newest that every machine has for arm.
-        (None, Some(own_number)) if own.architecture == "arm" => {
-            (own_number <= 7).then_some(7_u32.saturating_sub(own_number))
-        }
-        (None, Some(own_number)) => Some(own_number),
-        (None, None) => Some(99),
-    }
 }
 
 fn platforms(entries: &[Descriptor]) -> String {

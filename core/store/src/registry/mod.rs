@@ -8,7 +8,7 @@
 //! | `challenge`, `auth` | what a registry wants to see, and tokens |
 //! | `credentials` | logins, in docker's file and the programs that it names |
 //! | `retry` | what is tried again |
-//! | `document`, `resolve`, `tags` | manifests and indexes, the way through them, and what there is |
+//! | `document`, `resolve`, `platforms`, `tags` | manifests and indexes, the way through them, and what there is |
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
@@ -34,6 +34,7 @@ mod login;
 mod pack;
 mod partial;
 mod payload;
+mod platforms;
 mod pull;
 mod push;
 mod resolve;
@@ -52,8 +53,9 @@ pub use auth::{Login, Logins};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
 pub use login::check_login;
+pub use platforms::platforms;
 pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
-pub use push::{PushError, PushEvent, PushStage, Pushed, Say, push};
+pub use push::{PushError, PushEvent, PushStage, Pushed, Say, push, push_index};
 pub use retry::Patience;
 pub use session::Session;
 pub use tags::tags;

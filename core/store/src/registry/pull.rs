@@ -200,13 +200,12 @@ fn fits(
     watch: &mut Watch<'_>,
 ) -> Result<(), RegistryError> {
     let (own, host) = (config.platform(), Platform::host());
-    let same = |one: &Platform| (&one.os, &one.architecture) == (&own.os, &own.architecture);
     match wanted {
-        Some(wanted) if !same(wanted) => {
+        Some(wanted) if !own.is_like(wanted) => {
             let (wanted, there) = (wanted.to_string(), own.to_string());
             Err(RegistryError::Platform { what: name.familiar(), wanted, there })
         }
-        None if !same(&host) => {
+        None if !own.is_like(&host) => {
             (watch.show)(PullEvent::Foreign(&own));
             Ok(())
         }
@@ -307,15 +306,16 @@ impl Coming<'_> {
     fn finish(&self, text: &[u8], found: &Found) -> Result<Pulled, PullError> {
         let Resolved { digest, documents, .. } = self.resolved;
         let name = self.name_here(digest);
-        let before = self.store.resolve(&name.to_string()).ok().map(|image| image.id);
+        let before = self.store.variants(&name)?;
         for document in [documents.first(), documents.last()].into_iter().flatten() {
             self.store.blobs().put(document)?;
         }
-        let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name))?;
+        let via = (documents.len() > 1).then_some(digest);
+        let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name), via)?;
         let remote = Remote { repository: repository(self.name), digest: *digest, manifest: found.manifest };
         self.store.remotes().remember(&id, &remote, &found.layers)?;
         self.store.remotes().forget_arrived(Some(&self.config.chain_ids()))?;
-        Ok(Pulled { id, digest: *digest, name, was_here: before == Some(id) })
+        Ok(Pulled { id, digest: *digest, name, was_here: before.iter().any(|image| image.id == id) })
     }
 
     /// What was asked for by its digest is called by it, and by nothing else: a tag beside it was not asked.

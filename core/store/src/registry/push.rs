@@ -32,8 +32,10 @@ use crate::image::{CONFIG_TYPE, MANIFEST_TYPE};
 use crate::record::{Remote, repository};
 use crate::{BlobError, Image, LayerHome, RecordError, Store};
 
+mod index;
 mod statement;
 
+pub use index::push_index;
 pub use statement::Say;
 
 /// So many blobs at the same time.
@@ -223,21 +225,25 @@ impl<'a> Way<'a> {
         let mut remotes = self.store.remotes().of(&self.image.id)?;
         let own = repository(self.name);
         remotes.sort_by_key(|remote| remote.repository != own);
-        let mut all = Vec::new();
+        let mut all: Vec<Known> = Vec::new();
         for remote in remotes {
-            let Ok(text) = self.store.blobs().read(&remote.manifest, LIMIT) else { continue };
-            let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
-                continue;
-            };
-            let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
-            let config = (manifest.config.digest, manifest.config.size);
-            let fits = layers.len() == self.image.layers.len() && config.0 == self.image.id;
-            let fresh = all.iter().all(|known: &Known| known.text != text);
-            if fits && fresh && self.can_be_had(&layers)? {
-                all.push(Known { text, kind: manifest.media_type, layers, config });
-            }
+            let known = self.known(&remote.manifest)?;
+            all.extend(known.filter(|known| all.iter().all(|other| other.text != known.text)));
         }
         Ok(all)
+    }
+
+    /// A manifest of the image, whose blobs can be had.
+    fn known(&self, manifest: &Digest) -> Result<Option<Known>, PushError> {
+        let Ok(text) = self.store.blobs().read(manifest, LIMIT) else { return Ok(None) };
+        let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
+            return Ok(None);
+        };
+        let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
+        let config = (manifest.config.digest, manifest.config.size);
+        let fits = layers.len() == self.image.layers.len() && config.0 == self.image.id;
+        let known = Known { text, kind: manifest.media_type, layers, config };
+        Ok((fits && self.can_be_had(&known.layers)?).then_some(known))
     }
 
     fn can_be_had(&self, layers: &[(Digest, u64)]) -> Result<bool, PushError> {

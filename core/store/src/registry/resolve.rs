@@ -48,16 +48,28 @@ impl Session {
         self.resolve_at(own, name, platform).await
     }
 
+    /// The document that a name itself leads to, and its type.
+    pub(super) async fn first_document(&self, name: &Reference) -> Result<(Vec<u8>, String), RegistryError> {
+        let what = format!("the manifest of {}", name.familiar());
+        let nobody = || RegistryError::Missing { what: what.clone(), said: "no server".to_owned() };
+        let mut last = nobody();
+        for endpoint in self.sources(name)? {
+            let (tag, wanted) = tag_of(name);
+            match self.document(&endpoint, &tag, wanted, &what).await {
+                Ok((_, text, kind)) => return Ok((text, kind)),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
     async fn resolve_at(
         &self,
         endpoint: Endpoint,
         name: &Reference,
         platform: &Platform,
     ) -> Result<Resolved, RegistryError> {
-        let wanted = name.digest().map(|digest| (digest, None));
-        let tag = name
-            .digest()
-            .map_or_else(|| name.tag().unwrap_or("latest").to_owned(), |digest| digest.to_string());
+        let (tag, wanted) = tag_of(name);
         let what = format!("the manifest of {}", name.familiar());
         let (digest, text, kind) = self.document(&endpoint, &tag, wanted, &what).await?;
         let mut document = document::parse(&what, &text, &kind)?;
@@ -139,6 +151,13 @@ impl Session {
         check(what, (Digest::of(&text), text.len() as u64), wanted)?;
         Ok(text)
     }
+}
+
+/// What a document is asked for by, and the digest that it must have.
+fn tag_of(name: &Reference) -> (String, Option<(Digest, Option<u64>)>) {
+    let wanted = name.digest().map(|digest| (digest, None));
+    let tag = || name.tag().unwrap_or("latest").to_owned();
+    (name.digest().map_or_else(tag, |digest| digest.to_string()), wanted)
 }
 
 /// What a token for reading must allow.

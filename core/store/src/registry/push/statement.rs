@@ -34,7 +34,7 @@ impl Way<'_> {
         Ok(Pushed { digest, size: beside.index.len() as u64 })
     }
 
-    fn put(&self, reference: &str, kind: &str, text: &[u8]) -> Result<(), PushError> {
+    pub(super) fn put(&self, reference: &str, kind: &str, text: &[u8]) -> Result<(), PushError> {
         let what = format!("the manifest of {}", self.name.familiar());
         Ok(self.runtime.block_on(self.target.put_manifest(reference, kind, text, &what))?)
     }
