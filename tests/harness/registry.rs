@@ -1,6 +1,7 @@
 //! A registry of one's own: the distribution project's, on a port of the loopback.
 
 use std::fs;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -73,6 +74,22 @@ impl Registry {
     /// The name of an image there.
     pub(crate) fn name(&self, image: &str) -> String {
         format!("{}/{image}", self.address())
+    }
+
+    /// Puts a document under a tag, as a client that knows what it does would.
+    pub(crate) fn put_document(&self, image: &str, tag: &str, kind: &str, text: &str) {
+        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let length = text.len();
+        write!(
+            stream,
+            "PUT /v2/{image}/manifests/{tag} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n{text}",
+            self.address()
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
     }
 
     /// The authority that its certificate is from.

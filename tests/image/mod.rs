@@ -1,5 +1,7 @@
 //! images, tag, rmi, history, import, save, load, pull, version, info.
 
 mod archive;
+mod list;
 mod names;
+mod platforms;
 mod registry;

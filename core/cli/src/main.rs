@@ -17,7 +17,8 @@ mod units;
 
 use std::process::ExitCode;
 
-use clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+use clap::error::ErrorKind::{DisplayHelpOnMissingArgumentOrSubcommand, MissingSubcommand};
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory, FromArgMatches, Parser};
 
 use crate::commands::Command;
@@ -36,12 +37,39 @@ struct Cli {
 fn main() -> ExitCode {
     let cli = match parse() {
         Ok(cli) => cli,
-        Err(error) => return report::usage(&error),
+        // A variable such as WHARF_ROOT is as good as an option, but no verb.
+        Err(error) if error.kind() == MissingSubcommand => return report::help(&mut asked_for()),
+        Err(error) => return report::usage(&with_known_verbs(error)),
     };
     match cli.command.run(&cli.globals) {
         Ok(code) => ExitCode::from(code),
         Err(report) => report.print(),
     }
+}
+
+/// The verb as far as it was typed, with what can follow.
+fn asked_for() -> clap::Command {
+    let mut found = Cli::command();
+    found.build();
+    for word in std::env::args().skip(1) {
+        if let Some(next) = found.find_subcommand(&word) {
+            found = next.clone();
+        }
+    }
+    found
+}
+
+/// What was perhaps meant is a verb for people.
+fn with_known_verbs(mut error: clap::Error) -> clap::Error {
+    if let Some(ContextValue::Strings(similar)) = error.remove(ContextKind::SuggestedSubcommand) {
+        let whole = Cli::command();
+        let hidden = |name: &String| whole.find_subcommand(name).is_some_and(clap::Command::is_hide_set);
+        let known: Vec<String> = similar.into_iter().filter(|name| !hidden(name)).collect();
+        if !known.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(known));
+        }
+    }
+    error
 }
 
 /// A verb's options are put together when that verb is typed; who asks for help wants to see all verbs.

@@ -87,6 +87,12 @@ impl From<io::Error> for Report {
     }
 }
 
+/// What can be typed, for somebody who did not say what to do.
+pub(crate) fn help(command: &mut clap::Command) -> ExitCode {
+    let _ = io::Write::write_all(&mut io::stderr().lock(), command.render_help().to_string().as_bytes());
+    ExitCode::from(125)
+}
+
 /// Help and version are answers; anything else that could not be understood is docker's 125.
 pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();

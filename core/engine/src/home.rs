@@ -4,6 +4,7 @@
 //! that is known, as the digest is only known when all of it has been read. It is claimed until the
 //! store has a record of it.
 
+use std::cell::OnceCell;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -12,6 +13,7 @@ use wharf_model::Digest;
 use wharf_model::storage::{LayerFormat, Object};
 use wharf_store::{HomeError, LayerHome};
 
+use crate::Engine;
 use crate::snapshot::{self, Snapshots};
 use crate::unfinished::Unfinished;
 
@@ -83,6 +85,62 @@ impl LayerHome for Home<'_> {
             _ => None,
         };
         Ok((changes, parent))
+    }
+}
+
+/// The layer directories of the default driver, which is loaded when there is a layer to unpack: a name that
+/// no registry knows needs none.
+pub(crate) struct LateHome<'e, 's> {
+    engine: &'e Engine,
+    loaded: &'s OnceCell<Snapshots<'e>>,
+    home: Option<Home<'s>>,
+}
+
+impl<'e, 's> LateHome<'e, 's> {
+    pub(crate) fn new(engine: &'e Engine, loaded: &'s OnceCell<Snapshots<'e>>) -> Self {
+        Self { engine, loaded, home: None }
+    }
+
+    fn home(&mut self) -> Result<&mut Home<'s>, HomeError> {
+        if self.loaded.get().is_none() {
+            let snapshots = self.engine.default_snapshots()?;
+            let _ = self.loaded.set(snapshots);
+        }
+        let snapshots = self.loaded.get().ok_or("the storage driver is not there")?;
+        Ok(self.home.get_or_insert_with(|| Home::new(snapshots)))
+    }
+}
+
+/// A layer is placed before anything else is asked.
+impl LayerHome for LateHome<'_, '_> {
+    fn driver(&self) -> &str {
+        self.home.as_ref().map_or_else(|| self.engine.config().storage.as_str(), Home::driver)
+    }
+
+    fn format(&self) -> LayerFormat {
+        self.home.as_ref().map_or(LayerFormat::Tree, Home::format)
+    }
+
+    fn place(&mut self, parents: &[Digest]) -> Result<OwnedFd, HomeError> {
+        self.home()?.place(parents)
+    }
+
+    fn keep(&mut self, chain_id: &Digest) -> Result<(), HomeError> {
+        self.home()?.keep(chain_id)
+    }
+
+    fn discard(&mut self) {
+        if let Some(home) = &mut self.home {
+            home.discard();
+        }
+    }
+
+    fn open(
+        &mut self,
+        chain_id: &Digest,
+        parents: &[Digest],
+    ) -> Result<(OwnedFd, Option<OwnedFd>), HomeError> {
+        self.home()?.open(chain_id, parents)
     }
 }
 

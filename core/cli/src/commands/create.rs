@@ -5,6 +5,7 @@ use wharf_engine::Engine;
 use wharf_engine::container::{Container, CreateError, CreateOptions, Limits};
 use wharf_engine::network::PortSpec;
 use wharf_engine::volume::{MountRequest, VolumeError};
+use wharf_model::Platform;
 
 use super::pull;
 use crate::globals::Globals;
@@ -146,6 +147,9 @@ pub(crate) struct ContainerArgs {
     #[arg(long, value_name = "WHEN", default_value = "missing", value_parser = ["missing", "always", "never"])]
     #[arg(env = "WHARF_PULL", hide_env_values = true)]
     pull: String,
+    /// Which of the image's platforms, such as linux/arm64
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// Say nothing of a pull
     #[arg(short, long)]
     quiet: bool,
@@ -161,7 +165,7 @@ impl ContainerArgs {
     pub(super) fn create(&self, engine: &Engine, detached: bool) -> Result<Container, Report> {
         self.check_cidfile()?;
         let policy = pull::policy(&self.pull).unwrap_or_default();
-        pull::bring(engine, &self.image, policy, self.quiet)?;
+        pull::bring(engine, &self.image, self.platform.as_ref(), policy, self.quiet)?;
         let created = engine.create(self.options(detached)?).map_err(report)?;
         for warning in &created.warnings {
             output::say(&format!("warning: {}", warning.message));
@@ -197,6 +201,7 @@ impl ContainerArgs {
             privileged: self.privileged,
             seccomp_unconfined: self.seccomp_unconfined()?,
             limits: self.limits(),
+            platform: self.platform.clone(),
             stop_signal: self.stop_signal.clone(),
             stop_timeout: self.stop_timeout,
             extra_hosts: self.extra_hosts()?,

@@ -2,6 +2,7 @@ use std::io::Write;
 
 use jiff::Timestamp;
 use wharf_engine::image::HistoryEntry;
+use wharf_model::Platform;
 
 use crate::globals::Globals;
 use crate::output;
@@ -17,13 +18,16 @@ pub(crate) struct History {
     /// Do not shorten anything
     #[arg(long)]
     no_trunc: bool,
+    /// The image for this platform, where the name has several
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// Name or id
     image: String,
 }
 
 impl History {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        let steps = globals.engine()?.history(&self.image).map_err(Report::failed)?;
+        let steps = globals.engine()?.history(&self.image, self.platform.as_ref()).map_err(Report::failed)?;
         if self.quiet {
             output::lines(steps.iter().map(|step| self.id(step)))?;
             return Ok(0);

@@ -3,6 +3,7 @@ use std::io::Write;
 use wharf_engine::Engine;
 use wharf_engine::disk::Scope;
 use wharf_engine::image::Attachment;
+use wharf_model::Platform;
 
 use super::inspect::Shown;
 use super::prune::{self, PruneArgs};
@@ -26,7 +27,13 @@ pub(crate) enum Image {
     History(history::History),
     Import(import::Import),
     /// Print everything about images
-    Inspect(Shown),
+    Inspect {
+        /// The image for this platform, where a name has several
+        #[arg(long, value_name = "PLATFORM")]
+        platform: Option<Platform>,
+        #[command(flatten)]
+        shown: Shown,
+    },
     Load(load::Load),
     #[command(visible_alias = "list")]
     Ls(images::Images),
@@ -47,7 +54,7 @@ impl Image {
             Self::Build(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
             Self::Import(verb) => verb.run(globals),
-            Self::Inspect(shown) => inspect(shown, globals),
+            Self::Inspect { platform, shown } => inspect(shown, platform.as_ref(), globals),
             Self::Load(verb) => verb.run(globals),
             Self::Ls(verb) => verb.run(globals),
             Self::Prune(verb) => verb.run(globals),
@@ -77,11 +84,11 @@ fn attachment(engine: &Engine, image: &str, name: Option<&str>) -> Result<u8, Re
     Ok(0)
 }
 
-fn inspect(shown: &Shown, globals: &Globals) -> Result<u8, Report> {
+fn inspect(shown: &Shown, platform: Option<&Platform>, globals: &Globals) -> Result<u8, Report> {
     let engine = globals.engine()?;
     let mut found = Vec::new();
     let code = each(&shown.names, |name| {
-        found.push(engine.inspect_image(name).map_err(Report::failed)?);
+        found.push(engine.inspect_image(name, platform).map_err(Report::failed)?);
         Ok(())
     })?;
     shown.print(found)?;

@@ -43,7 +43,7 @@ impl Inspect {
             }
         }
         if wanted("image") {
-            match engine.inspect_image(name) {
+            match engine.inspect_image(name, None) {
                 Err(ResolveError::Unknown { .. } | ResolveError::Name { .. }) => {}
                 found => return found.map_err(Report::failed),
             }

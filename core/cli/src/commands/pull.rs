@@ -22,6 +22,9 @@ pub(crate) struct Pull {
     /// The one for this platform, such as linux/arm64
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    /// The images for all platforms that there are
+    #[arg(long, conflicts_with_all = ["platform", "all_tags"])]
+    all_platforms: bool,
     /// NAME[:TAG] or NAME@DIGEST
     name: String,
 }
@@ -37,9 +40,28 @@ impl Pull {
         if self.name_is_short() && !self.quiet {
             output::lines(["Using default tag: latest"])?;
         }
-        self.pull(engine, &name)?;
+        if self.all_platforms {
+            self.pull_platforms(engine, &name)?;
+        } else {
+            self.pull(engine, &name, self.platform.as_ref())?;
+        }
         output::lines([name.to_string()])?;
         Ok(0)
+    }
+
+    /// One after the other, the one for this machine last: it is what the name stands for then.
+    fn pull_platforms(&self, engine: &Engine, name: &Reference) -> Result<(), Report> {
+        let mut platforms = engine.remote_platforms(&self.name).map_err(|error| failed(1, error))?;
+        if platforms.is_empty() {
+            return self.pull(engine, name, None);
+        }
+        platforms.sort_by_key(|platform| platform.is_like(&Platform::host()));
+        platforms.iter().try_for_each(|platform| {
+            if !self.quiet {
+                output::say(&format!("{platform}:"));
+            }
+            self.pull(engine, name, Some(platform))
+        })
     }
 
     fn pull_all(&self, engine: &Engine, name: &Reference) -> Result<u8, Report> {
@@ -47,17 +69,17 @@ impl Pull {
             return Err(Report::message(1, "tag can't be used with --all-tags/-a"));
         }
         let names = engine.remote_tags(&self.name).map_err(|error| failed(1, error))?;
-        names.iter().try_for_each(|name| self.pull(engine, name))?;
+        names.iter().try_for_each(|name| self.pull(engine, name, self.platform.as_ref()))?;
         output::lines([format!("{}/{}", name.domain(), name.path())])?;
         Ok(0)
     }
 
-    fn pull(&self, engine: &Engine, name: &Reference) -> Result<(), Report> {
+    fn pull(&self, engine: &Engine, name: &Reference, platform: Option<&Platform>) -> Result<(), Report> {
         if !self.quiet {
             output::lines([heading(name)])?;
         }
         let mut progress = Pulling::new(self.quiet);
-        let pulled = engine.pull(&name.to_string(), self.platform.as_ref(), &mut |event| match event {
+        let pulled = engine.pull(&name.to_string(), platform, &mut |event| match event {
             PullEvent::Begun(_) => {}
             event => progress.show(event),
         });
@@ -81,9 +103,15 @@ fn ending(pulled: &Pulled) -> [String; 2] {
 }
 
 /// Brings the image that a container is to be made of, if that is wanted; says so on standard error.
-pub(super) fn bring(engine: &Engine, name: &str, policy: PullPolicy, quiet: bool) -> Result<(), Report> {
+pub(super) fn bring(
+    engine: &Engine,
+    name: &str,
+    platform: Option<&Platform>,
+    policy: PullPolicy,
+    quiet: bool,
+) -> Result<(), Report> {
     let mut progress = Pulling::new(quiet);
-    let pulled = engine.pull_for(name, policy, &mut |event| {
+    let pulled = engine.pull_for(name, platform, policy, &mut |event| {
         if let (PullEvent::Begun(full), PullPolicy::Missing) = (event, policy) {
             output::say(&format!("Unable to find image '{}' locally", full.familiar()));
         }

@@ -1,6 +1,6 @@
 use wharf_engine::Engine;
 use wharf_engine::image::PushImageError;
-use wharf_model::Reference;
+use wharf_model::{Platform, Reference};
 
 use crate::globals::Globals;
 use crate::output;
@@ -16,6 +16,9 @@ pub(crate) struct Push {
     /// Print the image's name only
     #[arg(short, long)]
     quiet: bool,
+    /// Only the image for this platform, where the name has several
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// NAME[:TAG]
     name: String,
 }
@@ -36,7 +39,9 @@ impl Push {
 
     fn push(&self, engine: &Engine, name: &Reference) -> Result<(), Report> {
         let mut progress = Pushing::new(self.quiet);
-        let pushed = engine.push(&name.to_string(), &mut |event| progress.show(&event)).map_err(failed)?;
+        let pushed =
+            engine.push(&name.to_string(), self.platform.as_ref(), &mut |event| progress.show(&event));
+        let pushed = pushed.map_err(failed)?;
         let line = if self.quiet {
             name.to_string()
         } else {
@@ -68,7 +73,7 @@ impl Push {
 /// Sends what was built, and says so on standard error.
 pub(super) fn send(engine: &Engine, name: &Reference, quiet: bool) -> Result<(), Report> {
     let mut progress = Pushing::new(quiet);
-    let pushed = engine.push(&name.to_string(), &mut |event| progress.show(&event)).map_err(failed)?;
+    let pushed = engine.push(&name.to_string(), None, &mut |event| progress.show(&event)).map_err(failed)?;
     if !quiet {
         output::say(&format!("pushed {}, digest {}", name.familiar(), pushed.digest));
     }

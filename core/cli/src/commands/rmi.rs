@@ -1,5 +1,7 @@
 use wharf_engine::image::{RemoveImageError, Removed};
 
+use wharf_model::Platform;
+
 use super::each;
 use crate::globals::Globals;
 use crate::output;
@@ -11,6 +13,9 @@ pub(crate) struct Rmi {
     /// Also when a stopped container needs it or it has several names; one that is not there is no error
     #[arg(short, long)]
     force: bool,
+    /// Only the image for this platform, where a name has several
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// Names or ids
     #[arg(required = true)]
     images: Vec<String>,
@@ -19,7 +24,7 @@ pub(crate) struct Rmi {
 impl Rmi {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
-        each(&self.images, |name| match engine.remove_image(name, self.force) {
+        each(&self.images, |name| match engine.remove_image(name, self.platform.as_ref(), self.force) {
             Ok(removed) => Ok(output::lines(removed.iter().map(words))?),
             Err(RemoveImageError::Unknown(_)) if self.force => Ok(()),
             Err(error) => Err(Report::failed(error)),

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use wharf_engine::Engine;
 use wharf_engine::image::Form;
+use wharf_model::Platform;
 
 use crate::globals::Globals;
 use crate::report::Report;
@@ -18,6 +19,9 @@ pub(crate) struct Save {
     #[arg(long, value_name = "FORMAT", default_value = "docker-archive",
         value_parser = ["docker-archive", "oci-archive"])]
     format: String,
+    /// The images for this platform, where a name has several
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// Names or ids
     #[arg(required = true)]
     images: Vec<String>,
@@ -57,7 +61,7 @@ impl Save {
     fn write(&self, engine: &Engine, out: impl Write) -> Result<(), Report> {
         let mut out = BufWriter::with_capacity(1 << 20, out);
         let form = if self.format == "oci-archive" { Form::Oci } else { Form::Docker };
-        engine.save(&self.images, form, &mut out).map_err(Report::failed)?;
+        engine.save(&self.images, self.platform.as_ref(), form, &mut out).map_err(Report::failed)?;
         Ok(out.flush()?)
     }
 }

@@ -26,7 +26,7 @@ use crate::build::{BuildError, BuildFailure, Rehearsal};
 struct Props(RunConfig);
 
 impl Images for Props {
-    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
+    fn base_image(&self, name: &str, _: Option<&Platform>) -> Result<Image, BuildError> {
         let mut config = ImageConfig::empty(&Platform::host());
         config.config = self.0.clone();
         let id = Digest::of(format!("{name} {}", serde_json::to_string(&config).unwrap_or_default()));

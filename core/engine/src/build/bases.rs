@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
+use wharf_model::Platform;
 use wharf_store::Image;
 
 use super::execute::Listener;
@@ -17,7 +18,7 @@ pub(super) struct Bases<'a, 'r> {
     engine: &'a Engine,
     policy: PullPolicy,
     report: RefCell<&'a mut Listener<'r>>,
-    pulled: RefCell<BTreeSet<String>>,
+    pulled: RefCell<BTreeSet<(String, String)>>,
 }
 
 impl<'a, 'r> Bases<'a, 'r> {
@@ -27,14 +28,16 @@ impl<'a, 'r> Bases<'a, 'r> {
 }
 
 impl Images for Bases<'_, '_> {
-    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
-        let policy = if self.pulled.borrow().contains(name) { PullPolicy::Never } else { self.policy };
+    fn base_image(&self, name: &str, platform: Option<&Platform>) -> Result<Image, BuildError> {
+        let asked = (name.to_owned(), platform.map(Platform::to_string).unwrap_or_default());
+        let policy = if self.pulled.borrow().contains(&asked) { PullPolicy::Never } else { self.policy };
         let mut report = self.report.borrow_mut();
-        let pulled = self.engine.pull_for(name, policy, &mut |event| report(BuildEvent::Pull(event)));
+        let pulled =
+            self.engine.pull_for(name, platform, policy, &mut |event| report(BuildEvent::Pull(event)));
         match pulled {
             Ok(_) => {
-                self.pulled.borrow_mut().insert(name.to_owned());
-                self.engine.base_image(name)
+                self.pulled.borrow_mut().insert(asked);
+                self.engine.base_image(name, platform)
             }
             Err(why) => {
                 let full = super::inputs::full(name);

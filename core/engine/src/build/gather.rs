@@ -108,7 +108,8 @@ impl Engine {
         let _no_sweep = self.store.guard()?;
         let Gathered { context, path, text } = self.gather_main(options)?;
         let bases = Bases::new(self, options.pull, report);
-        let context = context.naming(self.name_contexts(&options.contexts, &bases)?);
+        let context =
+            context.naming(self.name_contexts(&options.contexts, options.platform.as_ref(), &bases)?);
         Ok(Gathered { context, path, text })
     }
 

@@ -1,5 +1,6 @@
 //! What a plan reads besides its own stage: images and stages by name.
 
+use wharf_model::Platform;
 use wharf_model::build::Input;
 use wharf_model::statement::{Body, Invocation};
 use wharf_store::{Image, ResolveError};
@@ -36,8 +37,8 @@ pub(super) fn full(name: &str) -> String {
 }
 
 impl Images for Engine {
-    fn base_image(&self, name: &str) -> Result<Image, BuildError> {
-        self.store.resolve(name).map_err(|error| match error {
+    fn base_image(&self, name: &str, platform: Option<&Platform>) -> Result<Image, BuildError> {
+        self.store.resolve_for(name, platform).map_err(|error| match error {
             ResolveError::Unknown { .. } => BuildError::NoImage { full: full(name), meant: None, why: None },
             other => BuildError::Image(other),
         })

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use wharf_model::{Reference, ReferenceError};
+use wharf_model::{Platform, Reference, ReferenceError};
 use wharf_store::layer;
 use wharf_store::{Image, fetch};
 
@@ -100,19 +100,26 @@ impl Engine {
     pub(super) fn name_contexts(
         &self,
         contexts: &[(String, String)],
+        platform: Option<&Platform>,
         images: &dyn Images,
     ) -> Result<Named, BuildError> {
         let mut named = Named::default();
         for (name, value) in contexts {
             let key = key(name).map_err(|source| NamedError::Name { name: name.clone(), source })?;
-            named.0.insert(key, self.given(name, value, images)?);
+            named.0.insert(key, self.given(name, value, platform, images)?);
         }
         Ok(named)
     }
 
-    fn given(&self, name: &str, value: &str, images: &dyn Images) -> Result<Given, BuildError> {
+    fn given(
+        &self,
+        name: &str,
+        value: &str,
+        platform: Option<&Platform>,
+        images: &dyn Images,
+    ) -> Result<Given, BuildError> {
         if let Some(reference) = value.strip_prefix("docker-image://") {
-            let image = Box::new(images.base_image(reference)?);
+            let image = Box::new(images.base_image(reference, platform)?);
             return Ok(Given::Image { reference: reference.to_owned(), image });
         }
         if let Some(layout) = value.strip_prefix("oci-layout://") {
@@ -158,7 +165,7 @@ impl Engine {
         let failed =
             |source| NamedError::Layout { name: name.to_owned(), path: wanted.directory.clone(), source };
         let id = self.load_layout(&wanted).map_err(failed)?;
-        let image = Box::new(self.base_image(&id.to_string())?);
+        let image = Box::new(self.base_image(&id.to_string(), None)?);
         Ok(Given::Image { reference: name.to_owned(), image })
     }
 }

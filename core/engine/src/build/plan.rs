@@ -204,8 +204,8 @@ fn no_warnings(warnings: &[Diagnostic]) -> Result<(), At> {
 
 /// Where base images are found.
 pub(crate) trait Images {
-    /// An image that a build stands on or copies from.
-    fn base_image(&self, name: &str) -> Result<Image, BuildError>;
+    /// An image that a build stands on or copies from, for this machine where no platform is named.
+    fn base_image(&self, name: &str, platform: Option<&Platform>) -> Result<Image, BuildError>;
 }
 
 /// What planning asks: the plugins, for base images, for files.
@@ -232,6 +232,8 @@ pub(super) struct Planner<'a> {
     names: lint::Names,
     /// Stages in which a working directory was set.
     moved: BTreeSet<usize>,
+    /// What is built for, when somebody said so.
+    platform: Option<Platform>,
     /// An image that is not here is taken for an empty one.
     lenient: bool,
     /// Stages on such an image: nobody knows their variables.
@@ -263,6 +265,7 @@ impl<'a> Planner<'a> {
             defaults: Arguments::new(&BTreeMap::new(), &Platform::host()),
             names: lint::Names::default(),
             moved: BTreeSet::new(),
+            platform: None,
             lenient: false,
             unknown: BTreeSet::new(),
             absent: BTreeSet::new(),
@@ -278,8 +281,10 @@ impl<'a> Planner<'a> {
         dockerfile: &Dockerfile,
         options: &BuildOptions,
     ) -> Self {
-        let arguments = Arguments::new(&options.build_args, &Platform::host());
+        let wanted = options.platform.clone().unwrap_or_else(Platform::host);
+        let arguments = Arguments::new(&options.build_args, &wanted);
         let mut planner = Self::new(ground, keywords, dockerfile.escape, arguments);
+        planner.platform.clone_from(&options.platform);
         planner.warnings.clone_from(&dockerfile.warnings);
         planner.warnings.extend(lint::of_writing(dockerfile, keywords));
         planner
@@ -310,7 +315,7 @@ impl<'a> Planner<'a> {
             base => (base, Vec::new()),
         };
         self.check_platform(number, &base);
-        let mut state = self.first_state(&base);
+        let mut state = self.first_state(number, &base);
         let triggers = std::mem::take(&mut state.config.config.on_build);
         let is_image = matches!(base, Base::Image(_));
         let reference = named.filter(|_| is_image).map(|name| self.real_name(&name).unwrap_or(name));
@@ -357,7 +362,7 @@ impl<'a> Planner<'a> {
     fn check_platform(&mut self, number: usize, base: &Base) {
         let start = &self.sections[number].start;
         let (Base::Image(image), Input::Named(name)) = (base, &start.base) else { return };
-        let wanted = start.platform.clone().unwrap_or_else(Platform::host);
+        let wanted = self.platform_of(number, false).unwrap_or_else(Platform::host);
         self.warnings.extend(lint::other_platform(
             name,
             &image.config,
@@ -366,11 +371,12 @@ impl<'a> Planner<'a> {
         ));
     }
 
-    fn first_state(&self, base: &Base) -> State {
+    fn first_state(&self, number: usize, base: &Base) -> State {
         let arguments = self.arguments.clone();
         let state = match base {
             Base::Scratch | Base::Directory(_) => {
-                State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments)
+                let platform = self.platform_of(number, false).unwrap_or_else(Platform::host);
+                State::new(wharf_model::image::ImageConfig::empty(&platform), arguments)
             }
             Base::Image(image) => State::new(image.config.clone(), arguments),
             Base::Stage(stage) => State::on_stage(self.stages[stage].last_state(), arguments),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Severity, Span};
+use wharf_model::{Diagnostic, Digest, Platform, Reference, ReferenceError, Severity, Span};
 use wharf_plugin::PluginError;
 use wharf_runtime::monitor;
 use wharf_runtime::mount::MountError;
@@ -89,6 +89,8 @@ pub struct BuildOptions {
     pub record: Option<PathBuf>,
     /// When a registry is asked for base images.
     pub pull: PullPolicy,
+    /// What is built for: this machine without it.
+    pub platform: Option<Platform>,
 }
 
 /// A finished build.

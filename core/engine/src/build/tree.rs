@@ -282,10 +282,14 @@ impl BuildContext for View<'_> {
         look::glob(self.local(root)?, patterns, limit)
     }
 
-    fn resolve_image(&mut self, reference: &str, _: Option<&Platform>) -> Result<ResolvedImage, Failure> {
+    fn resolve_image(
+        &mut self,
+        reference: &str,
+        platform: Option<&Platform>,
+    ) -> Result<ResolvedImage, Failure> {
         let image = match self.context.given(reference) {
             Some(Given::Image { image, .. }) => Ok(Image::clone(image)),
-            _ => self.images.base_image(reference),
+            _ => self.images.base_image(reference, platform),
         };
         let image = image.map_err(|error| failure(FailureKind::NotFound, error.to_string()))?;
         let config = &image.config.config;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use wharf_model::hook::ProvidedFile;
 use wharf_model::storage::Object;
-use wharf_model::{Diagnostic, Digest, Reference};
+use wharf_model::{Diagnostic, Digest, Platform, Reference, Severity};
 use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
@@ -73,6 +73,8 @@ pub struct CreateOptions {
     pub seccomp_unconfined: bool,
     /// What it may use.
     pub limits: Limits,
+    /// Which of the images of that name.
+    pub platform: Option<Platform>,
     /// Instead of the image's.
     pub stop_signal: Option<String>,
     /// Seconds; -1 waits for ever.
@@ -166,11 +168,13 @@ impl Engine {
     /// When an option is wrong, the image is not there, the name is taken, a hook refuses, or
     /// something can not be made; nothing is left behind then.
     pub fn create(&self, options: CreateOptions) -> Result<Created, CreateError> {
-        let image = self.find_image(&options.image)?;
+        let image = self.find_image(&options.image, options.platform.as_ref())?;
         let mut container = self.draft(&options, &image)?;
         self.check_network(&container)?;
         let volumes = self.plan_mounts(&mut container, &options.mounts)?;
-        let (warnings, files) = self.ask_about(&mut container)?;
+        let (said, files) = self.ask_about(&mut container)?;
+        let foreign = options.platform.is_none().then(|| foreign(&image)).flatten();
+        let warnings = foreign.into_iter().chain(said).collect();
         self.reserve_name(&mut container, options.name.is_none())?;
         let made = self.make_root(&container, volumes, &files);
         match &made {
@@ -197,8 +201,8 @@ impl Engine {
         self.tell_hooks(&AskedContainer { container, files: Vec::new(), details: &details });
     }
 
-    fn find_image(&self, name: &str) -> Result<Image, CreateError> {
-        self.store.resolve(name).map_err(|error| match error {
+    fn find_image(&self, name: &str, platform: Option<&Platform>) -> Result<Image, CreateError> {
+        self.store.resolve_for(name, platform).map_err(|error| match error {
             ResolveError::Unknown { .. } => {
                 let full = name.parse().map_or_else(|_| name.to_owned(), |full: Reference| full.familiar());
                 CreateError::NoImage { name: name.to_owned(), full }
@@ -317,6 +321,15 @@ impl Engine {
     pub(super) fn reload(&self, id: &str) -> Result<Container, LookupError> {
         self.container(id)
     }
+}
+
+/// What docker says of an image for another machine that nobody asked for by its platform.
+fn foreign(image: &Image) -> Option<Diagnostic> {
+    let (own, host) = (image.config.platform(), Platform::host());
+    let message = format!(
+        "The requested image's platform ({own}) does not match the detected host platform ({host}) and no specific platform was requested"
+    );
+    (!own.is_like(&host)).then(|| Diagnostic::new(Severity::Warning, "platform", message))
 }
 
 fn ports(options: &CreateOptions, config: &wharf_model::image::RunConfig) -> Vec<PortSpec> {

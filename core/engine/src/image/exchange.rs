@@ -128,10 +128,16 @@ impl Engine {
     ///
     /// # Errors
     /// When one of them is not there, or writing fails.
-    pub fn save(&self, names: &[String], form: Form, out: impl Write) -> Result<(), ExchangeError> {
+    pub fn save(
+        &self,
+        names: &[String],
+        platform: Option<&Platform>,
+        form: Form,
+        out: impl Write,
+    ) -> Result<(), ExchangeError> {
         let mut saved: Vec<Saved> = Vec::new();
         for name in names {
-            let image = self.store.resolve(name)?;
+            let image = self.store.resolve_for(name, platform)?;
             let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
             match saved.iter_mut().find(|other| other.image == image.id) {
                 Some(other) => other.names.extend(named),

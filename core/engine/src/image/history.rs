@@ -1,5 +1,6 @@
 //! `history`: the steps of an image, newest first.
 
+use wharf_model::Platform;
 use wharf_store::{Image, ResolveError};
 
 use crate::Engine;
@@ -23,9 +24,13 @@ impl Engine {
     /// The steps of an image, newest first.
     ///
     /// # Errors
-    /// When there is no such image.
-    pub fn history(&self, name: &str) -> Result<Vec<HistoryEntry>, ResolveError> {
-        let image = self.store.resolve(name)?;
+    /// When there is no such image, or none for the platform.
+    pub fn history(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<HistoryEntry>, ResolveError> {
+        let image = self.store.resolve_for(name, platform)?;
         Ok(entries(&image))
     }
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use wharf_model::Reference;
+use wharf_model::{Platform, Reference};
 use wharf_store::{Attachment, Remote, ResolveError};
 
 use crate::Engine;
@@ -11,9 +11,9 @@ impl Engine {
     /// Everything about an image, with docker's keys.
     ///
     /// # Errors
-    /// When there is none.
-    pub fn inspect_image(&self, name: &str) -> Result<Value, ResolveError> {
-        let image = self.store.resolve(name)?;
+    /// When there is none, or none for the platform.
+    pub fn inspect_image(&self, name: &str, platform: Option<&Platform>) -> Result<Value, ResolveError> {
+        let image = self.store.resolve_for(name, platform)?;
         let config = &image.config;
         let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
         let added = Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default();

@@ -1,6 +1,8 @@
 //! `images`, `tag`, and looking one image up.
 
-use wharf_model::{Digest, Reference, ReferenceError};
+use std::collections::BTreeMap;
+
+use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::record::repository;
 use wharf_store::{Image, RecordError, ResolveError, TagError};
 
@@ -18,6 +20,36 @@ pub struct ImageSummary {
     pub added: i64,
     /// Bytes of all its layers unpacked.
     pub size: u64,
+    /// What it runs on.
+    pub platform: Platform,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// An image, or an index with its images that are here.
+#[derive(Debug, Clone)]
+pub struct ImageTree {
+    /// What `images` shows of it.
+    pub summary: ImageSummary,
+    /// The index that the name leads to.
+    pub index: Option<Digest>,
+    /// Its images, the usual one first; the image itself when there is no index.
+    pub variants: Vec<ImageVariant>,
+}
+
+/// An image for one platform.
+#[derive(Debug, Clone)]
+pub struct ImageVariant {
+    /// Its id.
+    pub id: Digest,
+    /// What it runs on.
+    pub platform: Platform,
+    /// Bytes of its layers unpacked.
+    pub size: u64,
+    /// Bytes of its layers as they came, and of its config, that are kept here.
+    pub content: u64,
+    /// Containers were made from it.
+    pub in_use: bool,
 }
 
 /// Why an image got no further name.
@@ -38,14 +70,44 @@ pub enum TagImageError {
 }
 
 impl Engine {
-    /// Names and images, newest first.
+    /// Names and images, newest first. A name of an index has one row.
     ///
     /// # Errors
     /// When the records can not be read.
     pub fn images(&self) -> Result<Vec<ImageSummary>, RecordError> {
         let mut images = self.store.images()?;
         images.sort_by(|one, other| other.added.cmp(&one.added).then(one.id.cmp(&other.id)));
-        Ok(images.iter().flat_map(rows).collect())
+        let mut rows: Vec<ImageSummary> = images.iter().flat_map(rows).collect();
+        let mut times: BTreeMap<Reference, usize> = BTreeMap::new();
+        rows.iter().flat_map(|row| row.name.clone()).for_each(|name| *times.entry(name).or_default() += 1);
+        for (name, _) in times.into_iter().filter(|(_, times)| *times > 1) {
+            let usual = self.store.variants(&name)?.first().map(|image| image.id);
+            rows.retain(|row| row.name.as_ref() != Some(&name) || Some(row.id) == usual);
+        }
+        Ok(rows)
+    }
+
+    /// What is behind a row: the images of an index.
+    ///
+    /// # Errors
+    /// When the records can not be read.
+    pub fn image_tree(&self, summary: ImageSummary) -> Result<ImageTree, RecordError> {
+        let (index, images) = match &summary.name {
+            Some(name) => (self.store.index_of(name)?, self.store.variants(name)?),
+            None => (None, self.store.image(&summary.id)?.into_iter().collect()),
+        };
+        let used: Vec<Digest> =
+            self.containers(true)?.into_iter().map(|item| item.container.image_id).collect();
+        let size = |digest: &Digest| self.store.blobs().size(digest).unwrap_or(0);
+        let variant = |image: &Image| ImageVariant {
+            id: image.id,
+            platform: image.config.platform(),
+            size: image.size,
+            content: size(&image.id)
+                + image.layers.iter().filter_map(|it| it.blob.as_ref()).map(size).sum::<u64>(),
+            in_use: used.contains(&image.id),
+        };
+        Ok(ImageTree { index, variants: images.iter().map(variant).collect(), summary })
     }
 
     /// What a registry's tag of that name led to when the image was pulled or pushed.
@@ -73,19 +135,30 @@ impl Engine {
     /// # Errors
     /// When there is no such image, or the name is not one.
     pub fn tag(&self, image: &str, name: &str) -> Result<(), TagImageError> {
+        let from = image.parse::<Reference>().ok();
         let image = self.store.resolve(image)?;
         let reference: Reference = name.parse()?;
         if reference.digest().is_some() {
             return Err(TagImageError::Digest(name.to_owned()));
         }
-        self.store.tag(&image.id, &reference)?;
+        match from.filter(|from| image.names.contains(from)) {
+            Some(from) => self.store.tag_alike(&from, &reference)?,
+            None => drop(self.store.tag(&image.id, &reference)?),
+        }
         self.note([Entry::image("tag", &image.id, Some(reference.familiar()))]);
         Ok(())
     }
 }
 
 fn rows(image: &Image) -> Vec<ImageSummary> {
-    let row = |name| ImageSummary { name, id: image.id, added: image.added, size: image.size };
+    let row = |name| ImageSummary {
+        name,
+        id: image.id,
+        added: image.added,
+        size: image.size,
+        platform: image.config.platform(),
+        labels: image.config.config.labels.clone(),
+    };
     if image.names.is_empty() {
         vec![row(None)]
     } else {

@@ -2,6 +2,7 @@
 
 mod attachment;
 mod exchange;
+mod filter;
 mod history;
 mod inspect;
 mod layout;
@@ -13,9 +14,10 @@ mod remove;
 
 pub use attachment::AttachmentError;
 pub use exchange::{ExchangeError, Form, ImportOptions, Loaded};
+pub use filter::{ImageFilter, ImageFilterError};
 pub use history::HistoryEntry;
 pub(crate) use layout::open_below;
-pub use list::{ImageSummary, TagImageError};
+pub use list::{ImageSummary, ImageTree, ImageVariant, TagImageError};
 pub use login::{DOCKER, LoginError};
 pub use pull::{LayerStage, PullEvent, PullImageError, PullListener, PullPolicy};
 pub use push::{Arrived, PushEvent, PushImageError, PushListener, PushStage};

@@ -1,5 +1,6 @@
 //! `pull`: an image from a registry; and the images that other verbs need and that are not here.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use wharf_model::hook::ImageTransfer;
@@ -9,9 +10,8 @@ use wharf_store::{RecordError, ResolveError};
 
 use crate::Engine;
 use crate::event::Entry;
-use crate::home::Home;
+use crate::home::LateHome;
 use crate::hook::{AskedTransfer, HookError};
-use crate::snapshot::SnapshotError;
 
 pub use wharf_store::registry::{LayerStage, PullEvent};
 
@@ -47,9 +47,6 @@ pub enum PullImageError {
     /// A hook refused.
     #[error(transparent)]
     Hook(#[from] HookError),
-    /// Layers have no place.
-    #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
     /// The records.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -83,6 +80,15 @@ impl Engine {
         self.pull_named(&name.parse()?, platform, show)
     }
 
+    /// For which platforms a registry has an image; none when there is one image only.
+    ///
+    /// # Errors
+    /// When the registry does not tell.
+    pub fn remote_platforms(&self, name: &str) -> Result<Vec<Platform>, PullImageError> {
+        let name: Reference = name.parse()?;
+        registry::platforms(&self.session(), &name).map_err(|source| PullImageError::Pull { name, source })
+    }
+
     /// The names of all images of a repository that its registry has.
     ///
     /// # Errors
@@ -100,16 +106,21 @@ impl Engine {
     pub fn pull_for(
         &self,
         name: &str,
+        platform: Option<&Platform>,
         policy: PullPolicy,
         show: &mut PullListener<'_>,
     ) -> Result<Option<Pulled>, PullImageError> {
+        let missing = || {
+            let found = self.store.resolve_for(name, platform);
+            matches!(found, Err(ResolveError::Unknown { .. } | ResolveError::Platform { .. }))
+        };
         let wanted = match policy {
             PullPolicy::Never => false,
             PullPolicy::Always => !self.is_id(name),
-            PullPolicy::Missing => matches!(self.store.resolve(name), Err(ResolveError::Unknown { .. })),
+            PullPolicy::Missing => missing() && !self.is_id(name),
         };
         match name.parse::<Reference>() {
-            Ok(name) if wanted => self.pull_named(&name, None, show).map(Some),
+            Ok(name) if wanted => self.pull_named(&name, platform, show).map(Some),
             _ => Ok(None),
         }
     }
@@ -128,11 +139,11 @@ impl Engine {
         show: &mut PullListener<'_>,
     ) -> Result<Pulled, PullImageError> {
         self.sweep_unfinished();
-        let snapshots = self.default_snapshots()?;
+        let loaded = OnceCell::new();
         let mut denied = None;
         let mut judge = |found: &Found| self.ask_about_pull(name, found, &mut denied);
         let mut watch = Watch { judge: &mut judge, show };
-        let mut home = Home::new(&snapshots);
+        let mut home = LateHome::new(self, &loaded);
         let pulled = registry::pull(&self.store, &self.session(), name, platform, &mut home, &mut watch);
         drop(home);
         if let Some(denied) = denied {

@@ -1,7 +1,7 @@
 //! `push`: an image to the registry that its name says.
 
 use wharf_model::hook::ImageTransfer;
-use wharf_model::{Digest, Reference, ReferenceError};
+use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::registry::{self, PushError, Pushed, Say};
 use wharf_store::{Image, ResolveError};
 
@@ -66,16 +66,22 @@ impl PushImageError {
 }
 
 impl Engine {
-    /// Sends the image of that name to where the name says, with the provenance that is beside it.
+    /// Sends the image of that name to where the name says, with the provenance that is beside it. An
+    /// index whose images are all here goes as an index, unless one platform is asked for.
     ///
     /// # Errors
     /// When there is none, a hook refuses, or the registry does not take it.
-    pub fn push(&self, name: &str, show: &mut PushListener<'_>) -> Result<Pushed, PushImageError> {
+    pub fn push(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+        show: &mut PushListener<'_>,
+    ) -> Result<Pushed, PushImageError> {
         let reference: Reference = name.parse()?;
         if reference.digest().is_some() {
             return Err(PushImageError::Digest(name.to_owned()));
         }
-        let image = self.store.resolve(name).map_err(|error| match error {
+        let image = self.store.resolve_for(name, platform).map_err(|error| match error {
             ResolveError::Unknown { .. } => PushImageError::Unknown(reference.familiar()),
             other => PushImageError::Resolve(other),
         })?;
@@ -86,6 +92,13 @@ impl Engine {
         self.ask_aloud(&mut asked)?;
         let snapshots = self.default_snapshots()?;
         let mut home = Home::new(&snapshots);
+        if platform.is_none()
+            && let Some(pushed) = self.push_index(&reference, &mut home, show)?
+        {
+            self.note([Entry::image("push", &image.id, Some(reference.familiar()))]);
+            self.tell_hooks(&asked);
+            return Ok(pushed);
+        }
         let predicate = self.kept_predicate(&image.id)?;
         let say = predicate.map(|predicate| {
             let (name, platform) = (reference.clone(), image.config.platform());
@@ -97,6 +110,19 @@ impl Engine {
         self.note([Entry::image("push", &image.id, Some(reference.familiar()))]);
         self.tell_hooks(&asked);
         Ok(pushed)
+    }
+
+    fn push_index(
+        &self,
+        name: &Reference,
+        home: &mut Home<'_>,
+        show: &mut PushListener<'_>,
+    ) -> Result<Option<Pushed>, PushImageError> {
+        let record = |error| PushImageError::Resolve(ResolveError::Record(error));
+        let Some(index) = self.store.index_of(name).map_err(record)? else { return Ok(None) };
+        let images = self.store.variants(name).map_err(record)?;
+        let pushed = registry::push_index(&self.store, &self.session(), (&index, &images), name, home, show);
+        pushed.map_err(|source| PushImageError::Push { name: name.clone(), source })
     }
 }
 

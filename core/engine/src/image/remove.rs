@@ -1,6 +1,6 @@
 //! `rmi`: names first, then the image, then layers that nothing needs any more.
 
-use wharf_model::{Digest, Reference};
+use wharf_model::{Digest, Platform, Reference};
 use wharf_store::{Image, Layer, RecordError, ResolveError, TagError};
 
 use crate::Engine;
@@ -73,16 +73,29 @@ pub enum RemoveImageError {
 }
 
 impl Engine {
-    /// Removes a name, and the image with its last one; an id removes all of its names.
+    /// Removes a name, and the image with its last one; an id removes all of its names. The name of an
+    /// index goes with all of its images, or with the one for a platform only.
     ///
     /// # Errors
     /// When there is none, or a container needs it and `force` does not help.
-    pub fn remove_image(&self, name: &str, force: bool) -> Result<Vec<Removed>, RemoveImageError> {
-        let image = self.store.resolve(name).map_err(|error| match error {
+    pub fn remove_image(
+        &self,
+        name: &str,
+        platform: Option<&Platform>,
+        force: bool,
+    ) -> Result<Vec<Removed>, RemoveImageError> {
+        let image = self.store.resolve_for(name, platform).map_err(|error| match error {
             ResolveError::Unknown { .. } => RemoveImageError::Unknown(name.to_owned()),
             other => RemoveImageError::Resolve(other),
         })?;
         let by_name = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
+        if let Some(reference) = &by_name {
+            let all = self.store.variants(reference)?;
+            if all.len() > 1 {
+                let which = if platform.is_some() { vec![image] } else { all };
+                return self.remove_variants(name, reference, &which, force);
+            }
+        }
         let users = self.users(&image)?;
         match by_name {
             Some(reference) if image.names.len() > 1 => Ok(vec![self.untag(&image, &reference)?]),
@@ -108,6 +121,32 @@ impl Engine {
             }),
             Some(_) => image.names.iter().map(|reference| self.untag(image, reference)).collect(),
         }
+    }
+
+    /// Takes a name from some of its images; those that have no other one go.
+    fn remove_variants(
+        &self,
+        name: &str,
+        reference: &Reference,
+        images: &[Image],
+        force: bool,
+    ) -> Result<Vec<Removed>, RemoveImageError> {
+        for image in images.iter().filter(|image| image.names.len() == 1 && !force) {
+            if let Some((container, _)) = self.users(image)?.first() {
+                let container = container.short_id().to_owned();
+                let (name, image) = (name.to_owned(), image.id.short());
+                return Err(RemoveImageError::NameInUse { name, container, image });
+            }
+        }
+        let mut removed = Vec::new();
+        for image in images {
+            removed.extend(self.untag_one(image, reference)?);
+            let left = self.store.image(&image.id)?.filter(|image| image.names.is_empty());
+            if let Some(left) = left.filter(|left| self.users(left).is_ok_and(|users| users.is_empty())) {
+                removed.extend(self.delete(&left)?);
+            }
+        }
+        Ok(removed)
     }
 
     fn remove_by_id(
@@ -137,10 +176,20 @@ impl Engine {
         Ok(Removed::Untagged(reference.clone()))
     }
 
+    /// The name itself is gone with the last image that has it.
+    fn untag_one(&self, image: &Image, name: &Reference) -> Result<Option<Removed>, RemoveImageError> {
+        self.store.untag_one(name, &image.id)?;
+        if !self.store.variants(name)?.is_empty() {
+            return Ok(None);
+        }
+        self.note([Entry::image("untag", &image.id, Some(name.familiar()))]);
+        Ok(Some(Removed::Untagged(name.clone())))
+    }
+
     fn delete(&self, image: &Image) -> Result<Vec<Removed>, RemoveImageError> {
         let mut removed = Vec::new();
         for reference in &image.names {
-            removed.push(self.untag(image, reference)?);
+            removed.extend(self.untag_one(image, reference)?);
         }
         let layers = self.store.delete_image(&image.id)?;
         self.note([Entry::image("delete", &image.id, None)]);

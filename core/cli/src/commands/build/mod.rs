@@ -17,6 +17,7 @@ use wharf_engine::Engine;
 use wharf_engine::build::output::Output;
 use wharf_engine::build::{BuildFailure, BuildOptions, Built, Explained};
 use wharf_engine::image::PullPolicy;
+use wharf_model::Platform;
 
 use self::outputs::Outputs;
 use self::shared::Shared;
@@ -48,6 +49,9 @@ pub(crate) struct Build {
     /// Stage to build
     #[arg(long, value_name = "STAGE")]
     target: Option<String>,
+    /// Build for this platform, such as linux/arm64; its programs run where the kernel knows how
+    #[arg(long, value_name = "PLATFORM", value_parser = single_platform)]
+    platform: Option<Platform>,
     /// Run every step, whatever the cache holds
     #[arg(long)]
     no_cache: bool,
@@ -179,6 +183,7 @@ impl Build {
             verify: self.shared.verify,
             provenance: self.attest.provenance()?,
             record: self.record.clone(),
+            platform: self.platform.clone(),
             pull: if self.pull { PullPolicy::Always } else { super::pull::usual()? },
         })
     }
@@ -212,6 +217,14 @@ fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
             Ok(1)
         }
     }
+}
+
+/// One of them: an index of several is put together from images.
+fn single_platform(text: &str) -> Result<Platform, String> {
+    if text.contains(',') {
+        return Err("one platform at a time; `wharf manifest create` makes one name of several".to_owned());
+    }
+    text.parse::<Platform>().map_err(|error| error.to_string())
 }
 
 fn named_context(text: &String) -> Result<(String, String), Report> {

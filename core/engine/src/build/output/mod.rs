@@ -275,7 +275,7 @@ impl Engine {
             .map_err(RemoveImageError::from)?
             .is_some_and(|image| !image.names.is_empty());
         if !named {
-            self.remove_image(&id.to_string(), false)?;
+            self.remove_image(&id.to_string(), None, false)?;
         }
         Ok(())
     }

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use wharf_model::build::{Action, Input, Plan};
-use wharf_model::{Diagnostic, Severity};
+use wharf_model::{Diagnostic, Platform, Severity};
+use wharf_store::ResolveError;
 
 use super::{Base, Planner, Section};
 use crate::build::dockerfile;
@@ -76,11 +77,16 @@ impl Planner<'_> {
                 BuildError::LaterStage { from: name.to_owned(), stage: self.stage_name(before) }.into()
             );
         }
-        match self.ground.images.base_image(name) {
+        let platform = self.platform_of(before, by_number);
+        match self.ground.images.base_image(name, platform.as_ref()) {
             Err(BuildError::NoImage { full, .. }) if self.lenient => {
                 self.unknown.insert(before);
                 self.absent.insert(full);
                 Ok(Base::Scratch)
+            }
+            // Whoever only looks gets a warning about it.
+            Err(BuildError::Image(ResolveError::Platform { .. })) if self.lenient => {
+                Ok(Base::Image(Box::new(self.ground.images.base_image(name, None)?)))
             }
             Err(BuildError::NoImage { full, why, .. }) => {
                 let names =
@@ -90,6 +96,13 @@ impl Planner<'_> {
             }
             image => Ok(Base::Image(Box::new(image?))),
         }
+    }
+
+    /// The platform of a stage's base, as its FROM says or the whole build is for; what it copies from is
+    /// for the latter.
+    pub(super) fn platform_of(&self, number: usize, is_source: bool) -> Option<Platform> {
+        let own = self.sections[number].start.platform.clone().filter(|_| !is_source);
+        own.or_else(|| self.platform.clone())
     }
 
     /// What an image is called where it comes from, when the name was given to it for this build.

@@ -33,7 +33,7 @@ impl Engine {
         names: &[Reference],
         predicate: &Value,
     ) -> Result<Vec<u8>, BuildError> {
-        let image = self.base_image(&id.to_string())?;
+        let image = self.base_image(&id.to_string(), None)?;
         let subjects = of_image(names, &image.config.platform().to_string(), &image.manifest);
         Ok(statement(&subjects, predicate))
     }

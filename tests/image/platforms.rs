@@ -1,0 +1,161 @@
+//! Names that lead to an index: images for several platforms, in a registry and here.
+
+use serde_json::json;
+
+use crate::harness::{Registry, Sandbox};
+
+const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+/// A platform that this machine is not.
+const OTHER: &str = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
+const OWN: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+
+/// A registry's `app:all` is an index of two images, which hold a file with the name of their platform.
+fn with_index(registry: &Registry) -> (Sandbox, String) {
+    let box_ = Sandbox::new();
+    box_.set("WHARF_PULL", "missing");
+    let mut entries = Vec::new();
+    for platform in [OTHER, OWN] {
+        let name = registry.name(&format!("app:{}", platform.replace('/', "-")));
+        let base = if platform == OWN { "busybox" } else { "scratch" };
+        box_.write("Dockerfile", format!("FROM {base}\nARG TARGETPLATFORM\nCOPY file /file\nLABEL for=$TARGETPLATFORM\nCMD [\"cat\", \"/file\"]\n"));
+        box_.write("file", format!("{platform}\n"));
+        box_.run(&format!("build --platform {platform} -t {name} .")).success();
+        let pushed = box_.run(&format!("push {name}")).success();
+        let line = pushed.line_with("digest: sha256:");
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (os, architecture) = platform.split_once('/').unwrap();
+        entries.push(json!({
+            "mediaType": MANIFEST, "digest": words[2], "size": words[4].parse::<u64>().unwrap(),
+            "platform": { "os": os, "architecture": architecture },
+        }));
+    }
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
+    registry.put_document("app", "all", INDEX, &index);
+    (box_, registry.name("app:all"))
+}
+
+fn empty(other: &Sandbox) -> Sandbox {
+    let box_ = other.beside();
+    box_.set("WHARF_PULL", "missing");
+    box_
+}
+
+#[test]
+fn a_platform_chooses_what_is_pulled_from_an_index() {
+    let Some(registry) = Registry::start() else { return };
+    let (other, name) = with_index(&registry);
+    let box_ = empty(&other);
+    box_.run(&format!("pull -q --platform {OTHER} {name}")).success();
+    assert_eq!(box_.inspect(&name, "{{.Os}}/{{.Architecture}}"), OTHER);
+    assert_eq!(box_.inspect(&name, "{{index .Config.Labels \"for\"}}"), OTHER);
+    // Nobody said which: docker's warning, and the program of another machine.
+    let made = box_.run(&format!("create --network none {name}")).success();
+    made.clone()
+        .says(&format!("requested image's platform ({OTHER}) does not match the detected host platform"));
+    box_.run(&format!("rm {}", made.line())).success();
+    let chosen = box_.run(&format!("create --network none --platform {OTHER} {name}")).success();
+    chosen.clone().without("does not match");
+    box_.run(&format!("rm {}", chosen.line())).success();
+
+    // What is here is for another platform, so the right one is brought, and both stay.
+    let run = box_.run(&format!("run --rm --network none --platform {OWN} {name}")).success();
+    run.says("Unable to find image").says("Downloaded newer image").prints(&format!("{OWN}\n"));
+    box_.run(&format!("run --rm --network none {name}"))
+        .success()
+        .prints(&format!("{OWN}\n"))
+        .without("warning");
+    let of = |platform: &str| {
+        let shown = box_.run(&format!("image inspect --platform {platform} -f {{{{.Id}}}} {name}"));
+        shown.success().line().to_owned()
+    };
+    assert_ne!(of(OTHER), of(OWN));
+    assert_eq!(of(OWN), box_.inspect(&name, "{{.Id}}"));
+    let digests = box_.inspect(&name, "{{.RepoDigests}}");
+    assert!(digests.contains(&registry.name("app@sha256:")), "{digests}");
+    let history = box_.run(&format!("history -q --platform {OTHER} {name}")).success();
+    assert!(of(OTHER).contains(history.stdout.lines().next().unwrap()), "{history}");
+    box_.refuses(1, &["image", "inspect", "--platform", "linux/s390x", &name], &["not for linux/s390x"]);
+    box_.refuses(125, &["run", "--platform", "linux/s390x", &name], &["nothing for linux/s390x"]);
+    box_.refuses(125, &["run", "--platform", "a/b/c/d", &name], &["is not a platform"]);
+
+    box_.run(&format!("save --platform {OTHER} -o other.tar {name}")).success();
+    let third = empty(&box_);
+    third.wharf(["load", "-i", box_.dir().join("other.tar").to_str().unwrap()]).success();
+    assert_eq!(third.inspect(&name, "{{.Id}}"), of(OTHER));
+}
+
+#[test]
+fn from_takes_the_platform_that_it_names() {
+    let Some(registry) = Registry::start() else { return };
+    let (other, name) = with_index(&registry);
+    let box_ = empty(&other);
+    box_.write("Dockerfile", format!("FROM --platform={OTHER} {name} AS foreign\nFROM {name}\nCOPY --from=foreign /file /foreign\nRUN cat /file /foreign > /both\n"));
+    box_.run("build -t both .").success();
+    assert_eq!(box_.in_image("both", "cat /both"), format!("{OWN}\n{OTHER}\n"));
+    assert_eq!(box_.inspect("both", "{{.Os}}/{{.Architecture}}"), OWN);
+
+    box_.write("Dockerfile", format!("FROM {name}\nLABEL further=1\n"));
+    box_.run(&format!("build --platform {OTHER} -t further .")).success();
+    assert_eq!(
+        box_.inspect("further", "{{.Os}}/{{.Architecture}} {{index .Config.Labels \"for\"}}"),
+        format!("{OTHER} {OTHER}")
+    );
+    box_.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n");
+    box_.run(&format!("build --platform {OTHER} -t nothing .")).success();
+    assert_eq!(box_.inspect("nothing", "{{.Os}}/{{.Architecture}}"), OTHER);
+    box_.refuses(
+        125,
+        &["build", "--platform", "linux/amd64,linux/arm64", "."],
+        &["one platform at a time", "manifest create"],
+    );
+    box_.write("Dockerfile", format!("FROM --platform=linux/s390x {name}\n"));
+    box_.refuses(1, &["build", "."], &["Dockerfile:1", "nothing for linux/s390x"]);
+}
+
+#[test]
+fn an_index_is_kept_and_goes_on_as_one() {
+    let Some(registry) = Registry::start() else { return };
+    let (other, name) = with_index(&registry);
+    let box_ = empty(&other);
+    box_.run(&format!("pull -q --all-platforms {name}")).success().prints(&format!("{name}\n"));
+    let listed = box_.run("images -q").success();
+    assert_eq!(listed.stdout.lines().count(), 1, "one row for one name: {listed}");
+    let tree = box_.run("images --tree").success();
+    assert!(tree.line_with(&format!("├─ {OWN}")).contains(listed.line()), "{tree}");
+    tree.clone().shows(&format!("└─ {OTHER}")).shows("CONTENT SIZE");
+    box_.run("image prune -f").success();
+    assert_eq!(box_.run("images --tree").success().stdout, tree.stdout, "none of them hangs loose");
+
+    // To another repository of the same registry, and to another registry.
+    let Some(second) = Registry::start() else { return };
+    for to in [registry.name("copy/app:all"), second.name("app:all")] {
+        box_.run(&format!("tag {name} {to}")).success();
+        let pushed = box_.run(&format!("push {to}")).success();
+        let digest = pushed.line_with("digest: sha256:").split_whitespace().nth(2).unwrap().to_owned();
+        assert!(box_.inspect(&name, "{{.RepoDigests}}").contains(&digest), "the same index: {pushed}");
+        let third = empty(&box_);
+        third.run(&format!("pull -q --all-platforms {to}")).success();
+        assert_eq!(third.inspect(&to, "{{.Id}}"), box_.inspect(&name, "{{.Id}}"));
+        third.run("images --tree").success().shows(OTHER).shows(OWN);
+    }
+    let alone = second.name("app:own");
+    box_.run(&format!("tag {name} {alone}")).success();
+    box_.run(&format!("push -q --platform {OWN} {alone}")).success();
+    let third = empty(&box_);
+    third.run(&format!("pull -q {alone}")).success();
+    third.refuses(1, &["pull", "--platform", OTHER, &alone], &["nothing for"]);
+
+    // One platform goes, then the rest with the name.
+    for tag in [registry.name("copy/app:all"), second.name("app:all"), alone] {
+        box_.run(&format!("rmi {tag}")).success().shows("Untagged: ").without("Deleted");
+    }
+    let removed = box_.run(&format!("rmi --platform {OTHER} {name}")).success();
+    removed.shows("Deleted: sha256:").without("Untagged");
+    box_.run("images --tree").success().shows(OWN).without(OTHER);
+    // An index of which something is missing goes as the image that is here.
+    box_.run(&format!("pull -q --platform {OTHER} {name}")).success();
+    box_.run(&format!("rmi {name}")).success().shows(&format!("Untagged: {name}"));
+    box_.run("images -q").success().prints("");
+}
