@@ -9,6 +9,7 @@ mod ipam;
 mod languages;
 mod lock;
 mod packages;
+mod registry;
 mod unset;
 mod update;
 mod verbs;

@@ -34,7 +34,7 @@ use wharf_model::grant::Grants;
 use wharf_model::hook::{Moment, Phase};
 use wharf_model::network::Cidr;
 use wharf_model::registry::Route;
-use wharf_model::{Digest, Keyword, Settings};
+use wharf_model::{Digest, Keyword, Reference, Settings};
 
 use crate::lock::{Lock, Mismatch, Pin};
 
@@ -206,8 +206,29 @@ pub enum PluginSource {
     File(PathBuf),
     /// `bundle:/absolute/path`, out of which `wharf plugin add` took it: by its digest only.
     Bundle(PathBuf),
+    /// `oci://host/repository:tag` or `...@digest`, a WebAssembly artifact of a registry, out of which
+    /// `wharf plugin add` took it: by the digest of its code only.
+    Registry(Reference),
     /// `embedded:<name>`, a component in the program itself.
     Embedded(String),
+}
+
+/// How a plugin's name in a registry begins.
+const REGISTRY: &str = "oci://";
+
+impl PluginSource {
+    /// The name behind `oci://`, host included; `None` when the text does not begin so.
+    ///
+    /// # Errors
+    /// Says what is wrong with the name.
+    pub fn in_registry(text: &str) -> Option<Result<Reference, String>> {
+        let name = text.strip_prefix(REGISTRY)?;
+        Some(match name.parse::<Reference>() {
+            Ok(reference) if name.starts_with(&format!("{}/", reference.domain())) => Ok(reference),
+            Ok(reference) => Err(format!("`{text}` names no registry: write `{REGISTRY}{reference}`")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
 }
 
 impl fmt::Display for PluginSource {
@@ -215,6 +236,7 @@ impl fmt::Display for PluginSource {
         match self {
             Self::File(path) => write!(out, "file:{}", path.display()),
             Self::Bundle(path) => write!(out, "bundle:{}", path.display()),
+            Self::Registry(name) => write!(out, "{REGISTRY}{name}"),
             Self::Embedded(name) => write!(out, "embedded:{name}"),
         }
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use wharf_model::{Digest, Failure, Keyword, Severity};
 
 use crate::authorize::Denied;
-use crate::config::World;
+use crate::config::{PluginSource, World};
 use crate::lock::Mismatch;
 
 /// A plugin was asked and there is no answer that can be used.
@@ -83,11 +83,11 @@ pub enum Fault {
         /// Why.
         source: io::Error,
     },
-    /// It was added from a bundle, and the engine's own copy is gone.
-    #[error("its code, which came from {bundle}, is not on this machine", bundle = .bundle.display())]
+    /// It was added from a bundle or a registry, and the engine's own copy is gone.
+    #[error("its code, which came from {from}, is not on this machine")]
     NotKept {
         /// Where it came from.
-        bundle: PathBuf,
+        from: PluginSource,
     },
     /// No component of this name is part of the program.
     #[error("no component `{name}` is embedded")]
@@ -255,10 +255,11 @@ impl PluginError {
                 "if you trust the new code, run `wharf plugin update {plugin}`, or write:\n\
                  [plugin.{plugin}]\ndigest = \"{actual}\""
             )),
-            Fault::NotKept { bundle } => Some(format!(
+            Fault::NotKept { from: PluginSource::Bundle(bundle) } => Some(format!(
                 "run `wharf plugin remove {plugin}` and `wharf plugin add {}` again",
                 bundle.display()
             )),
+            Fault::NotKept { .. } => Some(format!("bring it again: `wharf plugin update {plugin}`")),
             Fault::NotAComponent { .. } => Some(AS_COMPONENT.into()),
             Fault::World { expected, exports } => Some(world_hint(*expected, exports)),
             Fault::NoContract { .. } => Some(FOR_A_WORLD.into()),

@@ -26,7 +26,7 @@ use crate::wasm::{Bound, Linked, Machine};
 use crate::{Embedded, Event, Fault, PluginError, authorize, shelf};
 
 /// Bytes of a plugin's file at most.
-const FILE: u64 = 256 << 20;
+pub(crate) const FILE: u64 = 256 << 20;
 
 /// What all plugins of a process share.
 pub(crate) struct Host {
@@ -116,9 +116,9 @@ impl Host {
                 let digest = Digest::of(&bytes);
                 (Cow::Owned(bytes), digest)
             }
-            PluginSource::Bundle(bundle) => {
+            source @ (PluginSource::Bundle(_) | PluginSource::Registry(_)) => {
                 let kept = plugin.digest.map_or(Ok(None), |digest| shelf::take(&self.cache, digest))?;
-                let bytes = kept.ok_or_else(|| Fault::NotKept { bundle: bundle.clone() })?;
+                let bytes = kept.ok_or_else(|| Fault::NotKept { from: source.clone() })?;
                 let digest = Digest::of(&bytes);
                 (Cow::Owned(bytes), digest)
             }

@@ -97,6 +97,9 @@ impl Outline {
     }
 }
 
+/// Bytes of a plugin's code at most.
+pub const LARGEST: u64 = loaded::FILE;
+
 /// A plugin's file, bounded.
 ///
 /// # Errors

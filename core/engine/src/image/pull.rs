@@ -160,7 +160,7 @@ impl Engine {
         self.session_with(Box::new(self.logins()))
     }
 
-    fn ask_about_pull(
+    pub(crate) fn ask_about_pull(
         &self,
         name: &Reference,
         found: &Found,
@@ -178,7 +178,7 @@ impl Engine {
         })
     }
 
-    fn tell_about_pull(&self, name: &Reference, digest: &Digest) {
+    pub(crate) fn tell_about_pull(&self, name: &Reference, digest: &Digest) {
         let transfer =
             ImageTransfer { reference: name.to_string(), digest: Some(*digest), layers: Vec::new() };
         self.tell_hooks(&AskedTransfer::Pull(transfer));

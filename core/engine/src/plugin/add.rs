@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
-use wharf_model::{Digest, Keyword};
+use wharf_model::{Digest, Keyword, Reference};
 use wharf_plugin::config::edit::{self, Edit};
 use wharf_plugin::lock::Lock;
 use wharf_plugin::outline::{self, Form, Outline};
@@ -13,15 +13,15 @@ use wharf_plugin::rights::{self, RightState, Standing};
 use wharf_plugin::{Config, Level, PluginConfig, PluginSource, Trust, World, shelf};
 
 use super::file::pin;
-use super::{ChangeError, Whose, bundle};
+use super::{ChangeError, Origin, Whose, bundle};
 use crate::Engine;
 
 /// What is added, and what it may do.
 #[derive(Debug, Clone, Default)]
 pub struct AddPlugin {
-    /// A component, a native library, or a bundle.
-    pub file: PathBuf,
-    /// What it is called; the file's name without it.
+    /// Where its code is.
+    pub from: Origin,
+    /// What it is called; the name of the file or the repository without it.
     pub name: Option<String>,
     /// Rights in words.
     pub grants: Vec<String>,
@@ -102,14 +102,27 @@ impl Engine {
     }
 
     fn arrivals(&self, request: &AddPlugin) -> Result<Vec<Arrival>, ChangeError> {
-        let path = std::path::absolute(&request.file).unwrap_or_else(|_| request.file.clone());
+        let keywords = request.keywords.iter().cloned().collect();
+        let file = match &request.from {
+            Origin::File(file) => file,
+            Origin::Registry(from) => {
+                let bytes = self.fetch_plugin(from)?;
+                let name = request.name.clone().unwrap_or_else(|| name_in_registry(from));
+                return Ok(vec![Arrival {
+                    name,
+                    source: PluginSource::Registry(from.clone()),
+                    bytes,
+                    keywords,
+                }]);
+            }
+        };
+        let path = std::path::absolute(file).unwrap_or_else(|_| file.clone());
         let not_a_plugin = |source| ChangeError::File { path: path.clone(), source };
         let bytes = outline::read(&path).map_err(not_a_plugin)?;
         if bundle::is_bundle(&bytes) {
             return bundle::unpack(&path, &bytes);
         }
         let name = request.name.clone().unwrap_or_else(|| name_of(&path));
-        let keywords = request.keywords.iter().cloned().collect();
         Ok(vec![Arrival { name, source: PluginSource::File(path), bytes, keywords }])
     }
 
@@ -135,10 +148,7 @@ impl Engine {
 
     /// As it would be defined, without grants.
     pub(super) fn candidate(&self, arrival: &Arrival, native: bool) -> Result<PluginConfig, ChangeError> {
-        let path = || match &arrival.source {
-            PluginSource::File(path) | PluginSource::Bundle(path) => path.clone(),
-            PluginSource::Embedded(name) => PathBuf::from(name),
-        };
+        let path = || shown(&arrival.source);
         let outline =
             Outline::of(&arrival.bytes).map_err(|source| ChangeError::File { path: path(), source })?;
         let digest = Digest::of(&arrival.bytes);
@@ -252,6 +262,20 @@ pub(super) fn refuse_unrequested(
             requested: manifest.requests.iter().map(|request| request.right.clone()).collect(),
         }),
     }
+}
+
+/// As errors name it.
+pub(super) fn shown(source: &PluginSource) -> PathBuf {
+    match source {
+        PluginSource::File(path) | PluginSource::Bundle(path) => path.clone(),
+        PluginSource::Embedded(name) => PathBuf::from(name),
+        PluginSource::Registry(_) => PathBuf::from(source.to_string()),
+    }
+}
+
+/// `registry.example/acme/apt:1.4` is `apt`.
+pub(super) fn name_in_registry(from: &Reference) -> String {
+    from.path().rsplit('/').next().unwrap_or_default().to_owned()
 }
 
 /// `libsan.so` is `san`, `Apt.v2.wasm` is `apt.v2`.

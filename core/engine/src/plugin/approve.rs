@@ -184,6 +184,6 @@ fn value_of(line: &str) -> &str {
 fn digest_now(source: &PluginSource) -> Option<Digest> {
     match source {
         PluginSource::File(path) => outline::read(path).ok().map(Digest::of),
-        PluginSource::Bundle(_) | PluginSource::Embedded(_) => None,
+        PluginSource::Bundle(_) | PluginSource::Registry(_) | PluginSource::Embedded(_) => None,
     }
 }

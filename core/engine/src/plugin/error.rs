@@ -11,6 +11,7 @@ use wharf_plugin::{ConfigError, Fault, Place, PluginError};
 
 use crate::OpenError;
 use crate::build::BuildFailure;
+use crate::image::{PullImageError, PushImageError};
 
 /// Why a plugin can not be looked at or changed. Nothing was changed then.
 #[derive(Debug, thiserror::Error)]
@@ -163,6 +164,24 @@ pub enum ChangeError {
         /// What its file hashes to now.
         digest: Option<Digest>,
     },
+    /// It can not be fetched from a registry, or a hook refuses it.
+    #[error(transparent)]
+    Pull(#[from] PullImageError),
+    /// It can not be sent to a registry, or a hook refuses that.
+    #[error(transparent)]
+    Push(#[from] PushImageError),
+    /// Native libraries, and what is compiled here, stay where they are.
+    #[error("{what} is machine code, which neither goes to a registry nor comes from one")]
+    MachineCode {
+        /// What.
+        what: String,
+    },
+    /// It does not say where a plugin is.
+    #[error("{what}")]
+    Locator {
+        /// What is wrong with it.
+        what: String,
+    },
     /// Nothing is approved for a directory.
     #[error("nothing is approved for {directory}", directory = .directory.display())]
     NotApproved {
@@ -220,7 +239,15 @@ impl ChangeError {
                 Some("name the directory of a project: `wharf plugin approve DIR`".into())
             }
             Self::NotApproved { .. } => Some("`wharf plugin approve --list` shows what is".into()),
-            Self::Io { .. } | Self::Bundle { .. } | Self::NoDigest { digest: None, .. } => None,
+            Self::Pull(error) => error.next_step(),
+            Self::Push(error) => error.next_step(),
+            Self::MachineCode { .. } => {
+                Some("a plugin travels as a component: build it for wasm32-unknown-unknown".into())
+            }
+            Self::Io { .. }
+            | Self::Bundle { .. }
+            | Self::Locator { .. }
+            | Self::NoDigest { digest: None, .. } => None,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::statement::FlagSpec;
 use wharf_plugin::outline::{self, Form, Outline};
-use wharf_plugin::{Config, Limits, Plugins, Portrait, Trust};
+use wharf_plugin::{Config, Limits, PluginSource, Plugins, Portrait, Trust};
 
-use super::add::{Arrival, name_of};
+use super::add::{Arrival, name_in_registry, name_of, shown};
 use super::list::{PluginState, PluginSummary};
 use super::{ChangeError, bundle};
 use crate::Engine;
@@ -71,11 +71,19 @@ pub struct PluginDetails {
 }
 
 impl Engine {
-    /// Looks at a configured plugin, or at a file.
+    /// Looks at a configured plugin, at a file, or at what a registry has (`oci://...`).
     ///
     /// # Errors
     /// When there is neither. A configured plugin that can not be used is shown as it is.
     pub fn inspect_plugin(&self, name: &str) -> Result<PluginDetails, ChangeError> {
+        if let Some(from) = PluginSource::in_registry(name) {
+            let from = from.map_err(|what| ChangeError::Locator { what })?;
+            let bytes = self.fetch_plugin(&from)?;
+            let kept = self.keep_for_a_look(&bytes)?;
+            let found = self.inspect_code(name_in_registry(&from), PluginSource::Registry(from), bytes);
+            self.forget_code(kept);
+            return found;
+        }
         let path = Path::new(name);
         if self.config().plugin(name).is_none() && path.is_file() {
             return self.inspect_file(path);
@@ -108,9 +116,18 @@ impl Engine {
         if bundle::is_bundle(&bytes) {
             return Err(ChangeError::Bundle { path, what: "it holds several; add it, or unpack it".into() });
         }
+        self.inspect_code(name_of(&path), PluginSource::File(path), bytes)
+    }
+
+    fn inspect_code(
+        &self,
+        name: String,
+        source: PluginSource,
+        bytes: Vec<u8>,
+    ) -> Result<PluginDetails, ChangeError> {
+        let not_a_plugin = |fault| ChangeError::File { path: shown(&source), source: fault };
         let outline = Outline::of(&bytes).map_err(not_a_plugin)?;
-        let source = wharf_plugin::PluginSource::File(path.clone());
-        let arrival = Arrival { name: name_of(&path), source, bytes, keywords: BTreeMap::new() };
+        let arrival = Arrival { name, source, bytes, keywords: BTreeMap::new() };
         let plugin = self.candidate(&arrival, false)?;
         let probe = self.plugins_of(Config { plugins: vec![plugin.clone()], ..Config::default() })?;
         let portrait = probe.portrait(&plugin.name)?;

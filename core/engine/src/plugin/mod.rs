@@ -15,6 +15,7 @@ mod grant;
 mod inspect;
 mod list;
 mod lock;
+mod registry;
 mod remove;
 mod update;
 
@@ -25,6 +26,7 @@ pub use file::Whose;
 pub use grant::{GrantChange, Regrant};
 pub use inspect::{KeywordDetails, PluginDetails};
 pub use list::{PluginState, PluginSummary};
+pub use registry::Origin;
 pub use update::{PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
 pub use wharf_model::manifest::Manifest;
 pub use wharf_model::{Digest, Keyword};

@@ -10,8 +10,10 @@ use wharf_plugin::outline::{self, Outline};
 use wharf_plugin::rights::{self, RightState};
 use wharf_plugin::{Config, Level, PluginConfig, PluginSource, Portrait, shelf};
 
-use super::ChangeError;
+use super::add::shown;
 use super::file::pin;
+use super::registry::is_fixed;
+use super::{ChangeError, Origin};
 use crate::Engine;
 use crate::build::PlannedFile;
 
@@ -72,7 +74,7 @@ pub struct Prepared {
 }
 
 impl Engine {
-    /// Looks at new code for one plugin (from `file`, or from where it came), or for all whose
+    /// Looks at new code for one plugin (from `from`, or from where it came), or for all whose
     /// source has changed, and plans Dockerfiles with the old and with the new code.
     ///
     /// # Errors
@@ -80,14 +82,14 @@ impl Engine {
     pub fn prepare_update(
         &self,
         name: Option<&str>,
-        file: Option<&Path>,
+        from: Option<&Origin>,
         dockerfiles: &[PathBuf],
     ) -> Result<Prepared, ChangeError> {
         let config = self.config_unlocked()?;
         let mut changes: BTreeMap<PathBuf, (Edit, Vec<PluginConfig>)> = BTreeMap::new();
         let mut codes = Vec::new();
         for plugin in self.to_update(&config, name)? {
-            let (fresh, code) = self.renewed(plugin, file)?;
+            let (fresh, code) = self.renewed(plugin, from)?;
             let target = plugin.place.file.clone();
             let entry = match changes.entry(target.clone()) {
                 std::collections::btree_map::Entry::Occupied(entry) => entry.into_mut(),
@@ -101,7 +103,13 @@ impl Engine {
             }
             entry.1.push(fresh);
         }
-        self.look(&config, changes, codes, dockerfiles)
+        // What came from a registry lies nowhere else where it could be asked.
+        let kept: Result<Vec<_>, _> = codes.iter().map(|code| self.keep_for_a_look(code)).collect();
+        kept.and_then(|kept| {
+            let prepared = self.look(&config, changes, codes, dockerfiles);
+            kept.into_iter().for_each(|kept| self.forget_code(kept));
+            prepared
+        })
     }
 
     /// Carries out what [`Engine::prepare_update`] looked at.
@@ -141,15 +149,31 @@ impl Engine {
     fn renewed(
         &self,
         plugin: &PluginConfig,
-        file: Option<&Path>,
+        from: Option<&Origin>,
     ) -> Result<(PluginConfig, Option<Vec<u8>>), ChangeError> {
-        let path = match (file, &plugin.source) {
-            (Some(file), _) => std::path::absolute(file).unwrap_or_else(|_| file.to_owned()),
-            (None, PluginSource::File(path)) => path.clone(),
-            (None, PluginSource::Bundle(_) | PluginSource::Embedded(_)) => return Ok((plugin.clone(), None)),
+        let source = match from {
+            Some(Origin::File(file)) => {
+                PluginSource::File(std::path::absolute(file).unwrap_or_else(|_| file.clone()))
+            }
+            Some(Origin::Registry(name)) => PluginSource::Registry(name.clone()),
+            None => plugin.source.clone(),
+        };
+        let is_kept = |digest| shelf::has(&self.options.plugins(), digest);
+        let (path, code) = match &source {
+            PluginSource::File(path) => {
+                let code = outline::read(path);
+                (path.clone(), code.map_err(|source| ChangeError::File { path: path.clone(), source })?)
+            }
+            PluginSource::Registry(name)
+                if source != plugin.source || !is_fixed(name, plugin.digest, is_kept) =>
+            {
+                (shown(&source), self.fetch_plugin(name)?)
+            }
+            PluginSource::Registry(_) | PluginSource::Bundle(_) | PluginSource::Embedded(_) => {
+                return Ok((plugin.clone(), None));
+            }
         };
         let not_a_plugin = |source| ChangeError::File { path: path.clone(), source };
-        let code = outline::read(&path).map_err(not_a_plugin)?;
         let outline = Outline::of(&code).map_err(not_a_plugin)?;
         if outline.form == outline::Form::Component {
             let is = outline.world().map_err(not_a_plugin)?;
@@ -160,7 +184,7 @@ impl Engine {
         }
         let mut fresh = plugin.clone();
         fresh.digest = Some(Digest::of(&code));
-        fresh.source = PluginSource::File(path);
+        fresh.source = source;
         Ok((fresh, Some(code)))
     }
 

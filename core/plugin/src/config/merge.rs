@@ -331,6 +331,10 @@ fn check(plugin: &PluginConfig) -> Result<(), ConfigError> {
         let help = "add the bundle with `wharf plugin add`, which writes all that is needed";
         return wrong(&plugin.place, "digest", "what came from a bundle is found by its digest only", help);
     }
+    if matches!(plugin.source, PluginSource::Registry(_)) && plugin.digest.is_none() {
+        let help = "add it with `wharf plugin add`, which writes all that is needed";
+        return wrong(&plugin.place, "digest", "what came from a registry is found by its digest only", help);
+    }
     if plugin.world != World::Hook && (plugin.required || !plugin.phases.is_empty()) {
         let key = if plugin.required { "required" } else { "phases" };
         return wrong(&plugin.place, key, "is for hooks only", "remove the line");

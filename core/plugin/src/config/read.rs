@@ -304,7 +304,9 @@ fn within<'a, T>(
 
 fn source(node: &Node<'_>) -> Result<PluginSource, ConfigError> {
     let text = node.text()?;
-    let help = || Some("write `file:/absolute/path.wasm` or `embedded:<name>`".to_owned());
+    let help = || {
+        Some("write `file:/absolute/path.wasm`, `oci://host/repository:tag` or `embedded:<name>`".to_owned())
+    };
     if let Some(path) = text.strip_prefix("file:") {
         let path = Path::new(path);
         if path.starts_with("./") || path.starts_with("../") {
@@ -317,6 +319,9 @@ fn source(node: &Node<'_>) -> Result<PluginSource, ConfigError> {
     }
     if let Some(path) = text.strip_prefix("bundle:").map(Path::new).filter(|path| path.is_absolute()) {
         return Ok(PluginSource::Bundle(path.into()));
+    }
+    if let Some(name) = PluginSource::in_registry(text) {
+        return name.map(PluginSource::Registry).map_err(|what| node.wrong(what, None));
     }
     match text.strip_prefix("embedded:") {
         Some(name) if !name.is_empty() => Ok(PluginSource::Embedded(name.into())),

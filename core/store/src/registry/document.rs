@@ -26,6 +26,20 @@ pub(super) const ACCEPTED: [&str; 6] = [
 const CONFIGS: [&str; 2] =
     ["application/vnd.oci.image.config.v1+json", "application/vnd.docker.container.image.v1+json"];
 
+/// The config of a WebAssembly artifact ("Wasm OCI Artifact Layout").
+pub(super) const WASM_CONFIG: &str = "application/vnd.wasm.config.v0+json";
+/// Its only layer: a module or a component as it was built.
+pub(super) const WASM_LAYER: &str = "application/wasm";
+
+/// What a document is to be.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Wanted<'a> {
+    /// An image, for this platform where there are several.
+    Image(&'a Platform),
+    /// A WebAssembly artifact.
+    Wasm,
+}
+
 /// What a document lists, by its digest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -71,8 +85,45 @@ struct Raw {
     fs_layers: Option<serde::de::IgnoredAny>,
 }
 
-/// Reads a document; `said` is the type that the server, or the index, gave it.
+impl Wanted<'_> {
+    /// Whether a manifest is of what is wanted.
+    fn check(self, what: &str, manifest: &Manifest) -> Result<(), RegistryError> {
+        match self {
+            Self::Image(_) => is_image(what, manifest),
+            Self::Wasm => is_wasm(what, manifest),
+        }
+    }
+
+    /// Which of an index's entries is wanted.
+    pub(super) fn choose(self, what: &str, entries: &[Descriptor]) -> Result<Descriptor, RegistryError> {
+        match self {
+            Self::Image(platform) => choose(what, entries, platform),
+            Self::Wasm => choose_wasm(what, entries),
+        }
+    }
+}
+
+/// Reads a document that leads to an image; `said` is the type that the server, or the index, gave it.
 pub(crate) fn parse(what: &str, text: &[u8], said: &str) -> Result<Document, RegistryError> {
+    parse_as(Wanted::Image(&Platform::host()), what, text, said)
+}
+
+/// Reads a document that leads to what is wanted.
+pub(super) fn parse_as(
+    wanted: Wanted<'_>,
+    what: &str,
+    text: &[u8],
+    said: &str,
+) -> Result<Document, RegistryError> {
+    let document = parse_any(what, text, said)?;
+    if let Document::Manifest(manifest) = &document {
+        wanted.check(what, manifest)?;
+    }
+    Ok(document)
+}
+
+/// Reads an index, or the manifest of anything.
+pub(super) fn parse_any(what: &str, text: &[u8], said: &str) -> Result<Document, RegistryError> {
     let damaged = |reason: String| RegistryError::Damaged { what: what.to_owned(), reason };
     if said.contains("manifest.v1+") && !said.contains("oci") {
         return Err(RegistryError::Schema1 { what: what.to_owned() });
@@ -98,9 +149,6 @@ pub(crate) fn parse(what: &str, text: &[u8], said: &str) -> Result<Document, Reg
     agrees(&document, &kind)
         .then_some(())
         .ok_or_else(|| damaged(format!("it is not of its type, {kind}")))?;
-    if let Document::Manifest(manifest) = &document {
-        is_image(what, manifest)?;
-    }
     Ok(document)
 }
 
@@ -124,6 +172,35 @@ fn is_image(what: &str, manifest: &Manifest) -> Result<(), RegistryError> {
         Some(other) => Err(artifact(&other.media_type)),
         None => Ok(()),
     }
+}
+
+/// One layer, and it is what is run: code that somebody compiled for a machine has no place in it.
+fn is_wasm(what: &str, manifest: &Manifest) -> Result<(), RegistryError> {
+    let other = |is: String| Err(RegistryError::NotWasm { what: what.to_owned(), is });
+    let config = manifest.config.media_type.as_str();
+    if CONFIGS.contains(&config) {
+        return other("an image of containers".to_owned());
+    }
+    if config != WASM_CONFIG {
+        return other(format!("of type {config}"));
+    }
+    match manifest.layers.as_slice() {
+        [only] if only.media_type == WASM_LAYER => Ok(()),
+        [only] => other(format!("one with a layer of type {}", only.media_type)),
+        several => other(format!("one with {} layers instead of one", several.len())),
+    }
+}
+
+fn choose_wasm(what: &str, entries: &[Descriptor]) -> Result<Descriptor, RegistryError> {
+    let is_wasm = |entry: &&Descriptor| match &entry.platform {
+        None => true,
+        Some(platform) => platform.architecture == "wasm",
+    };
+    let found = entries.iter().find(is_wasm).cloned();
+    found.ok_or_else(|| RegistryError::NotWasm {
+        what: what.to_owned(),
+        is: format!("an index of images for {}", platforms(entries)),
+    })
 }
 
 /// Which of an index's entries is for `wanted`.
@@ -203,6 +280,39 @@ mod tests {
             let error = parse("image x", text.as_bytes(), said).unwrap_err().to_string();
             assert!(error.starts_with("image x") && error.contains(words), "{error}");
         }
+    }
+
+    #[test]
+    fn an_artifact_is_one_component_and_nothing_else() {
+        let artifact = |config: &str, layers: &[&str]| {
+            let layers: Vec<String> = layers.iter().map(|kind| descriptor(kind)).collect();
+            format!(
+                r#"{{"schemaVersion":2,"config":{},"layers":[{}]}}"#,
+                descriptor(config),
+                layers.join(",")
+            )
+        };
+        let read = |text: &str| parse_as(Wanted::Wasm, "x", text.as_bytes(), MANIFEST);
+        assert!(matches!(read(&artifact(WASM_CONFIG, &[WASM_LAYER])), Ok(Document::Manifest(_))));
+        for (config, layers, words) in [
+            (CONFIGS[0], &[WASM_LAYER][..], "an image of containers"),
+            (WASM_CONFIG, &[], "0 layers"),
+            (WASM_CONFIG, &[WASM_LAYER, WASM_LAYER], "2 layers"),
+            (WASM_CONFIG, &["application/vnd.wasmtime.cwasm"], "application/vnd.wasmtime.cwasm"),
+            ("application/vnd.cncf.helm.config.v1+json", &[WASM_LAYER], "helm"),
+        ] {
+            let error = read(&artifact(config, layers)).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
+        let entry = |architecture: &str| {
+            let platform = format!(r#"{{"os":"wasip2","architecture":"{architecture}"}}"#);
+            let platform: Platform = serde_json::from_str(&platform).unwrap();
+            let one: Descriptor = serde_json::from_str(&descriptor(MANIFEST)).unwrap();
+            Descriptor { platform: Some(platform), ..one }
+        };
+        assert!(Wanted::Wasm.choose("x", &[entry("amd64"), entry("wasm")]).is_ok());
+        let error = Wanted::Wasm.choose("x", &[entry("amd64")]).unwrap_err().to_string();
+        assert!(error.contains("an index of images for wasip2/amd64"), "{error}");
     }
 
     #[test]

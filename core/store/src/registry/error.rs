@@ -3,6 +3,7 @@
 use reqwest::StatusCode;
 use wharf_model::Digest;
 
+use super::document::WASM_CONFIG;
 use crate::{BlobError, RecordError};
 
 /// Why a registry did not give, or take, what was asked.
@@ -113,12 +114,20 @@ pub enum RegistryError {
         what: String,
     },
     /// Something else than an image.
-    #[error("{what} is no image, but of type {kind}")]
+    #[error("{what} is no image, but {}", described(.kind))]
     Artifact {
         /// What.
         what: String,
         /// The type of its config.
         kind: String,
+    },
+    /// Something else than a WebAssembly artifact.
+    #[error("{what} is no WebAssembly artifact, but {is}")]
+    NotWasm {
+        /// What.
+        what: String,
+        /// What it is.
+        is: String,
     },
     /// Not for this machine.
     #[error("{what} has nothing for {wanted}; there is {there}")]
@@ -200,6 +209,12 @@ impl RegistryError {
                 "check the name and what the account may do, or log in anew with `wharf login {host}`"
             )),
             Self::Missing { .. } => Some("check the name and the tag".to_owned()),
+            Self::Artifact { kind, .. } if kind == WASM_CONFIG => {
+                Some("if it is a plugin of wharf, add it with `wharf plugin add oci://...`".to_owned())
+            }
+            Self::NotWasm { is, .. } if is.contains("image") => {
+                Some("an image is brought with `wharf pull`".to_owned())
+            }
             Self::Schema1 { .. } => Some("push it again with a tool of this decade".to_owned()),
             Self::Platform { .. } => Some("choose one of them with `--platform`".to_owned()),
             Self::Broken { .. } => Some("try again: what was downloaded is kept".to_owned()),
@@ -214,6 +229,11 @@ impl RegistryError {
             _ => None,
         }
     }
+}
+
+/// The type of an artifact, in words where there are some.
+fn described(kind: &str) -> String {
+    if kind == WASM_CONFIG { format!("a WebAssembly artifact ({kind})") } else { format!("of type {kind}") }
 }
 
 fn is_tls(reason: &str) -> bool {

@@ -12,6 +12,7 @@
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
+//! | `wasm` | plugins, to and from registries |
 //!
 //! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
 //! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
@@ -48,6 +49,7 @@ mod tests;
 mod tls;
 mod transfer;
 mod upload;
+mod wasm;
 
 pub use auth::{Login, Logins};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
@@ -61,3 +63,4 @@ pub use session::Session;
 pub use tags::tags;
 pub use tls::Certificates;
 pub use upload::Arrived;
+pub use wasm::{WasmArtifact, WasmPulled, pull_wasm, push_wasm};

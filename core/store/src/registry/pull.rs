@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference};
 
-use super::document::Descriptor;
+use super::document::{Descriptor, Wanted};
 use super::error::RegistryError;
 use super::partial::{Arriving, Stage};
 use super::resolve::Resolved;
@@ -153,7 +153,7 @@ pub fn pull(
     (watch.show)(PullEvent::Begun(name));
     let runtime = runtime()?;
     let host = Platform::host();
-    let resolved = runtime.block_on(session.resolve(name, platform.unwrap_or(&host)))?;
+    let resolved = runtime.block_on(session.resolve(name, Wanted::Image(platform.unwrap_or(&host))))?;
     let layers: Vec<Digest> = resolved.manifest.layers.iter().map(|layer| layer.digest).collect();
     let found = Found { manifest: resolved.manifest_digest, layers };
     (watch.judge)(&found).map_err(PullError::Judged)?;

@@ -2,9 +2,9 @@
 
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
-use wharf_model::{Digest, Platform, Reference};
+use wharf_model::{Digest, Reference};
 
-use super::document::{self, ACCEPTED, Descriptor, Document, LIMIT, Manifest};
+use super::document::{self, ACCEPTED, Descriptor, Document, LIMIT, Manifest, Wanted};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::payload::Payload;
@@ -33,19 +33,19 @@ impl Session {
     pub(crate) async fn resolve(
         &self,
         name: &Reference,
-        platform: &Platform,
+        what: Wanted<'_>,
     ) -> Result<Resolved, RegistryError> {
         let mut sources = self.sources(name)?;
         let own = sources.pop();
         for mirror in sources {
             // Whatever is wrong with a mirror, the registry itself may be well.
-            if let Ok(found) = self.resolve_at(mirror, name, platform).await {
+            if let Ok(found) = self.resolve_at(mirror, name, what).await {
                 return Ok(found);
             }
         }
         let own = own
             .ok_or_else(|| RegistryError::Missing { what: name.to_string(), said: "no server".to_owned() })?;
-        self.resolve_at(own, name, platform).await
+        self.resolve_at(own, name, what).await
     }
 
     /// The document that a name itself leads to, and its type.
@@ -67,12 +67,12 @@ impl Session {
         &self,
         endpoint: Endpoint,
         name: &Reference,
-        platform: &Platform,
+        asked: Wanted<'_>,
     ) -> Result<Resolved, RegistryError> {
         let (tag, wanted) = tag_of(name);
         let what = format!("the manifest of {}", name.familiar());
         let (digest, text, kind) = self.document(&endpoint, &tag, wanted, &what).await?;
-        let mut document = document::parse(&what, &text, &kind)?;
+        let mut document = document::parse_as(asked, &what, &text, &kind)?;
         let (mut documents, mut last) = (vec![text], digest);
         for _ in 0..=DEPTH {
             let entries = match document {
@@ -81,12 +81,12 @@ impl Session {
                 }
                 Document::Index(entries) => entries,
             };
-            let chosen = document::choose(&name.familiar(), &entries, platform)?;
+            let chosen = asked.choose(&name.familiar(), &entries)?;
             let wanted = Some((chosen.digest, Some(chosen.size)));
             let tag = chosen.digest.to_string();
             let (found, text, kind) = self.document(&endpoint, &tag, wanted, &what).await?;
             let kind = if chosen.media_type.is_empty() { kind } else { chosen.media_type };
-            document = document::parse(&what, &text, &kind)?;
+            document = document::parse_as(asked, &what, &text, &kind)?;
             documents.push(text);
             last = found;
         }

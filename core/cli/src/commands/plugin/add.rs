@@ -1,6 +1,4 @@
-use std::path::PathBuf;
-
-use wharf_engine::plugin::{AddPlugin, Added, Keyword};
+use wharf_engine::plugin::{AddPlugin, Added, Keyword, Origin};
 
 use super::{Target, refused, rights};
 use crate::globals::Globals;
@@ -10,7 +8,7 @@ use crate::report::Report;
 /// Add a plugin: check it, keep a copy of it, define it in wharf.toml and pin it in wharf.lock
 #[derive(Debug, clap::Args)]
 pub(crate) struct Add {
-    /// Call it this instead of the file's name
+    /// Call it this instead of what the file or the repository is called
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
     /// Let it do this, as `ops:exec` or `net:sandbox`; several are fine
@@ -27,15 +25,17 @@ pub(crate) struct Add {
     trust: Option<String>,
     #[command(flatten)]
     target: Target,
-    /// A component (.wasm), a native library (.so), or a bundle (.tar)
-    file: PathBuf,
+    /// A component (.wasm), a native library (.so), a bundle (.tar), or oci://HOST/REPOSITORY[:TAG|@DIGEST]
+    #[arg(value_name = "FILE|oci://...")]
+    from: Origin,
 }
 
 impl Add {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         let request = AddPlugin {
-            file: self.file.clone(),
+            from: self.from.clone(),
             name: self.name.clone(),
             grants: self.grant.clone(),
             grant_all: self.grant_all,

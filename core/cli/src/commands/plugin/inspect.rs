@@ -19,8 +19,8 @@ pub(crate) struct Inspect {
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Names of plugins, or files that are not configured
-    #[arg(required = true, value_name = "NAME|FILE")]
+    /// Names of plugins, or files and artifacts (oci://...) that are not configured
+    #[arg(required = true, value_name = "NAME|FILE|oci://...")]
     names: Vec<String>,
 }
 

@@ -10,6 +10,7 @@ mod inspect;
 mod lock;
 mod ls;
 mod new;
+mod push;
 mod remove;
 mod replay;
 mod rights;
@@ -36,6 +37,7 @@ pub(crate) enum Plugin {
     #[command(visible_alias = "list")]
     Ls(ls::Ls),
     New(new::New),
+    Push(push::Push),
     #[command(visible_alias = "rm")]
     Remove(remove::Remove),
     Replay(replay::Replay),
@@ -57,6 +59,7 @@ impl Plugin {
             Self::Lock(verb) => verb.run(globals),
             Self::Ls(verb) => verb.run(globals),
             Self::New(verb) => verb.run(),
+            Self::Push(verb) => verb.run(globals),
             Self::Remove(verb) => verb.run(globals),
             Self::Replay(verb) => verb.run(globals),
             Self::Test(verb) => verb.run(globals),

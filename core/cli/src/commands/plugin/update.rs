@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use similar::TextDiff;
 use wharf_engine::author::plan_text;
-use wharf_engine::plugin::{PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
+use wharf_engine::plugin::{Origin, PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
 
 use super::{refused, rights};
 use crate::commands::inspect::pretty;
@@ -14,12 +14,12 @@ use crate::report::Report;
 /// Take new code for a plugin, after showing what it changes
 ///
 /// Dockerfiles are planned with the old and the new code, and the plans compared. Nothing is run.
-/// Without a FILE the plugin's own source is looked at again, which also locks what was changed in
+/// Without new code the plugin's own source is looked at again, be it a file or a registry's tag, which also locks what was changed in
 /// wharf.toml by hand.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Update {
     /// All plugins whose source has changed
-    #[arg(long, conflicts_with_all = ["name", "file"])]
+    #[arg(long, conflicts_with_all = ["name", "from"])]
     all: bool,
     /// Only show the difference
     #[arg(long, value_name = "DOCKERFILE|DIR", num_args = 0..)]
@@ -33,8 +33,9 @@ pub(crate) struct Update {
     /// Name of the plugin
     #[arg(required_unless_present = "all")]
     name: Option<String>,
-    /// Its new code
-    file: Option<PathBuf>,
+    /// Its new code: a file, or oci://HOST/REPOSITORY[:TAG|@DIGEST]
+    #[arg(value_name = "FILE|oci://...")]
+    from: Option<Origin>,
 }
 
 impl Update {
@@ -42,7 +43,7 @@ impl Update {
         let engine = globals.engine()?;
         let files = self.dockerfiles()?;
         let prepared =
-            engine.prepare_update(self.name.as_deref(), self.file.as_deref(), &files).map_err(refused)?;
+            engine.prepare_update(self.name.as_deref(), self.from.as_ref(), &files).map_err(refused)?;
         match &*self.format {
             "json" => output::lines([pretty(&fields(&prepared))])?,
             _ => output::text(&text(&prepared))?,
