@@ -105,11 +105,7 @@ fn from_takes_the_platform_that_it_names() {
     box_.write("Dockerfile", "FROM scratch\nARG TARGETARCH\nLABEL arch=$TARGETARCH\n");
     box_.run(&format!("build --platform {OTHER} -t nothing .")).success();
     assert_eq!(box_.inspect("nothing", "{{.Os}}/{{.Architecture}}"), OTHER);
-    box_.refuses(
-        125,
-        &["build", "--platform", "linux/amd64,linux/arm64", "."],
-        &["one platform at a time", "manifest create"],
-    );
+    box_.refuses(125, &["build", "--platform", "linux/amd64,linux/arm64", "."], &["one platform at a time"]);
     box_.write("Dockerfile", format!("FROM --platform=linux/s390x {name}\n"));
     box_.refuses(1, &["build", "."], &["Dockerfile:1", "nothing for linux/s390x"]);
 }

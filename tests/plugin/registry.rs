@@ -128,35 +128,13 @@ fn what_is_no_plugin_says_what_it_is() {
         eprintln!("skipped the rest: needs skopeo, which ./dev test installs");
         return;
     }
-    let layout = layout_of(&box_, b"\x7fELF machine code", "application/wasm");
-    host(
-        &[
-            &SKOPEO[..],
-            &[
-                "copy",
-                "--quiet",
-                "--dest-tls-verify=false",
-                &layout,
-                &format!("docker://{}", registry.name("elf")),
-            ],
-        ]
-        .concat(),
-    );
+    let send = |code: &[u8], kind: &str, image: &str| {
+        let (from, to) = (layout_of(&box_, code, kind), format!("docker://{}", registry.name(image)));
+        host(&[&SKOPEO[..], &["copy", "--quiet", "--dest-tls-verify=false", &from, &to]].concat());
+    };
+    send(b"\x7fELF machine code", "application/wasm", "elf");
     add("elf", &["is machine code"]);
-    let layout = layout_of(&box_, b"compiled", "application/vnd.example.cwasm");
-    host(
-        &[
-            &SKOPEO[..],
-            &[
-                "copy",
-                "--quiet",
-                "--dest-tls-verify=false",
-                &layout,
-                &format!("docker://{}", registry.name("cwasm")),
-            ],
-        ]
-        .concat(),
-    );
+    send(b"compiled", "application/vnd.example.cwasm", "cwasm");
     add("cwasm", &["no WebAssembly artifact", "application/vnd.example.cwasm"]);
 }
 

@@ -219,10 +219,10 @@ fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
     }
 }
 
-/// One of them: an index of several is put together from images.
+/// One of them.
 fn single_platform(text: &str) -> Result<Platform, String> {
     if text.contains(',') {
-        return Err("one platform at a time; `wharf manifest create` makes one name of several".to_owned());
+        return Err("one platform at a time".to_owned());
     }
     text.parse::<Platform>().map_err(|error| error.to_string())
 }
