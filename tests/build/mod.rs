@@ -19,6 +19,7 @@ mod output;
 mod parallel;
 mod programs;
 mod provenance;
+mod remote_cache;
 mod secret;
 mod share;
 mod stages;

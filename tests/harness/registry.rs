@@ -108,6 +108,29 @@ impl Registry {
         fs::write(path, bytes).unwrap();
     }
 
+    /// Damages all blobs but documents.
+    pub(crate) fn damage_layers(&self) {
+        for path in self.blobs() {
+            let bytes = fs::read(&path).unwrap();
+            let hex = path.parent().unwrap().file_name().unwrap().to_str().unwrap();
+            if bytes.first() != Some(&b'{') {
+                self.damage(hex);
+            }
+        }
+    }
+
+    /// Bytes of all that it holds.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.blobs().iter().map(|path| fs::metadata(path).unwrap().len()).sum()
+    }
+
+    fn blobs(&self) -> Vec<PathBuf> {
+        let root = self.directory.path().join("data/docker/registry/v2/blobs/sha256");
+        let below =
+            |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
+        below(root).flat_map(below).map(|blob| blob.join("data")).collect()
+    }
+
     /// Copies an image from an archive with skopeo, another client than ours; false, said aloud, without it.
     pub(crate) fn fill(&self, archive: &std::path::Path, image: &str, format: &str) -> bool {
         if !has("skopeo") {

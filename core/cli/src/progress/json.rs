@@ -5,7 +5,7 @@
 //! | `vertexes` | `digest`, `inputs`, `name`, then `started`, `completed`, `cached`, `error` as they become known |
 //! | `logs` | `vertex`, `stream` (1 is standard output, 2 standard error), `data` in base64, `timestamp` |
 //! | `warnings` | `vertex`, `level`, `short` and each of `detail` in base64, `range` |
-//! | `statuses` | `id`, `vertex`, `timestamp`, `started`: the image is being written |
+//! | `statuses` | `id`, `vertex`, `timestamp`, `started`: an image or a cache is being written |
 //!
 //! A vertex is told again whole whenever it changes. A step that changes the config only is none; who waits
 //! for it waits for what it waits for.
@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use wharf_engine::build::{BuildEvent, Diagnostic, Outcome, Stream};
 use wharf_model::Digest;
 
+use super::AGAIN;
 use super::steps::{Step, Steps};
 
 /// What has been told of each vertex.
@@ -47,10 +48,9 @@ impl Json {
                 self.change(*step, &[("completed", json!(now)), ("error", json!("context canceled"))]);
             }
             BuildEvent::Warning { step, warning } => self.warn(*step, warning),
-            BuildEvent::Committing => {
-                say(&json!({ "statuses": [{ "id": "exporting to image", "vertex": null,
-                    "timestamp": now, "started": now }] }));
-            }
+            BuildEvent::Committing => status("exporting to image", &now),
+            BuildEvent::Caching(text) => status(text, &now),
+            BuildEvent::Restarted => status(AGAIN, &now),
             BuildEvent::Pull(_) | BuildEvent::DebugShell { .. } => {}
         }
     }
@@ -113,6 +113,10 @@ fn inputs(steps: &[Step], number: usize) -> Vec<usize> {
 /// What names it within this build.
 fn digest(steps: &[Step], number: usize) -> String {
     Digest::of(format!("{number}\0{}\0{}", steps[number].vertex.line, steps[number].label)).to_string()
+}
+
+fn status(id: &str, now: &str) {
+    say(&json!({ "statuses": [{ "id": id, "vertex": null, "timestamp": now, "started": now }] }));
 }
 
 fn say(value: &Value) {

@@ -115,6 +115,9 @@ impl Progress {
     }
 }
 
+/// When a layer of a cache can not be had.
+const AGAIN: &str = "beginning anew without what the cache does not give";
+
 fn words(warning: &Diagnostic) -> String {
     let place =
         warning.span.as_ref().map(|span| format!("{}:{}: ", span.file, span.line)).unwrap_or_default();

@@ -3,7 +3,7 @@
 use wharf_engine::build::{BuildEvent, Outcome};
 
 use super::steps::Steps;
-use super::words;
+use super::{AGAIN, words};
 use crate::output::say;
 
 /// Lines on standard error; an empty one where they go on about another step.
@@ -35,6 +35,8 @@ impl Plain {
                 self.about(*step, steps, |_| Some("CANCELED".to_owned()));
             }
             BuildEvent::Committing => self.line(steps.next_number(), "exporting to image"),
+            BuildEvent::Caching(text) => self.line(steps.next_number(), text),
+            BuildEvent::Restarted => self.line(steps.next_number(), AGAIN),
             BuildEvent::Pull(_) | BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
         }
     }

@@ -59,7 +59,11 @@ impl Steps {
                 self.failed = Some(*step);
                 self.flush(*step);
             }
-            BuildEvent::Pull(_) | BuildEvent::Warning { .. } | BuildEvent::Committing => {}
+            BuildEvent::Pull(_)
+            | BuildEvent::Warning { .. }
+            | BuildEvent::Restarted
+            | BuildEvent::Caching(_)
+            | BuildEvent::Committing => {}
         }
     }
 

@@ -9,7 +9,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use wharf_engine::build::{BuildEvent, Outcome};
 
 use super::steps::Steps;
-use super::words;
+use super::{AGAIN, words};
 use crate::output::{self, printable};
 use crate::terminal;
 
@@ -43,6 +43,8 @@ impl Terminal {
             BuildEvent::Failed { step, .. } => self.end(*step, steps, "ERROR ", "31", ""),
             BuildEvent::Canceled { step } => self.end(*step, steps, "CANCELED ", "33", ""),
             BuildEvent::Committing => self.above(" => exporting to image"),
+            BuildEvent::Caching(text) => self.above(&format!(" => {text}")),
+            BuildEvent::Restarted => self.above(&format!(" => {AGAIN}")),
             BuildEvent::Pull(_) | BuildEvent::Planned(_) | BuildEvent::DebugShell { .. } => {}
         }
     }

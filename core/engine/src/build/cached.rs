@@ -1,6 +1,8 @@
 //! What steps leave in the cache: their layers by their keys, and for each line of a Dockerfile what its
 //! last key was made of, so that it can be said what has changed.
 
+use std::os::fd::OwnedFd;
+
 use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
 use wharf_store::CacheEntry;
@@ -9,7 +11,8 @@ use super::execute::Execution;
 use super::key::Parts;
 use super::plan::{Stage, Step};
 use super::request::BuildError;
-use super::tree::Chain;
+use super::share::Found;
+use super::tree::{Chain, Work};
 
 /// What a finished step leaves in the cache.
 #[derive(Serialize, Deserialize)]
@@ -18,7 +21,7 @@ pub(super) struct CachedStep {
     pub(super) unchanged: bool,
 }
 
-impl Execution<'_, '_> {
+impl<'a> Execution<'a, '_> {
     /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
     pub(super) fn place(&self, stage: &Stage, step: &Step) -> Digest {
         let context =
@@ -28,6 +31,13 @@ impl Execution<'_, '_> {
     }
 
     pub(super) fn cached(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
+        match self.known_here(key, base)? {
+            Some(chain) => Ok(Some(chain)),
+            None => self.known_elsewhere(key, base),
+        }
+    }
+
+    fn known_here(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
         let Some(entry) = self.engine.store.cache().get(key)? else { return Ok(None) };
         let Ok(kept) = serde_json::from_slice::<CachedStep>(&entry.value) else { return Ok(None) };
         if kept.unchanged {
@@ -35,6 +45,36 @@ impl Execution<'_, '_> {
         }
         let Some(chain_id) = entry.chain_id else { return Ok(None) };
         Ok(self.engine.store.layer(&chain_id)?.map(|layer| base.with(layer)))
+    }
+
+    /// The layer stays where it is until somebody wants it.
+    fn known_elsewhere(&self, key: &Digest, base: &Chain) -> Result<Option<Chain>, BuildError> {
+        match self.imported.find(key, base.top()) {
+            None => Ok(None),
+            Some(Found::Unchanged) => {
+                self.engine.learn(key, None)?;
+                Ok(Some(base.clone()))
+            }
+            Some(Found::Layer(layer)) => {
+                let here = self.engine.store.layer(&layer.chain_id)?;
+                if let Some(here) = &here {
+                    self.engine.learn(key, Some(here.chain_id))?;
+                }
+                Ok(Some(base.with(here.unwrap_or(*layer))))
+            }
+        }
+    }
+
+    /// A tree to change on top of a chain.
+    pub(super) fn work_on(&self, chain: &Chain) -> Result<Work<'a>, BuildError> {
+        self.engine.bring(self.imported, chain)?;
+        Work::on(self.engine, self.snapshots()?, chain)
+    }
+
+    /// The files of a chain.
+    pub(super) fn open_chain(&self, chain: &Chain) -> Result<OwnedFd, BuildError> {
+        self.engine.bring(self.imported, chain)?;
+        self.engine.open_chain(&*self.snapshots()?, chain)
     }
 
     pub(super) fn remember(&self, place: &Digest, parts: &Parts) -> Result<(), BuildError> {

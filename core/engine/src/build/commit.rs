@@ -21,12 +21,13 @@ impl Engine {
     pub(super) fn commit_product(
         &self,
         options: &BuildOptions,
-        Product { stage, provenance }: Product<'_>,
+        Product { stage, provenance, imported }: Product<'_>,
         names: &[Reference],
         report: &mut Listener<'_>,
     ) -> Result<Digest, At> {
         report(BuildEvent::Committing);
-        let inline = options.cache_to.contains(&CacheTo::Inline).then(|| self.inline_records(&stage));
+        let inline =
+            options.cache_to.contains(&CacheTo::Inline).then(|| self.inline_records(imported, &stage));
         let inline = inline.transpose().map_err(BuildError::from)?;
         let mut config = stage.state.config;
         config.created = Some(timestamp(stage.epoch));

@@ -74,7 +74,9 @@ impl BuildGraph {
                 self.end(*step, StepState::Failed, None, &error.to_string());
             }
             BuildEvent::Canceled { step } => self.end(*step, StepState::Canceled, None, ""),
+            BuildEvent::Restarted => self.steps.clear(),
             BuildEvent::Pull(_)
+            | BuildEvent::Caching(_)
             | BuildEvent::Warning { .. }
             | BuildEvent::Output { .. }
             | BuildEvent::DebugShell { .. }

@@ -26,6 +26,7 @@ use super::progress::{BuildEvent, Outcome};
 use super::provenance::Material;
 use super::request::{At, BuildError, BuildOptions};
 use super::schedule::{self, lock, unlocked};
+use super::share::Imported;
 use super::stage::State;
 use super::tree::Chain;
 use super::turns::Turns;
@@ -71,6 +72,7 @@ impl Engine {
         options: &BuildOptions,
         context: &Context,
         plan: &BuildPlan,
+        imported: &Imported,
         report: &mut Listener<'_>,
     ) -> Result<Executed, At> {
         let graph = Graph::of(plan);
@@ -80,6 +82,7 @@ impl Engine {
             options,
             context,
             plan,
+            imported,
             stages: plan.order.iter().map(|number| (*number, Mutex::default())).collect(),
             explained: Mutex::default(),
             downloads: Mutex::default(),
@@ -110,6 +113,8 @@ pub(super) struct Execution<'a, 'r> {
     pub(super) options: &'a BuildOptions,
     context: &'a Context,
     plan: &'a BuildPlan,
+    /// What caches from elsewhere know.
+    pub(super) imported: &'a Imported,
     /// As far as they have come; nothing while a step of one is carried out.
     stages: BTreeMap<usize, Mutex<Option<Finished>>>,
     /// By the numbers of the nodes, which are in the order of the Dockerfile.
@@ -155,10 +160,16 @@ impl<'a> Execution<'a, '_> {
         if matches!(at.error, BuildError::Canceled) {
             return self.tell(BuildEvent::Canceled { step: node });
         }
-        self.cancel.all();
-        self.tell(BuildEvent::Failed { step: node, error: &at.error });
+        // All of it is to be done again, so what runs may end in peace: it is in the cache then.
+        let is_lost = |at: &At| matches!(at.error, BuildError::CacheLost(_));
+        if is_lost(&at) {
+            self.tell(BuildEvent::Canceled { step: node });
+        } else {
+            self.cancel.all();
+            self.tell(BuildEvent::Failed { step: node, error: &at.error });
+        }
         let mut failure = lock(&self.failure);
-        if failure.as_ref().is_none_or(|(other, _)| node < *other) {
+        if failure.as_ref().is_none_or(|(other, held)| (is_lost(&at), node) < (is_lost(held), *other)) {
             *failure = Some((node, at));
         }
     }

@@ -1,7 +1,8 @@
 //! What a build tells while it goes on.
 //!
 //! Steps run side by side, so every event says which one it is about: its place among the vertices of
-//! [`BuildEvent::Planned`], which comes first but for base images. A step begins once, and then is finished, failed or canceled.
+//! [`BuildEvent::Planned`], which comes first but for base images. A step begins once, and then is finished, failed or canceled;
+//! after [`BuildEvent::Restarted`] all of it is told again.
 
 use std::time::Duration;
 
@@ -69,6 +70,10 @@ pub enum BuildEvent<'a> {
         /// The shell.
         command: &'a str,
     },
+    /// A layer that was taken for known can not be had: all steps begin again.
+    Restarted,
+    /// A cache of another machine is read or written; what is done, in words.
+    Caching(&'a str),
     /// The image is being written.
     Committing,
 }

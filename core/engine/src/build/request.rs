@@ -32,7 +32,7 @@ use super::progress::BuildEvent;
 use super::provenance::{Facts, Provenance, predicate};
 use super::record::Recorder;
 use super::secret::SecretError;
-use super::share::{CacheFrom, CacheTo, CacheWriteError};
+use super::share::{CacheFrom, CacheTo, CacheWriteError, Imported, Lost};
 use super::source::SourceError;
 use super::verify::VerifyError;
 use crate::Engine;
@@ -326,6 +326,9 @@ pub enum BuildError {
     /// It is not the same twice, or that could not be found out.
     #[error(transparent)]
     Verify(#[from] VerifyError),
+    /// A layer that was found in a cache from elsewhere can not be had. The build begins anew without it.
+    #[error("a layer of the build cache can not be had")]
+    CacheLost(Lost),
     /// A cache can not be written.
     #[error(transparent)]
     Cache(#[from] CacheWriteError),
@@ -387,6 +390,7 @@ impl BuildFailure {
             BuildError::Hook(error) => error.next_step(),
             BuildError::Secret(error) => error.next_step(),
             BuildError::Agent(error) => error.next_step(),
+            BuildError::Cache(error) => error.next_step(),
             BuildError::Source(error) => error.hint(),
             BuildError::Copy(error) => error.hint(),
             BuildError::Target { wanted, known } => Some(meant_stage(wanted, known)),
@@ -520,15 +524,15 @@ impl Engine {
         for warning in &plan.warnings {
             report(BuildEvent::Warning { step: None, warning });
         }
-        self.read_caches(options, report);
+        let mut imported = self.read_caches(options, report);
         let begun = Timestamp::now();
-        let executed = self.execute(options, context, &plan, report);
+        let executed = self.execute_all(options, context, &plan, &mut imported, report);
         context.keep();
         let Executed { target, explained, downloads } = executed?;
         if options.verify {
             self.verify(options, context, &plan, &target, report)?;
         }
-        self.write_caches(options, &target)?;
+        self.write_caches(options, &mut imported, &target, report)?;
         let facts = Facts {
             store: &self.store,
             options,
@@ -539,13 +543,47 @@ impl Engine {
             times: (begun, Timestamp::now()),
         };
         let provenance = options.provenance.as_ref().map(|wanted| predicate(wanted, &facts)).transpose()?;
-        let product = Product { stage: target, provenance: provenance.as_ref() };
+        let product = Product { stage: target, provenance: provenance.as_ref(), imported: &imported };
         let (id, names) = self.hand_out(options, product, names, report)?;
         Ok(Built { id, names, explained, provenance })
     }
 }
 
 impl Engine {
+    /// Carries out all steps. When a layer of a cache from elsewhere turns out not to be had, it begins
+    /// again without it; each time there is less to begin again for.
+    fn execute_all(
+        &self,
+        options: &BuildOptions,
+        context: &Context,
+        plan: &BuildPlan,
+        imported: &mut Imported,
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
+    ) -> Result<Executed, At> {
+        loop {
+            let executed = self.execute(options, context, plan, imported, report);
+            let whole = executed.and_then(|executed| self.whole(options, imported, executed));
+            match whole {
+                Err(At { error: BuildError::CacheLost(lost), .. }) => {
+                    imported.strike(&lost, report);
+                    report(BuildEvent::Restarted);
+                }
+                whole => return whole,
+            }
+        }
+    }
+
+    /// With all layers of the result, if somebody wants it.
+    fn whole(&self, options: &BuildOptions, imported: &Imported, executed: Executed) -> Result<Executed, At> {
+        let is_wanted = options.outputs.is_empty() || options.outputs.iter().any(Output::wants_layers);
+        if !is_wanted && !options.verify {
+            return Ok(executed);
+        }
+        let mut target = executed.target;
+        target.chain = self.brought(imported, target.chain)?;
+        Ok(Executed { target, ..executed })
+    }
+
     /// A failed plan is recorded, too.
     fn plan_recorded(
         &self,

@@ -39,7 +39,7 @@ impl Chain {
         self.layers.last().map_or_else(|| "scratch".to_owned(), |layer| layer.chain_id.to_string())
     }
 
-    fn top(&self) -> Option<&Digest> {
+    pub(super) fn top(&self) -> Option<&Digest> {
         self.layers.last().map(|layer| &layer.chain_id)
     }
 

@@ -16,6 +16,7 @@ use super::execute::Finished;
 use super::plan::BuildPlan;
 use super::progress::BuildEvent;
 use super::request::{At, BuildError, BuildOptions};
+use super::share::Imported;
 use crate::Engine;
 use crate::home::Home;
 use crate::snapshot::SnapshotError;
@@ -75,7 +76,7 @@ impl Engine {
         report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<(), At> {
         let anew = BuildOptions { no_cache: true, ..options.clone() };
-        let second = self.execute(&anew, context, plan, report)?.target;
+        let second = self.execute(&anew, context, plan, &Imported::default(), report)?.target;
         match self.difference(first, &second) {
             Ok(None) => Ok(()),
             Ok(Some(found)) => Err(BuildError::from(VerifyError::Differs(Box::new(found))).into()),

@@ -36,6 +36,8 @@ pub(super) const WASM_LAYER: &str = "application/wasm";
 pub(crate) enum Wanted<'a> {
     /// An image, for this platform where there are several.
     Image(&'a Platform),
+    /// A build cache, or an image that may hold one, for this platform; whoever asked looks at its config.
+    Cache(&'a Platform),
     /// A WebAssembly artifact.
     Wasm,
 }
@@ -90,6 +92,7 @@ impl Wanted<'_> {
     fn check(self, what: &str, manifest: &Manifest) -> Result<(), RegistryError> {
         match self {
             Self::Image(_) => is_image(what, manifest),
+            Self::Cache(_) => Ok(()),
             Self::Wasm => is_wasm(what, manifest),
         }
     }
@@ -98,6 +101,7 @@ impl Wanted<'_> {
     pub(super) fn choose(self, what: &str, entries: &[Descriptor]) -> Result<Descriptor, RegistryError> {
         match self {
             Self::Image(platform) => choose(what, entries, platform),
+            Self::Cache(platform) => choose_cache(what, entries, platform),
             Self::Wasm => choose_wasm(what, entries),
         }
     }
@@ -188,6 +192,20 @@ fn is_wasm(what: &str, manifest: &Manifest) -> Result<(), RegistryError> {
         [only] if only.media_type == WASM_LAYER => Ok(()),
         [only] => other(format!("one with a layer of type {}", only.media_type)),
         several => other(format!("one with {} layers instead of one", several.len())),
+    }
+}
+
+/// A cache, or the image that may hold one. BuildKit says of an index that it is a cache and leads to no image.
+fn choose_cache(
+    what: &str,
+    entries: &[Descriptor],
+    platform: &Platform,
+) -> Result<Descriptor, RegistryError> {
+    match entries.iter().find(|entry| entry.media_type.contains(".cacheconfig.")) {
+        Some(foreign) => {
+            Err(RegistryError::Artifact { what: what.to_owned(), kind: foreign.media_type.clone() })
+        }
+        None => choose(what, entries, platform),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
 //! | `wasm` | plugins, to and from registries |
+//! | `artifact`, `push/artifact` | what has layers and is no image: a build cache |
 //!
 //! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
 //! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
@@ -24,6 +25,7 @@
 //! text of it becomes a path. A password goes to the registry that it is for, or over TLS to the server of
 //! tokens that this one names. Addresses in a manifest (`urls`) are never asked.
 
+mod artifact;
 mod auth;
 mod challenge;
 mod credentials;
@@ -51,13 +53,16 @@ mod transfer;
 mod upload;
 mod wasm;
 
+pub use artifact::Artifact;
 pub use auth::{Login, Logins};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
 pub use login::check_login;
 pub use platforms::platforms;
 pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
-pub use push::{PushError, PushEvent, PushStage, Pushed, Say, push, push_index};
+pub use push::{
+    Part, PushError, PushEvent, PushStage, Pushed, Say, Sending, push, push_index, send_artifact,
+};
 pub use retry::Patience;
 pub use session::Session;
 pub use tags::tags;

@@ -21,6 +21,7 @@ use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference};
 
 use super::document::{Descriptor, Wanted};
+use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::partial::{Arriving, Stage};
 use super::resolve::Resolved;
@@ -244,18 +245,8 @@ impl Coming<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        let (stop, stopped) = oneshot::channel();
-        thread::scope(|scope| {
-            let fetching = fetch_all(Arc::clone(session), self.resolved.endpoint.clone(), wanted, stopped);
-            let fetched = scope.spawn(|| runtime.block_on(fetching));
-            let placed = steps.iter().try_for_each(|step| self.place(step, home, &mut view));
-            // It may be over already, and need no telling.
-            drop(stop);
-            match (fetched.join(), placed) {
-                // What could not be unpacked because it did not come has this as its reason.
-                (Ok(Err(error)), _) => Err(error.into()),
-                (_, placed) => placed,
-            }
+        while_fetching(session, &self.resolved.endpoint, runtime, wanted, || {
+            steps.iter().try_for_each(|step| self.place(step, home, &mut view))
         })
     }
 
@@ -288,15 +279,7 @@ impl Coming<'_> {
         view: &mut View<'_, '_>,
     ) -> Result<(), PullError> {
         let Some(arriving) = &step.arriving else { return Ok(()) };
-        let failed = |source| PullError::Layer { digest: step.descriptor.digest, source };
-        loop {
-            let round = arriving.round();
-            let placed = place_arriving(self.store, arriving, &step.arrival, home, &mut || view.glance());
-            match placed {
-                Err(_) if arriving.was_wrong(round, &mut || view.glance()) => {}
-                placed => break placed.map_err(failed)?,
-            }
-        }
+        place_patiently(self.store, arriving, &step.arrival, home, &mut || view.glance())?;
         self.store.remotes().note_arrived(&step.chain_id)?;
         view.done(&step.descriptor.digest);
         Ok(())
@@ -325,6 +308,46 @@ impl Coming<'_> {
         }
         let text = format!("{}@{digest}", repository(self.name));
         text.parse().unwrap_or_else(|_| self.name.clone())
+    }
+}
+
+/// Does `work` while these blobs are fetched, and stops fetching them when it is over.
+pub(super) fn while_fetching(
+    session: &Arc<Session>,
+    endpoint: &Endpoint,
+    runtime: &Runtime,
+    wanted: Vec<Arc<Arriving>>,
+    work: impl FnOnce() -> Result<(), PullError>,
+) -> Result<(), PullError> {
+    let (stop, stopped) = oneshot::channel();
+    thread::scope(|scope| {
+        let fetching = fetch_all(Arc::clone(session), endpoint.clone(), wanted, stopped);
+        let fetched = scope.spawn(|| runtime.block_on(fetching));
+        let worked = work();
+        // It may be over already, and need no telling.
+        drop(stop);
+        match (fetched.join(), worked) {
+            // What could not be unpacked because it did not come has this as its reason.
+            (Ok(Err(error)), _) => Err(error.into()),
+            (_, worked) => worked,
+        }
+    })
+}
+
+/// Unpacks a layer while its blob comes, and once more when what an earlier run had left of it was wrong.
+pub(super) fn place_patiently(
+    store: &Store,
+    arriving: &Arriving,
+    arrival: &Arrival,
+    home: &mut dyn LayerHome,
+    tick: &mut dyn FnMut(),
+) -> Result<(), PullError> {
+    loop {
+        let round = arriving.round();
+        match place_arriving(store, arriving, arrival, home, tick) {
+            Err(_) if arriving.was_wrong(round, tick) => {}
+            placed => return placed.map_err(|source| PullError::Layer { digest: arriving.digest, source }),
+        }
     }
 }
 

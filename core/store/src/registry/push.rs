@@ -30,11 +30,13 @@ use crate::archive::SaveError;
 use crate::blob::Parked;
 use crate::image::{CONFIG_TYPE, MANIFEST_TYPE};
 use crate::record::{Remote, repository};
-use crate::{BlobError, Image, LayerHome, RecordError, Store};
+use crate::{BlobError, Image, Layer, LayerHome, RecordError, Store};
 
+mod artifact;
 mod index;
 mod statement;
 
+pub use artifact::{Part, Sending, send_artifact};
 pub use index::push_index;
 pub use statement::Say;
 
@@ -131,17 +133,18 @@ pub fn push(
     let _guard = store.guard()?;
     show(PushEvent::Begun(name));
     let runtime = runtime().map_err(PushError::Runtime)?;
-    let mut way = Way::new(store, session, image, name, &runtime)?;
-    for known in way.manifests()? {
+    let layers = image.layers.iter().map(Some).collect();
+    let mut way = Way::new(store, session, layers, name, &runtime)?;
+    for known in way.manifests(image)? {
         let sent = way.send(known.pieces(store, image)?, home, show)?;
         if sent.is_some_and(|sent| known.lists(&sent)) {
-            return way.finish(&known.text, &known.kind, say);
+            return way.finish(image, &known.text, &known.kind, say);
         }
     }
-    let pieces = way.own_pieces()?;
-    let sent = way.send(pieces, home, show)?.ok_or_else(|| way.incomplete())?;
-    let text = way.own_manifest(&sent);
-    way.finish(&text, MANIFEST_TYPE, say)
+    let pieces = way.own_pieces(&image.id)?;
+    let sent = way.send(pieces, home, show)?.ok_or_else(|| incomplete(image))?;
+    let text = own_manifest(&sent);
+    way.finish(image, &text, MANIFEST_TYPE, say)
 }
 
 /// A manifest that a registry has of the image.
@@ -160,6 +163,10 @@ struct Piece {
     known: Option<(Digest, u64)>,
     /// Its bytes, when they are a blob here.
     path: Option<PathBuf>,
+    /// Its type, when it is not that of the layer here.
+    kind: Option<String>,
+    /// A repository of the same registry that has it.
+    from: Option<String>,
 }
 
 /// A layer as it was sent.
@@ -183,8 +190,11 @@ impl Known {
             layer: Some(number),
             known: Some(*layer),
             path: path(&layer.0),
+            kind: None,
+            from: None,
         });
-        let config = Piece { layer: None, known: Some(self.config), path: path(&self.config.0) };
+        let path = path(&self.config.0);
+        let config = Piece { layer: None, known: Some(self.config), path, kind: None, from: None };
         Ok(layers.chain([config]).collect())
     }
 }
@@ -192,7 +202,8 @@ impl Known {
 /// What one push knows.
 struct Way<'a> {
     store: &'a Store,
-    image: &'a Image,
+    /// What is sent; `None` for one whose bytes are not here.
+    layers: Vec<Option<&'a Layer>>,
     name: &'a Reference,
     runtime: &'a Runtime,
     target: Target,
@@ -203,45 +214,45 @@ impl<'a> Way<'a> {
     fn new(
         store: &'a Store,
         session: &Arc<Session>,
-        image: &'a Image,
+        layers: Vec<Option<&'a Layer>>,
         name: &'a Reference,
         runtime: &'a Runtime,
     ) -> Result<Self, PushError> {
         let endpoint = session.target(name)?;
         let mut scopes = vec![format!("repository:{}:pull,push", endpoint.repository)];
-        for layer in &image.layers {
+        for layer in layers.iter().flatten() {
             let Some((digest, _)) = pack::known(store, layer)? else { continue };
             let from = holders(store, name, &digest)?;
             scopes.extend(from.iter().take(1).map(|path| format!("repository:{path}:pull")));
         }
         scopes.dedup();
         let target = Target { session: Arc::clone(session), endpoint, scopes: Arc::new(scopes) };
-        Ok(Self { store, image, name, runtime, target, blobs: Vec::new() })
+        Ok(Self { store, layers, name, runtime, target, blobs: Vec::new() })
     }
 
     /// Manifests of the image that registries have, those of the same repository first. One that lists a
     /// blob that is neither here nor in the same registry is of no use.
-    fn manifests(&self) -> Result<Vec<Known>, PushError> {
-        let mut remotes = self.store.remotes().of(&self.image.id)?;
+    fn manifests(&self, image: &Image) -> Result<Vec<Known>, PushError> {
+        let mut remotes = self.store.remotes().of(&image.id)?;
         let own = repository(self.name);
         remotes.sort_by_key(|remote| remote.repository != own);
         let mut all: Vec<Known> = Vec::new();
         for remote in remotes {
-            let known = self.known(&remote.manifest)?;
+            let known = self.known(image, &remote.manifest)?;
             all.extend(known.filter(|known| all.iter().all(|other| other.text != known.text)));
         }
         Ok(all)
     }
 
     /// A manifest of the image, whose blobs can be had.
-    fn known(&self, manifest: &Digest) -> Result<Option<Known>, PushError> {
+    fn known(&self, image: &Image, manifest: &Digest) -> Result<Option<Known>, PushError> {
         let Ok(text) = self.store.blobs().read(manifest, LIMIT) else { return Ok(None) };
         let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
             return Ok(None);
         };
         let layers: Vec<_> = manifest.layers.iter().map(|layer| (layer.digest, layer.size)).collect();
         let config = (manifest.config.digest, manifest.config.size);
-        let fits = layers.len() == self.image.layers.len() && config.0 == self.image.id;
+        let fits = layers.len() == image.layers.len() && config.0 == image.id;
         let known = Known { text, kind: manifest.media_type, layers, config };
         Ok((fits && self.can_be_had(&known.layers)?).then_some(known))
     }
@@ -259,21 +270,26 @@ impl<'a> Way<'a> {
         Ok(true)
     }
 
-    fn own_pieces(&self) -> Result<Vec<Piece>, PushError> {
+    fn own_pieces(&self, config: &Digest) -> Result<Vec<Piece>, PushError> {
         let blobs = self.store.blobs();
-        let mut pieces = Vec::new();
-        for (number, layer) in self.image.layers.iter().enumerate() {
-            let known = pack::known(self.store, layer)?;
-            let path = layer.blob.filter(|_| pack::is_packed(layer)).map(|blob| blobs.path(&blob));
-            pieces.push(Piece { layer: Some(number), known, path });
-        }
-        let config = self.image.id;
-        pieces.push(Piece {
-            layer: None,
-            known: Some((config, blobs.size(&config)?)),
-            path: Some(blobs.path(&config)),
-        });
+        let layers = self.layers.iter().enumerate();
+        let mut pieces = layers
+            .filter_map(|(number, layer)| Some(self.piece(number, (*layer)?)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (known, path) = (Some((*config, blobs.size(config)?)), Some(blobs.path(config)));
+        pieces.push(Piece { layer: None, known, path, kind: None, from: None });
         Ok(pieces)
+    }
+
+    fn piece(&self, number: usize, layer: &Layer) -> Result<Piece, PushError> {
+        let known = pack::known(self.store, layer)?;
+        let packed = layer.blob.filter(|_| pack::is_packed(layer));
+        let path = packed.map(|blob| self.store.blobs().path(&blob));
+        Ok(Piece { layer: Some(number), known, path, kind: None, from: None })
+    }
+
+    fn layer(&self, piece: &Piece) -> Option<&'a Layer> {
+        self.layers.get(piece.layer?).copied().flatten()
     }
 
     /// Sees to it that the registry has all pieces; `None` when the bytes of one are nowhere.
@@ -353,9 +369,8 @@ impl<'a> Way<'a> {
         home: &mut dyn LayerHome,
         kept: &mut Vec<Parked>,
     ) -> Result<Outgoing, PushError> {
-        let layer = piece.layer.and_then(|number| self.image.layers.get(number));
         let (mut known, mut path) = (piece.known, piece.path.clone());
-        if let Some(layer) = layer.filter(|layer| {
+        if let Some(layer) = self.layer(piece).filter(|layer| {
             let ours = pack::known(self.store, layer).ok().flatten() == known || known.is_none();
             !is_there && path.is_none() && ours
         }) {
@@ -364,15 +379,16 @@ impl<'a> Way<'a> {
             path = Some(parked.path().to_owned());
             kept.push(parked);
         }
-        let (digest, size) = known.unwrap_or((self.image.id, 0));
-        let holders = holders(self.store, self.name, &digest)?;
+        // Whatever was not known is made by now.
+        let (digest, size) = known.unwrap_or((Digest::of(b""), 0));
+        let mut holders = holders(self.store, self.name, &digest)?;
+        holders.splice(0..0, piece.from.clone());
         Ok(Outgoing { digest, size, path, holders, sent: Arc::default() })
     }
 
     fn sent(&self, piece: &Piece, outgoing: &Outgoing) -> Sent {
-        let layer = piece.layer.and_then(|number| self.image.layers.get(number));
-        let kind = layer.filter(|layer| layer.blob == Some(outgoing.digest));
-        let kind = kind.and_then(|layer| layer.media_type.clone());
+        let layer = self.layer(piece).filter(|layer| layer.blob == Some(outgoing.digest));
+        let kind = piece.kind.clone().or_else(|| layer.and_then(|layer| layer.media_type.clone()));
         let media_type = match piece.layer {
             None => CONFIG_TYPE.to_owned(),
             Some(_) => kind.unwrap_or_else(|| pack::MEDIA_TYPE.to_owned()),
@@ -380,39 +396,46 @@ impl<'a> Way<'a> {
         Sent { digest: outgoing.digest, size: outgoing.size, media_type }
     }
 
-    /// The same image gives the same manifest.
-    fn own_manifest(&self, sent: &[Sent]) -> Vec<u8> {
-        let descriptor =
-            |sent: &Sent| json!({ "mediaType": sent.media_type, "digest": sent.digest, "size": sent.size });
-        let (config, layers) =
-            sent.split_last().map_or((None, sent), |(config, layers)| (Some(config), layers));
-        let layers: Vec<_> = layers.iter().map(descriptor).collect();
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": MANIFEST_TYPE,
-            "config": config.map(descriptor),
-            "layers": layers,
-        });
-        manifest.to_string().into_bytes()
-    }
-
-    fn incomplete(&self) -> PushError {
-        PushError::Blob(BlobError::Missing(self.image.id))
-    }
-
     /// The manifest comes last; what the registry has now is remembered.
-    fn finish(&self, text: &[u8], kind: &str, say: Option<&Say<'_>>) -> Result<Pushed, PushError> {
+    fn finish(
+        &self,
+        image: &Image,
+        text: &[u8],
+        kind: &str,
+        say: Option<&Say<'_>>,
+    ) -> Result<Pushed, PushError> {
         if let Some(say) = say {
-            return self.finish_with(text, kind, say);
+            return self.finish_with(image, text, kind, say);
         }
         let digest = self.store.blobs().put(text)?;
         let tag = self.name.tag().map_or_else(|| digest.to_string(), str::to_owned);
         let what = format!("the manifest of {}", self.name.familiar());
         self.runtime.block_on(self.target.put_manifest(&tag, kind, text, &what))?;
         let remote = Remote { repository: repository(self.name), digest, manifest: digest };
-        self.store.remotes().remember(&self.image.id, &remote, &self.blobs)?;
+        self.store.remotes().remember(&image.id, &remote, &self.blobs)?;
         Ok(Pushed { digest, size: text.len() as u64 })
     }
+}
+
+/// The same image gives the same manifest.
+fn own_manifest(sent: &[Sent]) -> Vec<u8> {
+    let (config, layers) = sent.split_last().map_or((None, sent), |(config, layers)| (Some(config), layers));
+    let layers: Vec<_> = layers.iter().map(descriptor).collect();
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST_TYPE,
+        "config": config.map(descriptor),
+        "layers": layers,
+    });
+    manifest.to_string().into_bytes()
+}
+
+fn descriptor(sent: &Sent) -> serde_json::Value {
+    json!({ "mediaType": sent.media_type, "digest": sent.digest, "size": sent.size })
+}
+
+fn incomplete(image: &Image) -> PushError {
+    PushError::Blob(BlobError::Missing(image.id))
 }
 
 /// Other repositories of the same registry that hold a blob.
@@ -480,7 +503,7 @@ struct View<'v> {
 
 impl<'v> View<'v> {
     fn new(way: &Way<'_>, pieces: &[Piece], there: &[bool], show: &'v mut dyn FnMut(PushEvent<'_>)) -> Self {
-        let name = |piece: &Piece| Some(way.image.layers.get(piece.layer?)?.diff_id);
+        let name = |piece: &Piece| Some(way.layer(piece)?.diff_id);
         let names: Vec<_> = pieces.iter().map(name).collect();
         let sending = vec![None; pieces.len()];
         let mut view = Self { names, sending, show, is_incomplete: false };

@@ -14,6 +14,8 @@ use crate::Store;
 use crate::archive::sample::Home;
 use crate::layer::sample::{Tar, is_root};
 
+mod artifact;
+
 struct Bench {
     dir: tempfile::TempDir,
     store: Store,

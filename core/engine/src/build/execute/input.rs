@@ -100,11 +100,11 @@ impl Execution<'_, '_> {
             Input::Named(name) if let Some(Base::Directory(context)) = step.named.get(name) => {
                 return Ok(Opened::Named(Arc::clone(context)));
             }
-            Input::Named(name) => self.engine.open_chain(&*self.snapshots()?, &self.named(step, name)?)?,
-            Input::Scratch => self.engine.open_chain(&*self.snapshots()?, &Chain::default())?,
+            Input::Named(name) => self.open_chain(&self.named(step, name)?)?,
+            Input::Scratch => self.open_chain(&Chain::default())?,
             Input::Op(index) => match trees.values.get(*index as usize) {
                 Some(Value::File(file)) => file.open()?,
-                Some(Value::Chain(chain)) => self.engine.open_chain(&*self.snapshots()?, chain)?,
+                Some(Value::Chain(chain)) => self.open_chain(chain)?,
                 Some(Value::Work(tree)) => trees.works[*tree].open(true)?,
                 None => return Err(wrong("an op refers to one that does not come before it")),
             },

@@ -96,7 +96,7 @@ impl<'a> Execution<'a, '_> {
                 None => return Err(wrong("an op refers to one that does not come before it")),
             },
         };
-        trees.works.push(Work::on(self.engine, self.snapshots()?, &chain)?);
+        trees.works.push(self.work_on(&chain)?);
         Ok(trees.works.len() - 1)
     }
 

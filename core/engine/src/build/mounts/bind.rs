@@ -46,11 +46,7 @@ impl<'a> Execution<'a, '_> {
             mounted.mounts.push(Mount { read_only: !writable, ..bind });
             return Ok(());
         };
-        let tree = if writable {
-            Tree::Written(Work::on(self.engine, self.snapshots()?, &chain)?)
-        } else {
-            Tree::Whole(chain)
-        };
+        let tree = if writable { Tree::Written(self.work_on(&chain)?) } else { Tree::Whole(chain) };
         mounted.show(Shown::Tree(tree), &clean(path), target, !writable);
         Ok(())
     }
@@ -69,6 +65,7 @@ impl<'a> Execution<'a, '_> {
             drop(self.engine.empty_directory()?);
             return Ok(vec![RootMount::Bind { source: self.engine.root().join("empty"), read_only: true }]);
         };
+        self.engine.bring(self.imported, chain)?;
         let parents = below.iter().rev().map(|layer| layer.chain_id.hex()).collect();
         Ok(self.snapshots()?.attach(&snapshot::layer(&top.chain_id.hex(), parents), true)?)
     }

@@ -32,6 +32,7 @@ use super::execute::Finished;
 use super::progress::BuildEvent;
 use super::provenance;
 use super::request::{At, BuildError, BuildOptions};
+use super::share::Imported;
 use super::source::SourceError;
 use crate::Engine;
 use crate::image::{ExchangeError, RemoveImageError};
@@ -137,6 +138,11 @@ impl Output {
         matches!(self, Self::Image(_) | Self::Registry(_))
     }
 
+    /// Whether the layers of the result have to be here for it.
+    pub(super) fn wants_layers(&self) -> bool {
+        !matches!(self, Self::CacheOnly)
+    }
+
     /// Whether the image is to be pushed once it is here.
     pub fn is_pushed(&self) -> bool {
         matches!(self, Self::Registry(_))
@@ -168,6 +174,8 @@ pub(super) struct Product<'a> {
     pub(super) stage: Finished,
     /// The predicate of its provenance, when that is wanted.
     pub(super) provenance: Option<&'a Value>,
+    /// What it knows from caches of elsewhere.
+    pub(super) imported: &'a Imported,
 }
 
 /// The image of a build, if there is one, and the names that it got.

@@ -1,38 +1,32 @@
-//! A cache that was written elsewhere -> records and layers here.
+//! A cache that was written elsewhere -> its records, and where its layers are.
 
 use std::error::Error;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
+use std::io;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::OFlags;
-use serde::Deserialize;
-use wharf_model::{Diagnostic, Digest, Severity};
-use wharf_store::archive::{Arrival, LoadError, place_layer};
-use wharf_store::layer::chain_id;
-use wharf_store::{BlobError, CacheEntry, RecordError, ResolveError};
+use wharf_model::hook::ImageTransfer;
+use wharf_model::image::ImageConfig;
+use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Severity};
+use wharf_store::registry::{Artifact, PullError};
+use wharf_store::{Image, ResolveError};
 
-use super::super::cached::CachedStep;
 use super::super::progress::BuildEvent;
 use super::super::request::BuildOptions;
 use super::CacheFrom;
-use super::record::{INLINE, LayerRecord, Record, Records};
-use super::write::{CONFIG_TYPE, blob_path};
+use super::directory::{Directory, parsed};
+use super::imported::{Imported, Place, Remote, Source};
+use super::record::{INLINE, Records};
+use super::write::CONFIG_TYPE;
 use crate::Engine;
-use crate::home::Home;
-use crate::image::open_below;
-use crate::snapshot::SnapshotError;
-
-/// Lists are not longer.
-const LONGEST: u64 = 64 << 20;
+use crate::hook::{AskedTransfer, HookError};
+use crate::image::PullPolicy;
 
 /// Why a cache can not be used.
 #[derive(Debug, thiserror::Error)]
-enum CacheReadError {
+pub(super) enum CacheReadError {
     #[error("cannot read {}", .path.display())]
     File { path: PathBuf, source: io::Error },
-    #[error("{} is longer than {LONGEST} bytes", .0.display())]
+    #[error("{} is too long", .0.display())]
     TooLong(PathBuf),
     #[error("{} is damaged", .path.display())]
     Damaged { path: PathBuf, source: serde_json::Error },
@@ -40,136 +34,109 @@ enum CacheReadError {
     Foreign(String),
     #[error("the content of {0} is something else")]
     Digest(Digest),
-    #[error("layer {0} is not the one that its parts make")]
-    Chain(Digest),
     #[error(transparent)]
     Image(#[from] ResolveError),
     #[error("image `{0}` was not built with an inline cache")]
     NoInline(String),
     #[error(transparent)]
-    Layer(#[from] LoadError),
+    Name(#[from] ReferenceError),
     #[error(transparent)]
-    Blob(#[from] BlobError),
+    Registry(#[from] PullError),
     #[error(transparent)]
-    Snapshot(#[from] SnapshotError),
-    #[error(transparent)]
-    Record(#[from] RecordError),
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Descriptor {
-    #[serde(default)]
-    media_type: String,
-    digest: Digest,
-}
-
-#[derive(Deserialize)]
-struct Index {
-    manifests: Vec<Descriptor>,
-}
-
-#[derive(Deserialize)]
-struct Manifest {
-    config: Descriptor,
+    Hook(#[from] HookError),
 }
 
 impl Engine {
-    /// Takes what the caches hold. One that can not be used costs time and nothing else, so it is a
+    /// Finds out what the caches hold. One that can not be used costs time and nothing else, so it is a
     /// warning.
     pub(in crate::build) fn read_caches(
         &self,
         options: &BuildOptions,
         report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
-    ) {
-        if options.no_cache {
-            return;
-        }
-        for cache in &options.cache_from {
-            let (read, shown) = match cache {
-                CacheFrom::Local(from) => (self.read_local(from), from.display().to_string()),
-                CacheFrom::Image(name) => (self.read_inline(name), name.clone()),
-            };
-            if let Err(error) = read {
-                let text = format!("cannot use the cache `{shown}`: {}", causes(&error));
-                let warning = &Diagnostic::new(Severity::Warning, "CacheNotUsed", text);
-                report(BuildEvent::Warning { step: None, warning });
+    ) -> Imported {
+        let mut imported = Imported::default();
+        let wanted = options.cache_from.iter().filter(|_| !options.no_cache);
+        for cache in wanted {
+            let shown = shown(cache);
+            if let CacheFrom::Registry(_) = cache {
+                report(BuildEvent::Caching(&format!("importing cache manifest from {shown}")));
+            }
+            match self.read_cache(cache, options.pull) {
+                Ok((records, place)) => imported.add(Source::new(shown, records, place)),
+                Err(error) => warn(&format!("cannot use the cache `{shown}`: {}", causes(&error)), report),
             }
         }
+        imported
     }
 
-    fn read_local(&self, from: &Path) -> Result<(), CacheReadError> {
-        let directory = Directory::open(from)?;
-        let records = directory.records()?;
-        let snapshots = self.default_snapshots()?;
-        let mut home = Home::new(&snapshots);
-        for record in &records.records {
-            self.take(record, |layer| self.place(layer, &directory, &mut home))?;
+    fn read_cache(&self, cache: &CacheFrom, policy: PullPolicy) -> Result<(Records, Place), CacheReadError> {
+        match cache {
+            CacheFrom::Local(from) => {
+                let directory = Directory::open(from)?;
+                Ok((directory.records()?, Place::Directory(directory)))
+            }
+            CacheFrom::Registry(name) => self.read_remote(name),
+            CacheFrom::Image(name) => match (self.read_here(name), policy) {
+                (Err(CacheReadError::Image(_) | CacheReadError::NoInline(_)), policy)
+                    if policy != PullPolicy::Never =>
+                {
+                    self.read_remote(&name.parse()?)
+                }
+                (read, _) => read,
+            },
         }
-        Ok(())
     }
 
-    fn read_inline(&self, name: &str) -> Result<(), CacheReadError> {
-        let image = self.store.resolve(name)?;
-        let held = image.config.extra.get(INLINE);
-        let held = held.ok_or_else(|| CacheReadError::NoInline(name.to_owned()))?;
-        let damaged = |source| CacheReadError::Damaged { path: INLINE.into(), source };
-        let records: Records = serde_json::from_value(held.clone()).map_err(damaged)?;
-        for record in &records.records {
-            self.take(record, |layer| Ok(image.layers.iter().any(|own| own.chain_id == layer.chain_id)))?;
-        }
-        Ok(())
+    fn read_here(&self, name: &str) -> Result<(Records, Place), CacheReadError> {
+        let image: Image = self.store.resolve(name)?;
+        Ok((inline(name, &image.config)?, Place::Here))
     }
 
-    /// What is known here already is not changed. `have` says whether the layer is here now.
-    fn take(
-        &self,
-        record: &Record,
-        have: impl FnOnce(&LayerRecord) -> Result<bool, CacheReadError>,
-    ) -> Result<(), CacheReadError> {
-        if self.store.cache().get(&record.key)?.is_some() {
-            return Ok(());
-        }
-        let chain_id = match &record.layer {
-            _ if record.unchanged => None,
-            Some(layer) if have(layer)? => Some(layer.chain_id),
-            _ => return Ok(()),
+    fn read_remote(&self, name: &Reference) -> Result<(Records, Place), CacheReadError> {
+        let session = self.session();
+        let artifact = Artifact::find(&session, name)?;
+        let transfer = ImageTransfer {
+            reference: name.to_string(),
+            digest: Some(artifact.digest),
+            layers: artifact.layers().collect(),
         };
-        let value = serde_json::to_vec(&CachedStep { unchanged: record.unchanged }).unwrap_or_default();
-        Ok(self.store.cache().put(&record.key, &CacheEntry { chain_id, value })?)
-    }
-
-    /// Unpacks a layer, verified; false when it is not in the cache, or has nothing to stand on.
-    fn place(
-        &self,
-        layer: &LayerRecord,
-        directory: &Directory,
-        home: &mut Home<'_>,
-    ) -> Result<bool, CacheReadError> {
-        if chain_id(layer.parent.as_ref(), &layer.diff_id) != layer.chain_id {
-            return Err(CacheReadError::Chain(layer.chain_id));
-        }
-        if self.store.layer(&layer.chain_id)?.is_some() {
-            return Ok(true);
-        }
-        if let Some(parent) = &layer.parent
-            && self.store.layer(parent)?.is_none()
-        {
-            return Ok(false);
-        }
-        let Some(blob) = layer.blob else { return Ok(false) };
-        let Some((mut file, size)) = directory.blob(&blob)? else { return Ok(false) };
-        let mut writer = self.store.blobs().writer()?;
-        let copied = io::copy(&mut file, &mut writer);
-        copied.map_err(|source| CacheReadError::File { path: blob_path(&blob), source })?;
-        writer.finish(Some((blob, size)))?;
-        let arrival = Arrival { parent: layer.parent, diff_id: Some(layer.diff_id), blob: Some(blob) };
-        place_layer(&self.store, self.store.blobs().open(&blob)?, &arrival, home)?;
-        Ok(true)
+        self.ask_aloud(&mut AskedTransfer::Pull(transfer))?;
+        let what = PathBuf::from(format!("the config of {}", name.familiar()));
+        let records = if artifact.is_image() {
+            let config: ImageConfig = parsed(&what, &artifact.config)?;
+            let blobs: Vec<Digest> = artifact.layers().collect();
+            let mut records = inline(&name.familiar(), &config)?;
+            records.are_in(&config.chain_ids(), &blobs);
+            records
+        } else if artifact.config_type == CONFIG_TYPE {
+            parsed(&what, &artifact.config)?
+        } else {
+            return Err(CacheReadError::Foreign(artifact.config_type));
+        };
+        Ok((records, Place::Registry(Box::new(Remote { name: name.clone(), session, artifact }))))
     }
 }
 
-fn causes(error: &dyn Error) -> String {
+fn inline(name: &str, config: &ImageConfig) -> Result<Records, CacheReadError> {
+    let held = config.extra.get(INLINE).ok_or_else(|| CacheReadError::NoInline(name.to_owned()))?;
+    let damaged = |source| CacheReadError::Damaged { path: Path::new(INLINE).to_owned(), source };
+    serde_json::from_value(held.clone()).map_err(damaged)
+}
+
+fn shown(cache: &CacheFrom) -> String {
+    match cache {
+        CacheFrom::Local(from) => from.display().to_string(),
+        CacheFrom::Registry(name) => name.familiar(),
+        CacheFrom::Image(name) => name.clone(),
+    }
+}
+
+pub(super) fn warn(text: &str, report: &mut (dyn FnMut(BuildEvent<'_>) + Send)) {
+    let warning = &Diagnostic::new(Severity::Warning, "CacheNotUsed", text);
+    report(BuildEvent::Warning { step: None, warning });
+}
+
+pub(super) fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
@@ -177,60 +144,4 @@ fn causes(error: &dyn Error) -> String {
         source = cause.source();
     }
     text
-}
-
-/// The directory of a cache. Links in it lead nowhere.
-struct Directory {
-    root: OwnedFd,
-}
-
-impl Directory {
-    fn open(path: &Path) -> Result<Self, CacheReadError> {
-        let opened = File::open(path);
-        let opened = opened.map_err(|source| CacheReadError::File { path: path.to_owned(), source });
-        Ok(Self { root: opened?.into() })
-    }
-
-    fn records(&self) -> Result<Records, CacheReadError> {
-        let index: Index = parsed(Path::new("index.json"), &self.whole(Path::new("index.json"))?)?;
-        let Some(first) = index.manifests.first() else { return Ok(Records::default()) };
-        let manifest: Manifest = self.json(&first.digest)?;
-        if manifest.config.media_type != CONFIG_TYPE {
-            return Err(CacheReadError::Foreign(manifest.config.media_type));
-        }
-        self.json(&manifest.config.digest)
-    }
-
-    fn json<T: for<'de> Deserialize<'de>>(&self, digest: &Digest) -> Result<T, CacheReadError> {
-        let path = blob_path(digest);
-        let bytes = self.whole(&path)?;
-        if Digest::of(&bytes) != *digest {
-            return Err(CacheReadError::Digest(*digest));
-        }
-        parsed(&path, &bytes)
-    }
-
-    fn whole(&self, path: &Path) -> Result<Vec<u8>, CacheReadError> {
-        let failed = |source| CacheReadError::File { path: path.to_owned(), source };
-        let file = File::from(open_below(&self.root, path, OFlags::empty()).map_err(failed)?);
-        let mut bytes = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-        if bytes.len() as u64 > LONGEST { Err(CacheReadError::TooLong(path.to_owned())) } else { Ok(bytes) }
-    }
-
-    /// A blob and its size; `None` when it is not here.
-    fn blob(&self, digest: &Digest) -> Result<Option<(File, u64)>, CacheReadError> {
-        let path = blob_path(digest);
-        let opened = open_below(&self.root, &path, OFlags::empty()).map(File::from);
-        match opened.and_then(|file| Ok((file.metadata()?.len(), file))) {
-            Ok((size, file)) => Ok(Some((file, size))),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(CacheReadError::File { path, source }),
-        }
-    }
-}
-
-fn parsed<T: for<'de> Deserialize<'de>>(path: &Path, bytes: &[u8]) -> Result<T, CacheReadError> {
-    let damaged = |source| CacheReadError::Damaged { path: path.to_owned(), source };
-    serde_json::from_slice(bytes).map_err(damaged)
 }

@@ -6,16 +6,22 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use wharf_model::Digest;
+use wharf_model::{Digest, Reference};
 use wharf_store::archive::{SaveError, write_layer};
+use wharf_store::registry::PushError;
 use wharf_store::{Layer, RecordError};
 
 use super::super::execute::Finished;
+use super::super::progress::BuildEvent;
 use super::super::request::{BuildError, BuildOptions};
-use super::record::Records;
+use super::super::tree::Chain;
+use super::imported::Imported;
+use super::read::{causes, warn};
+use super::record::{Records, wanted};
 use super::{CacheMode, CacheTo};
 use crate::Engine;
 use crate::home::Home;
+use crate::hook::HookError;
 use crate::snapshot::SnapshotError;
 
 /// The media type of the list of records.
@@ -45,6 +51,34 @@ pub enum CacheWriteError {
     /// The records.
     #[error(transparent)]
     Record(#[from] RecordError),
+    /// A hook refused.
+    #[error(transparent)]
+    Hook(#[from] HookError),
+    /// The registry.
+    #[error("cannot send the build cache to {name}")]
+    Send {
+        /// Host, path and tag.
+        name: Box<Reference>,
+        /// Why not.
+        source: Box<PushError>,
+    },
+    /// There is more than a reader would take.
+    #[error("the list of {steps} steps is too long for a build cache")]
+    TooLong {
+        /// How many.
+        steps: usize,
+    },
+}
+
+impl CacheWriteError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Send { source, .. } => source.next_step(),
+            Self::Hook(error) => error.next_step(),
+            _ => None,
+        }
+    }
 }
 
 impl Engine {
@@ -52,22 +86,69 @@ impl Engine {
     pub(in crate::build) fn write_caches(
         &self,
         options: &BuildOptions,
+        imported: &mut Imported,
         stage: &Finished,
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
     ) -> Result<(), BuildError> {
         for cache in &options.cache_to {
-            if let CacheTo::Local { to, mode } = cache {
-                self.write_cache(to, *mode, stage)?;
+            let (written, lenient) = match cache {
+                CacheTo::Local { to, mode, lenient } => {
+                    (self.write_cache(to, (imported, *mode), stage, report), *lenient)
+                }
+                CacheTo::Registry { to, mode, lenient } => {
+                    (self.send_cache(to, (imported, *mode), stage, report), *lenient)
+                }
+                CacheTo::Inline => continue,
+            };
+            match written {
+                Err(BuildError::Cache(error)) if lenient => warn(&causes(&error), report),
+                written => written?,
             }
         }
         Ok(())
     }
 
+    /// Sees to it that the layers are here. One that can not be had is left out, with a word about it.
+    pub(super) fn bring_wanted(
+        &self,
+        imported: &mut Imported,
+        layers: &mut Vec<Layer>,
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
+    ) -> Result<(), BuildError> {
+        loop {
+            match self.bring(imported, &Chain { layers: layers.clone() }) {
+                Err(BuildError::CacheLost(lost)) => {
+                    imported.strike(&lost, report);
+                    layers.retain(|layer| !lost.layers.contains(&layer.chain_id));
+                }
+                brought => return brought,
+            }
+        }
+    }
+
     /// The index comes last: until then a reader sees what was there before.
-    fn write_cache(&self, to: &Path, mode: CacheMode, stage: &Finished) -> Result<(), CacheWriteError> {
-        let mut records = self.records(stage, mode)?;
+    fn write_cache(
+        &self,
+        to: &Path,
+        (imported, mode): (&mut Imported, CacheMode),
+        stage: &Finished,
+        report: &mut (dyn FnMut(BuildEvent<'_>) + Send),
+    ) -> Result<(), BuildError> {
+        let mut records = self.records(imported, stage)?;
+        let mut wanted = wanted(&records, stage, mode);
+        self.bring_wanted(imported, &mut wanted, report)?;
+        Ok(self.write_layout(to, &mut records, &wanted)?)
+    }
+
+    fn write_layout(
+        &self,
+        to: &Path,
+        records: &mut Records,
+        wanted: &[Layer],
+    ) -> Result<(), CacheWriteError> {
         let layout = Layout::make(to)?;
-        let layers = self.write_layers(&layout, &mut records)?;
-        let config = layout.put(&serde_json::to_vec(&records).unwrap_or_default())?;
+        let layers = self.write_layers(&layout, records, wanted)?;
+        let config = layout.put(&serde_json::to_vec(records).unwrap_or_default())?;
         let manifest = json!({
             "schemaVersion": 2,
             "mediaType": MANIFEST_TYPE,
@@ -88,12 +169,13 @@ impl Engine {
         &self,
         layout: &Layout,
         records: &mut Records,
+        wanted: &[Layer],
     ) -> Result<Vec<serde_json::Value>, CacheWriteError> {
         let mut layers = Vec::new();
-        for held in records.records.iter_mut().filter_map(|record| record.layer.as_mut()) {
-            let Some(layer) = self.store.layer(&held.chain_id)? else { continue };
+        for layer in wanted {
+            let Some(layer) = self.store.layer(&layer.chain_id)? else { continue };
             let (blob, size) = self.write_layer(layout, &layer)?;
-            held.blob = Some(blob);
+            records.note(&layer.chain_id, blob);
             let media_type = layer.media_type.as_deref().unwrap_or(TAR_TYPE);
             layers.push(json!({ "mediaType": media_type, "digest": blob, "size": size }));
         }

@@ -33,22 +33,23 @@ pub fn push_index(
     let runtime = runtime().map_err(PushError::Runtime)?;
     let mut sent = Vec::new();
     for (entry, image) in pairs {
-        let mut way = Way::new(store, session, image, name, &runtime)?;
-        let Some(known) = way.known(&entry.digest)? else { return Ok(None) };
+        let layers = image.layers.iter().map(Some).collect();
+        let mut way = Way::new(store, session, layers, name, &runtime)?;
+        let Some(known) = way.known(image, &entry.digest)? else { return Ok(None) };
         match way.send(known.pieces(store, image)?, home, show)? {
             Some(pieces) if known.lists(&pieces) => {}
             _ => return Ok(None),
         }
         way.put(&entry.digest.to_string(), &known.kind, &known.text)?;
-        sent.push((entry.digest, way));
+        sent.push((entry.digest, image, way));
     }
-    let Some((_, last)) = sent.last() else { return Ok(None) };
+    let Some((.., last)) = sent.last() else { return Ok(None) };
     let kind = serde_json::from_slice::<Value>(&text).unwrap_or_default();
     let kind = kind["mediaType"].as_str().unwrap_or(INDEX_TYPE);
     last.put(&name.tag().map_or_else(|| index.to_string(), str::to_owned), kind, &text)?;
-    for (manifest, way) in &sent {
+    for (manifest, image, way) in &sent {
         let remote = Remote { repository: repository(name), digest: *index, manifest: *manifest };
-        store.remotes().remember(&way.image.id, &remote, &way.blobs)?;
+        store.remotes().remember(&image.id, &remote, &way.blobs)?;
     }
     Ok(Some(Pushed { digest: *index, size: text.len() as u64 }))
 }

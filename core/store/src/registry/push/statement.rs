@@ -7,6 +7,7 @@ use serde_json::json;
 use wharf_model::Digest;
 
 use super::{PushError, Pushed, Way};
+use crate::Image;
 use crate::archive::{INDEX_TYPE, Statement, attested};
 use crate::image::MANIFEST_TYPE;
 use crate::record::{Remote, repository};
@@ -17,11 +18,17 @@ pub type Say<'s> = dyn Fn(&Digest) -> Statement + 's;
 
 impl Way<'_> {
     /// As `finish`, with a statement beside the manifest.
-    pub(super) fn finish_with(&self, text: &[u8], kind: &str, say: &Say<'_>) -> Result<Pushed, PushError> {
+    pub(super) fn finish_with(
+        &self,
+        image: &Image,
+        text: &[u8],
+        kind: &str,
+        say: &Say<'_>,
+    ) -> Result<Pushed, PushError> {
         let manifest = self.store.blobs().put(text)?;
         self.put(&manifest.to_string(), kind, text)?;
         let about = json!({ "mediaType": kind, "digest": manifest, "size": text.len() });
-        let beside = attested::index(&about, &self.image.config.platform(), say(&manifest));
+        let beside = attested::index(&about, &image.config.platform(), say(&manifest));
         for bytes in [&beside.layer, &beside.config] {
             self.send_bytes(bytes)?;
         }
@@ -30,7 +37,7 @@ impl Way<'_> {
         let tag = self.name.tag().map_or_else(|| digest.to_string(), str::to_owned);
         self.put(&tag, INDEX_TYPE, &beside.index)?;
         let remote = Remote { repository: repository(self.name), digest, manifest };
-        self.store.remotes().remember(&self.image.id, &remote, &self.blobs)?;
+        self.store.remotes().remember(&image.id, &remote, &self.blobs)?;
         Ok(Pushed { digest, size: beside.index.len() as u64 })
     }
 
@@ -39,7 +46,7 @@ impl Way<'_> {
         Ok(self.runtime.block_on(self.target.put_manifest(reference, kind, text, &what))?)
     }
 
-    fn send_bytes(&self, bytes: &[u8]) -> Result<(), PushError> {
+    pub(super) fn send_bytes(&self, bytes: &[u8]) -> Result<(), PushError> {
         let digest = self.store.blobs().put(bytes)?;
         let path = Some(self.store.blobs().path(&digest));
         let size = bytes.len() as u64;
