@@ -174,7 +174,7 @@ fn archives_of_others_are_read() {
 }
 
 /// With storage of its own that goes with the test.
-fn podman(box_: &Sandbox, args: &[&str]) -> String {
+pub(super) fn podman(box_: &Sandbox, args: &[&str]) -> String {
     let name = box_.dir().parent().unwrap().file_name().unwrap().to_string_lossy().into_owned();
     // podman takes at most 50 characters here, wherever this repository is.
     let run_root = format!("/run/podman-{name}");

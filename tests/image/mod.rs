@@ -1,6 +1,7 @@
 //! images, tag, rmi, history, import, save, load, pull, version, info.
 
 mod archive;
+mod commit;
 mod list;
 mod names;
 mod platforms;

@@ -2,7 +2,11 @@
 //!
 //! A reader that goes away (`wharf ps | head -1`) ends the program quietly.
 
-use std::io::{self, IsTerminal, Write};
+use std::fs::{self, File};
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::Path;
+
+use crate::report::Report;
 
 /// A line for the person, on standard error.
 pub(crate) fn say(line: &str) {
@@ -28,6 +32,49 @@ pub(crate) fn text(text: &str) -> io::Result<()> {
     let mut out = data();
     out.write_all(text.as_bytes())?;
     out.flush()
+}
+
+/// Where an archive goes: a file, or standard output.
+pub(crate) struct Archive<'a>(pub(crate) Option<&'a Path>);
+
+impl Archive<'_> {
+    /// Has it written. A file appears when it is whole.
+    pub(crate) fn write(
+        &self,
+        pack: &mut dyn FnMut(&mut dyn Write) -> Result<(), Report>,
+    ) -> Result<(), Report> {
+        match self.0 {
+            Some(path) => to_file(path, pack),
+            None if io::stdout().is_terminal() => {
+                Err(Report::message(1, "refusing to write an archive to a terminal")
+                    .hint("use -o FILE, or a pipe"))
+            }
+            None => buffered(io::stdout().lock(), pack),
+        }
+    }
+}
+
+fn to_file(path: &Path, pack: &mut dyn FnMut(&mut dyn Write) -> Result<(), Report>) -> Result<(), Report> {
+    let failed = |error: io::Error| Report::message(1, format!("cannot write {}: {error}", path.display()));
+    if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return buffered(File::create(path).map_err(failed)?, pack);
+    }
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(format!(".{}.part", std::process::id()));
+    let part = path.with_file_name(name);
+    let file = File::create(&part).map_err(failed)?;
+    let written = buffered(&file, pack)
+        .and_then(|()| file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed));
+    written.inspect_err(|_| drop(fs::remove_file(&part)))
+}
+
+fn buffered(
+    out: impl Write,
+    pack: &mut dyn FnMut(&mut dyn Write) -> Result<(), Report>,
+) -> Result<(), Report> {
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    pack(&mut out)?;
+    Ok(out.flush()?)
 }
 
 /// Whether standard error is a terminal that shows colours.

@@ -159,6 +159,12 @@ fn hexes(digests: &[Digest]) -> Vec<String> {
     digests.iter().map(Digest::hex).collect()
 }
 
+/// A mounted tree, which is known by a path only, to look into.
+pub(crate) fn readable(tree: &OwnedFd) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(tree, ".", flags, Mode::empty())
+}
+
 /// A directory as a descriptor.
 pub(crate) fn open(path: &Path) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;

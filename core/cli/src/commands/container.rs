@@ -1,6 +1,8 @@
 use super::inspect::Shown;
 use super::prune::{self, PruneArgs};
-use super::{attach, create, each, exec, kill, logs, ps, restart, rm, run, start, stop, wait};
+use super::{
+    attach, commit, create, each, exec, export, kill, logs, ps, restart, rm, run, start, stop, wait,
+};
 use crate::globals::Globals;
 use crate::output;
 use crate::report::Report;
@@ -9,8 +11,10 @@ use crate::report::Report;
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Container {
     Attach(attach::Attach),
+    Commit(commit::Commit),
     Create(Box<create::Create>),
     Exec(exec::Exec),
+    Export(export::Export),
     /// Print everything about containers
     Inspect(Shown),
     Kill(kill::Kill),
@@ -32,8 +36,10 @@ impl Container {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         match self {
             Self::Attach(verb) => verb.run(globals),
+            Self::Commit(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
+            Self::Export(verb) => verb.run(globals),
             Self::Inspect(shown) => inspect(shown, globals),
             Self::Kill(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),

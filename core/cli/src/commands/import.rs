@@ -2,6 +2,7 @@ use std::fs::File;
 use std::io::Read;
 
 use wharf_engine::image::ImportOptions;
+use wharf_model::Platform;
 
 use crate::globals::Globals;
 use crate::output;
@@ -16,7 +17,10 @@ pub(crate) struct Import {
     /// Dockerfile instruction for the image's config, such as `CMD ["sh"]`
     #[arg(short, long, value_name = "INSTRUCTION")]
     change: Vec<String>,
-    /// File, or - for standard input
+    /// What it runs on, such as linux/arm64; this machine without it
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
+    /// File, address of the web, or - for standard input
     file: String,
     /// Name: REPOSITORY[:TAG]
     name: Option<String>,
@@ -26,15 +30,21 @@ impl Import {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
-        let input = open(&self.file)?;
         let config = engine.changed_config(&self.change).map_err(super::build::report)?;
         let options = ImportOptions {
             name: self.name.clone(),
             message: self.message.clone(),
             config,
             epoch: source_date_epoch()?,
+            platform: self.platform.clone(),
         };
-        let id = engine.import(input, options).map_err(Report::failed)?;
+        let is_address = self.file.starts_with("http://") || self.file.starts_with("https://");
+        let imported = if is_address {
+            engine.import_from(&self.file, options)
+        } else {
+            engine.import(open(&self.file)?, options)
+        };
+        let id = imported.map_err(Report::failed)?;
         output::lines([id.to_string()])?;
         Ok(0)
     }

@@ -7,12 +7,14 @@
 mod attach;
 mod build;
 mod builder;
+mod commit;
 mod container;
 mod container_ended;
 mod create;
 mod dockerfile;
 mod events;
 mod exec;
+mod export;
 mod history;
 mod image;
 mod images;
@@ -54,6 +56,7 @@ pub(crate) enum Command {
     Build(Box<build::Build>),
     #[command(alias = "buildx")]
     Builder(Group<builder::Builder>),
+    Commit(commit::Commit),
     Container(Group<container::Container>),
     #[command(hide = true)]
     ContainerEnded(container_ended::ContainerEnded),
@@ -61,6 +64,7 @@ pub(crate) enum Command {
     Dockerfile(Group<dockerfile::Dockerfile>),
     Events(events::Events),
     Exec(exec::Exec),
+    Export(export::Export),
     History(history::History),
     Image(Group<image::Image>),
     Images(images::Images),
@@ -107,12 +111,14 @@ impl Command {
             Self::Attach(verb) => verb.run(globals),
             Self::Build(verb) => verb.run(globals),
             Self::Builder(group) => group.verb.run(globals),
+            Self::Commit(verb) => verb.run(globals),
             Self::Container(group) => group.verb.run(globals),
             Self::ContainerEnded(verb) => verb.run(globals),
             Self::Create(verb) => verb.run(globals),
             Self::Dockerfile(group) => group.verb.run(globals),
             Self::Events(verb) => verb.run(globals),
             Self::Exec(verb) => verb.run(globals),
+            Self::Export(verb) => verb.run(globals),
             Self::History(verb) => verb.run(globals),
             Self::Image(group) => group.verb.run(globals),
             Self::Images(verb) => verb.run(globals),

@@ -16,11 +16,16 @@ impl Engine {
     /// # Errors
     /// When an instruction is wrong or does more than change the config.
     pub fn changed_config(&self, lines: &[String]) -> Result<RunConfig, BuildFailure> {
+        self.changed(RunConfig::default(), lines)
+    }
+
+    /// The same, of a config.
+    pub(crate) fn changed(&self, config: RunConfig, lines: &[String]) -> Result<RunConfig, BuildFailure> {
         if lines.is_empty() {
-            return Ok(RunConfig::default());
+            return Ok(config);
         }
         let arguments = Arguments::new(&std::collections::BTreeMap::new(), &Platform::host());
-        let state = State::new(ImageConfig::empty(&Platform::host()), arguments);
+        let state = State::new(ImageConfig { config, ..ImageConfig::empty(&Platform::host()) }, arguments);
         let changed = self
             .empty_directory()
             .map_err(At::from)

@@ -1,5 +1,7 @@
 //! From a finished stage to an image with names.
 
+use std::os::fd::OwnedFd;
+
 use wharf_model::hook::{Attached, Moment, Phase};
 use wharf_model::image::ImageConfig;
 use wharf_model::{Diagnostic, Digest, Reference};
@@ -14,7 +16,12 @@ use super::share::{CacheTo, INLINE};
 use super::tree::Chain;
 use crate::Engine;
 use crate::event::{Asker, Entry};
-use crate::hook::{AskedCommit, Attachments, TreeFiles};
+use crate::hook::{AskedCommit, Attachments, HookError, TreeFiles};
+
+/// What an image says of its own cache is about that image's build, and not about one on top of it.
+pub(crate) fn forget_cache(config: &mut ImageConfig) {
+    config.extra.remove(INLINE);
+}
 
 impl Engine {
     /// Nothing in the config depends on when or where it was built.
@@ -34,8 +41,7 @@ impl Engine {
         config.history = stage.history;
         config.rootfs.diff_ids = stage.chain.layers.iter().map(|layer| layer.diff_id).collect();
         config.config.labels.extend(options.labels.clone());
-        // What a base image's says is about other builds.
-        config.extra.remove(INLINE);
+        forget_cache(&mut config);
         if let Some(records) = inline {
             config.extra.insert(INLINE.to_owned(), records);
         }
@@ -59,12 +65,28 @@ impl Engine {
         config: &mut ImageConfig,
         chain: &Chain,
     ) -> Result<(Vec<Diagnostic>, Attachments), BuildError> {
-        let asked = |phase| !self.plugins.hooks(Moment::ImageCommit, phase).is_empty();
-        if !asked(Phase::Adjust) && !asked(Phase::Judge) {
+        if !self.judges_commits() {
             return Ok((Vec::new(), Vec::new()));
         }
         let snapshots = self.default_snapshots()?;
-        let files = TreeFiles::below(self.open_chain(&snapshots, chain)?);
+        let tree = self.open_chain(&snapshots, chain)?;
+        Ok(self.ask_about_image(names, config, tree)?)
+    }
+
+    /// Whether a hook wants to see images before they are kept.
+    pub(crate) fn judges_commits(&self) -> bool {
+        let asked = |phase| !self.plugins.hooks(Moment::ImageCommit, phase).is_empty();
+        asked(Phase::Adjust) || asked(Phase::Judge)
+    }
+
+    /// Asks hooks about an image whose files are in `tree`.
+    pub(crate) fn ask_about_image(
+        &self,
+        names: &[String],
+        config: &mut ImageConfig,
+        tree: OwnedFd,
+    ) -> Result<(Vec<Diagnostic>, Attachments), HookError> {
+        let files = TreeFiles::below(tree);
         let mut commit = AskedCommit { names, config, files, attached: Vec::new() };
         let warnings = self.ask_hooks(&mut commit)?;
         Ok((warnings, commit.attached))
@@ -72,7 +94,7 @@ impl Engine {
 
     /// An image that is built again has what hooks say this time. Their word about where it is from would
     /// be another one than ours.
-    fn attach_all(
+    pub(crate) fn attach_all(
         &self,
         id: &Digest,
         attached: &[(Attached, Asker)],

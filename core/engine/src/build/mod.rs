@@ -67,6 +67,7 @@ mod unchanged;
 mod verify;
 pub mod words;
 
+pub(crate) use commit::forget_cache;
 pub use course::{BuildGraph, GraphStep, StepState};
 pub use explain::Explained;
 pub use gather::GatherError;

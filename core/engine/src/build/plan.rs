@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use wharf_model::build::{Input, Plan, StageStart};
+use wharf_model::build::{Action, Input, Op, Plan, StageStart};
 use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{Plugins, Trace};
 use wharf_store::Image;
@@ -441,7 +441,9 @@ pub(super) fn change_config(
     let (inside, expanding) = (lint::Inside::default(), Expanding::default());
     let mut walk = Walk { number: 0, state, steps: Vec::new(), inside, expanding };
     planner.plan_statements(&statements, &mut walk)?;
-    match walk.steps.iter().find(|step| !step.plan.ops.is_empty()) {
+    // A directory to work in is made when a container starts, as docker has it for `--change`.
+    let changes_files = |op: &Op| !matches!(op.action, Action::Mkdir { .. });
+    match walk.steps.iter().find(|step| step.plan.ops.iter().any(changes_files)) {
         Some(step) => {
             Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword))
                 .into())

@@ -10,9 +10,11 @@
 //! The record itself is in the store. A name is taken when the record is inserted and free when
 //! it is removed. Whether a container runs is not in the record: the monitor's lock tells.
 
+mod commit;
 mod create;
 mod ended;
 mod exec;
+mod export;
 mod inspect;
 mod list;
 mod logs;
@@ -25,9 +27,11 @@ pub(crate) mod spec;
 mod start;
 mod stop;
 
+pub use commit::{CommitContainerError, CommitOptions, Committed};
 pub use create::{CreateError, CreateOptions, Created};
 pub(crate) use ended::cgroup_name;
 pub use exec::{ExecOptions, ExecutionError};
+pub use export::ExportError;
 pub use list::ContainerSummary;
 pub use logs::{LogEntries, LogsError, LogsOptions};
 pub use lookup::LookupError;

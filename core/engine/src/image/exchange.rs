@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::archive::{self, Import, LoadError, SaveError, Saved};
-use wharf_store::{RecordError, ResolveError};
+use wharf_store::fetch::{self, FetchError};
+use wharf_store::{BlobError, RecordError, ResolveError};
 
 use super::layout;
 use crate::Engine;
@@ -27,6 +28,8 @@ pub struct ImportOptions {
     pub config: wharf_model::image::RunConfig,
     /// Seconds since 1970, instead of the newest file's time.
     pub epoch: Option<i64>,
+    /// What it runs on, instead of this machine.
+    pub platform: Option<Platform>,
 }
 
 /// Why images could not be read or written.
@@ -55,6 +58,12 @@ pub enum ExchangeError {
         /// Why not.
         source: io::Error,
     },
+    /// A download.
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    /// What was downloaded can not be read.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
     /// Finding a file that was put in place of an image's layers.
     #[error(transparent)]
     Record(#[from] RecordError),
@@ -69,7 +78,7 @@ impl Engine {
         let names: Vec<Reference> =
             options.name.map(|name| name.parse::<Reference>()).transpose()?.into_iter().collect();
         let shown = names.first().map(Reference::familiar);
-        let mut config = ImageConfig::empty(&Platform::host());
+        let mut config = ImageConfig::empty(&options.platform.unwrap_or_else(Platform::host));
         config.config = options.config;
         let import = Import { config, names, message: options.message, epoch: options.epoch };
         self.sweep_unfinished();
@@ -78,6 +87,16 @@ impl Engine {
         let id = imported.inspect_err(|_| self.throw_away())?;
         self.note([Entry::image("import", &id, shown)]);
         Ok(id)
+    }
+
+    /// Makes an image of a root file system in a tar that a web server has.
+    ///
+    /// # Errors
+    /// When it can not be downloaded, read or unpacked.
+    pub fn import_from(&self, url: &str, options: ImportOptions) -> Result<Digest, ExchangeError> {
+        let _guard = self.store.guard()?;
+        let fetched = fetch::download(&self.store, url, None)?;
+        self.import(self.store.blobs().open(&fetched.digest)?, options)
     }
 
     /// Reads a docker archive or an OCI layout in a tar.

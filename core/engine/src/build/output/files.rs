@@ -5,7 +5,6 @@ use std::io::{self, BufWriter, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags};
 use serde_json::Value;
 use wharf_store::layer::{self, Added, Limits};
 
@@ -41,8 +40,7 @@ pub(super) fn statement(root: &OwnedFd, predicate: &Value) -> Result<Vec<u8>, Ou
 
 /// A mounted tree is known by a path only.
 pub(super) fn readable(tree: &OwnedFd) -> Result<OwnedFd, OutputError> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    rustix::fs::openat(tree, ".", flags, Mode::empty()).map_err(|errno| OutputError::Tree(errno.into()))
+    home::readable(tree).map_err(|errno| OutputError::Tree(errno.into()))
 }
 
 /// Gives `write` something to write to.
