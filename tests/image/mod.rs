@@ -3,6 +3,7 @@
 mod archive;
 mod commit;
 mod list;
+mod manifest;
 mod names;
 mod platforms;
 mod registry;

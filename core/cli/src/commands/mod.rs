@@ -26,6 +26,7 @@ mod kill;
 mod load;
 mod login;
 mod logs;
+mod manifest;
 mod network;
 mod plugin;
 mod prune;
@@ -78,6 +79,7 @@ pub(crate) enum Command {
     Login(login::Login),
     Logout(login::Logout),
     Logs(logs::Logs),
+    Manifest(Group<manifest::Manifest>),
     Network(Group<network::Network>),
     Plugin(Group<plugin::Plugin>),
     Ps(ps::Ps),
@@ -131,6 +133,7 @@ impl Command {
             Self::Login(verb) => verb.run(globals),
             Self::Logout(verb) => verb.run(globals),
             Self::Logs(verb) => verb.run(globals),
+            Self::Manifest(group) => group.verb.run(globals),
             Self::Network(group) => group.verb.run(globals),
             Self::Plugin(group) => group.verb.run(globals),
             Self::Ps(verb) => verb.run(globals),

@@ -8,6 +8,7 @@ mod cache;
 mod container;
 mod driver;
 mod lease;
+mod manifest_list;
 mod network;
 mod plan;
 mod remote;
@@ -18,6 +19,7 @@ pub use cache::{Cache, CacheEntry, CacheItem};
 pub use container::{Containers, Lookup, NameTaken, Record};
 pub use driver::DriverState;
 pub use lease::LeaseError;
+pub use manifest_list::ManifestLists;
 pub use network::Networks;
 pub use plan::Plans;
 pub(crate) use remote::PATIENCE;
@@ -50,6 +52,11 @@ impl Store {
     /// What is kept beside images.
     pub fn attachments(&self) -> Attachments<'_> {
         Attachments { store: self }
+    }
+
+    /// Indexes that are being put together.
+    pub fn manifest_lists(&self) -> ManifestLists<'_> {
+        ManifestLists { database: &self.database }
     }
 
     /// Plans of Dockerfile statements.

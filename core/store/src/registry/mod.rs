@@ -12,6 +12,7 @@
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
+//! | `list` | indexes of what registries have already |
 //! | `wasm` | plugins, to and from registries |
 //! | `artifact`, `push/artifact` | what has layers and is no image: a build cache |
 //!
@@ -33,6 +34,7 @@ mod document;
 mod endpoint;
 mod error;
 mod gzip;
+mod list;
 mod login;
 mod pack;
 mod partial;
@@ -57,6 +59,7 @@ pub use artifact::Artifact;
 pub use auth::{Login, Logins};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
+pub use list::{Member, MemberDescriptor, MemberPlatform, inspect, list_text, members, push_list};
 pub use login::check_login;
 pub use platforms::platforms;
 pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};

@@ -94,7 +94,7 @@ impl Session {
     }
 
     /// A document, verified as far as its digest and length are known; and its type.
-    async fn document(
+    pub(super) async fn document(
         &self,
         endpoint: &Endpoint,
         tag: &str,
@@ -154,7 +154,7 @@ impl Session {
 }
 
 /// What a document is asked for by, and the digest that it must have.
-fn tag_of(name: &Reference) -> (String, Option<(Digest, Option<u64>)>) {
+pub(super) fn tag_of(name: &Reference) -> (String, Option<(Digest, Option<u64>)>) {
     let wanted = name.digest().map(|digest| (digest, None));
     let tag = || name.tag().unwrap_or("latest").to_owned();
     (name.digest().map_or_else(tag, |digest| digest.to_string()), wanted)
