@@ -96,6 +96,20 @@ fn history_tells_the_steps_newest_first() {
         "{table}"
     );
     box_.run("history nothing").fails(1).says("nothing");
+
+    // For programs: a template, an object a line, bytes and dates.
+    let ids = box_.wharf(["history", "--format", "{{.CreatedBy}}|{{.Size}}", "h"]).success();
+    assert!(ids.stdout.lines().nth(1).unwrap().contains("ENV A=1|0B"), "{ids}");
+    let rows = box_.run("history --format json --no-trunc h").success();
+    let run: serde_json::Value = serde_json::from_str(rows.stdout.lines().nth(2).unwrap()).unwrap();
+    assert_eq!((&run["Size"], &run["ID"]), (&"2B".into(), &"<missing>".into()), "{run}");
+    let exact = box_.run("history --human=false h").success();
+    assert!(exact.stdout.lines().next().unwrap().contains("CREATED AT"), "{exact}");
+    let step = exact.line_with("echo x");
+    assert!(step.trim_end().ends_with('2') && step.contains("T") && step.contains('Z'), "{exact}");
+    box_.run("history -H h").success().prints(&box_.run("history h").success().stdout);
+    let table = box_.wharf(["history", "--format", "table {{.Size}}\t{{.ID}}", "h"]).success();
+    assert!(table.stdout.starts_with("SIZE") && table.stdout.contains("IMAGE"), "{table}");
 }
 
 #[test]

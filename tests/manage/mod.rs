@@ -35,6 +35,11 @@ fn only_containers_that_do_not_run_are_pruned() {
         .without(&up);
     box_.run("container ls -aq --no-trunc").success().prints(&format!("{up}\n"));
     box_.run("container prune -f").success().prints("Total reclaimed space: 0B\n");
+
+    box_.run("create --name three --label keep busybox").success();
+    let four = box_.run("create --name four busybox").success().line().to_owned();
+    box_.run("container prune -f --filter label!=keep").success().shows(&format!("{four}\n\nTotal"));
+    box_.run("inspect -f {{.Name}} three").success();
 }
 
 #[test]
@@ -104,6 +109,11 @@ fn what_takes_room_is_told_in_short_and_in_detail() {
     );
     assert!(short.line_with("Containers").contains("1       1"));
     assert!(short.line_with("Local Volumes").contains("1       0"));
+    let lines = box_.wharf(["system", "df", "--format", "{{.Type}}: {{.TotalCount}}"]).success();
+    lines.prints("Images: 1\nContainers: 1\nLocal Volumes: 1\nBuild Cache: 0\n");
+    let objects = box_.run("system df --format json").success();
+    let first: serde_json::Value = serde_json::from_str(objects.stdout.lines().next().unwrap()).unwrap();
+    assert_eq!((&first["Type"], &first["Active"]), (&"Images".into(), &"1".into()), "{first}");
     let long = box_.run("system df -v").success();
     long.shows("Images space usage:")
         .shows("Containers space usage:")

@@ -42,7 +42,7 @@ pub(crate) struct PruneCache {
 impl PruneCache {
     fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let keep = self.common.keep()?;
-        if !keep.labels.is_empty() {
+        if !keep.labels.is_empty() || !keep.labelled.is_empty() {
             return Err(Report::message(1, "the build cache has no labels").hint("write --filter until=24h"));
         }
         let what = if self.all { "all" } else { "all dangling" };

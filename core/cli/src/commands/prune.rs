@@ -16,7 +16,7 @@ pub(crate) struct PruneArgs {
     /// Do not ask
     #[arg(short, long)]
     force: bool,
-    /// Only what was made before a time (until=24h) or has a label (label=NAME[=VALUE])
+    /// Only what was made before a time (until=24h) or has a label (label=NAME[=VALUE]), or has it not (label!=NAME[=VALUE])
     #[arg(long, value_name = "FILTER")]
     filter: Vec<String>,
 }
@@ -43,13 +43,12 @@ impl PruneArgs {
                 Some(("until", time)) => {
                     keep.until = Some(units::time(time).map_err(|error| Report::message(1, error))?);
                 }
-                Some(("label", label)) => keep.labels.push(match label.split_once('=') {
-                    Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
-                    None => (label.to_owned(), None),
-                }),
+                Some(("label", label)) => keep.labels.push(parted(label)),
+                Some(("label!", label)) => keep.labelled.push(parted(label)),
                 _ => {
                     let message = format!("invalid filter `{filter}`");
-                    return Err(Report::message(1, message).hint("write until=24h or label=NAME[=VALUE]"));
+                    return Err(Report::message(1, message)
+                        .hint("write until=24h, label=NAME[=VALUE] or label!=NAME[=VALUE]"));
                 }
             }
         }
@@ -62,6 +61,14 @@ impl PruneArgs {
             None => Ok(()),
             Some(filter) => Err(Report::message(1, format!("--filter {filter} is not supported here"))),
         }
+    }
+}
+
+/// `NAME`, or `NAME=VALUE`.
+fn parted(label: &str) -> (String, Option<String>) {
+    match label.split_once('=') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (label.to_owned(), None),
     }
 }
 

@@ -1,5 +1,6 @@
 use std::io::Write;
 
+use serde_json::Value;
 use wharf_engine::Engine;
 use wharf_engine::disk::{DiskUsage, Keep, Scope};
 
@@ -9,6 +10,7 @@ use crate::globals::Globals;
 use crate::output;
 use crate::render;
 use crate::report::Report;
+use crate::template;
 
 /// Work with everything
 #[derive(Debug, clap::Subcommand)]
@@ -37,16 +39,34 @@ pub(crate) struct Df {
     /// Each thing on a line of its own
     #[arg(short, long)]
     verbose: bool,
+    /// Go template, `table` with one, or `json`
+    #[arg(long, value_name = "TEMPLATE", conflicts_with = "verbose")]
+    format: Option<String>,
 }
+
+/// What `--format` may name, and the heads of those columns.
+const FIELDS: [(&str, &str); 5] = [
+    ("Type", "TYPE"),
+    ("TotalCount", "TOTAL"),
+    ("Active", "ACTIVE"),
+    ("Size", "SIZE"),
+    ("Reclaimable", "RECLAIMABLE"),
+];
 
 impl Df {
     fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let usage = globals.engine()?.disk_usage().map_err(Report::failed)?;
+        if let Some(format) = self.format.as_deref().filter(|format| !matches!(*format, "" | "table")) {
+            let named = |row: Vec<String>| FIELDS.iter().map(|field| field.0).zip(row).collect::<Value>();
+            let values: Vec<Value> = summary(&usage).into_iter().map(named).collect();
+            output::text(&template::list(format, &FIELDS, &values)?)?;
+            return Ok(0);
+        }
         let mut out = output::data();
         if self.verbose {
             details(&mut out, &usage)?;
         } else {
-            render::table(&mut out, &["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"], &summary(&usage))?;
+            render::table(&mut out, &FIELDS.map(|field| field.1), &summary(&usage))?;
         }
         out.flush()?;
         Ok(0)

@@ -29,6 +29,8 @@ pub struct Keep {
     pub until: Option<Timestamp>,
     /// What has not all of these labels, each with a value or with any.
     pub labels: Vec<(String, Option<String>)>,
+    /// What has one of these.
+    pub labelled: Vec<(String, Option<String>)>,
 }
 
 /// What a prune removed.
@@ -80,11 +82,12 @@ impl Keep {
             (Some(_), None) => false,
             (None, _) => true,
         };
-        old && self.labels.iter().all(|(name, value)| {
+        let has = |(name, value): &(String, Option<String>)| {
             labels
                 .clone()
                 .any(|(key, held)| key == name && value.as_deref().is_none_or(|value| value == held))
-        })
+        };
+        old && self.labels.iter().all(has) && !self.labelled.iter().any(has)
     }
 }
 
@@ -224,7 +227,7 @@ mod tests {
             (None, vec![("a".to_owned(), Some("2".to_owned()))], false),
             (None, vec![("c".to_owned(), None)], false),
         ] {
-            let keep = Keep { until, labels: wanted };
+            let keep = Keep { until, labels: wanted, labelled: Vec::new() };
             assert_eq!(keep.goes(Some(at(60)), labels.into_iter()), goes, "for {keep:?}");
         }
     }
