@@ -338,6 +338,50 @@ fn the_config_says_where_images_are() {
         .says("hint");
 }
 
+/// What a mirror begins, the next one or the registry ends.
+#[test]
+fn a_mirror_that_breaks_in_the_middle_of_a_layer_is_replaced() {
+    let Some(registry) = Registry::start() else { return };
+    let Some(broken) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    // Random bytes, so that the layer is about as long compressed.
+    let bytes: Vec<u8> =
+        (0..3_000_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    box_.write("large", &bytes);
+    box_.build("app", "FROM busybox\nCOPY large /large\n");
+    for place in [registry.name("app:v1"), broken.name("app:v1")] {
+        box_.run(&format!("tag app {place}")).success();
+        box_.run(&format!("push {place}")).success();
+    }
+    let id = box_.inspect("app", "{{.Id}}");
+
+    let mirror = Proxy::to(broken.port());
+    let other = empty(&box_);
+    other.config(&format!(
+        "[registry.\"{}\"]\nmirrors = [\"{}\"]\n",
+        registry.address(),
+        mirror.name("").trim_end_matches('/')
+    ));
+    // It is gone for good once a part of the layer has come.
+    mirror.hold_after(4_000_000);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            eventually("the line falls silent", || mirror.passed() >= 4_000_000);
+            mirror.heal();
+            mirror.cut_after(1);
+        });
+        other.run(&format!("pull {}", registry.name("app:v1"))).success();
+    });
+    assert_eq!(other.inspect(&registry.name("app:v1"), "{{.Id}}"), id);
+
+    // It gives other bytes than those that were asked for.
+    let third = empty(&box_);
+    broken.damage_layers();
+    third.config(&format!("[registry.\"{}\"]\nmirrors = [\"{}\"]\n", registry.address(), broken.address()));
+    third.run(&format!("pull {}", registry.name("app:v1"))).success();
+    assert_eq!(third.in_image(&registry.name("app:v1"), "wc -c < /large"), "12000000\n");
+}
+
 #[test]
 fn tls_takes_a_client_s_certificate_or_none_at_all() {
     let Some(registry) = Registry::start_as(Asked { tls: true, ..Asked::default() }) else { return };

@@ -22,7 +22,7 @@ const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// A manifest in a registry with its config; the layers are still there.
 #[derive(Debug, Clone)]
 pub struct Artifact {
-    endpoint: Endpoint,
+    places: Vec<Endpoint>,
     /// Of the manifest.
     pub digest: Digest,
     /// The config, verified.
@@ -40,12 +40,13 @@ impl Artifact {
     pub fn find(session: &Session, name: &Reference) -> Result<Self, PullError> {
         let runtime = runtime()?;
         let resolved = runtime.block_on(session.resolve(name, Wanted::Cache(&Platform::host())))?;
+        let places = resolved.places();
         let manifest = resolved.manifest;
         let what = format!("the config of {}", name.familiar());
-        let config = session.small_blob(&resolved.endpoint, &manifest.config, &what);
+        let config = session.small_blob_from(&places, &manifest.config, &what);
         Ok(Self {
             config: runtime.block_on(config)?,
-            endpoint: resolved.endpoint,
+            places,
             digest: resolved.manifest_digest,
             config_type: manifest.config.media_type,
             layers: manifest.layers,
@@ -96,7 +97,7 @@ impl Artifact {
             let mut placed = steps.iter();
             placed.try_for_each(|(blob, arrival)| place_patiently(store, blob, arrival, home, &mut || {}))
         };
-        while_fetching(session, &self.endpoint, &runtime()?, arriving, || place(home))
+        while_fetching(session, self.places.clone(), &runtime()?, arriving, || place(home))
     }
 
     fn listed(&self, arrival: &Arrival) -> Result<(Digest, u64), RegistryError> {

@@ -182,7 +182,7 @@ fn config(
     let what = format!("the config of {}", name.familiar());
     let text = match store.blobs().read(&descriptor.digest, super::document::LIMIT) {
         Ok(text) => text,
-        Err(_) => runtime.block_on(session.small_blob(&resolved.endpoint, descriptor, &what))?,
+        Err(_) => runtime.block_on(session.small_blob_from(&resolved.places(), descriptor, &what))?,
     };
     let damaged = |reason: String| RegistryError::Damaged { what: what.clone(), reason };
     let config: ImageConfig = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
@@ -245,7 +245,7 @@ impl Coming<'_> {
         if wanted.is_empty() {
             return Ok(());
         }
-        while_fetching(session, &self.resolved.endpoint, runtime, wanted, || {
+        while_fetching(session, self.resolved.places(), runtime, wanted, || {
             steps.iter().try_for_each(|step| self.place(step, home, &mut view))
         })
     }
@@ -314,14 +314,14 @@ impl Coming<'_> {
 /// Does `work` while these blobs are fetched, and stops fetching them when it is over.
 pub(super) fn while_fetching(
     session: &Arc<Session>,
-    endpoint: &Endpoint,
+    places: Vec<Endpoint>,
     runtime: &Runtime,
     wanted: Vec<Arc<Arriving>>,
     work: impl FnOnce() -> Result<(), PullError>,
 ) -> Result<(), PullError> {
     let (stop, stopped) = oneshot::channel();
     thread::scope(|scope| {
-        let fetching = fetch_all(Arc::clone(session), endpoint.clone(), wanted, stopped);
+        let fetching = fetch_all(Arc::clone(session), places, wanted, stopped);
         let fetched = scope.spawn(|| runtime.block_on(fetching));
         let worked = work();
         // It may be over already, and need no telling.

@@ -1,5 +1,7 @@
 //! From a name to the manifest of one image: the tag's document, and the way through its indexes.
 
+use std::collections::VecDeque;
+
 use reqwest::Method;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue};
 use wharf_model::{Digest, Reference};
@@ -19,6 +21,8 @@ const DIGEST_HEADER: &str = "docker-content-digest";
 pub(crate) struct Resolved {
     /// Where it was found.
     pub(super) endpoint: Endpoint,
+    /// Who would have been asked next: what the first does not give may come from them.
+    pub(super) others: Vec<Endpoint>,
     /// What the name itself leads to: an index, or the manifest.
     pub(crate) digest: Digest,
     /// The manifest's own digest.
@@ -28,6 +32,13 @@ pub(crate) struct Resolved {
     pub(crate) documents: Vec<Vec<u8>>,
 }
 
+impl Resolved {
+    /// Where its blobs are asked for, in order.
+    pub(super) fn places(&self) -> Vec<Endpoint> {
+        [&self.endpoint].into_iter().chain(&self.others).cloned().collect()
+    }
+}
+
 impl Session {
     /// Asks mirrors, then the registry, for what a name stands for.
     pub(crate) async fn resolve(
@@ -35,17 +46,16 @@ impl Session {
         name: &Reference,
         what: Wanted<'_>,
     ) -> Result<Resolved, RegistryError> {
-        let mut sources = self.sources(name)?;
-        let own = sources.pop();
-        for mirror in sources {
-            // Whatever is wrong with a mirror, the registry itself may be well.
-            if let Ok(found) = self.resolve_at(mirror, name, what).await {
-                return Ok(found);
+        let mut sources = VecDeque::from(self.sources(name)?);
+        while let Some(source) = sources.pop_front() {
+            match self.resolve_at(source, name, what).await {
+                Ok(found) => return Ok(Resolved { others: sources.into(), ..found }),
+                Err(error) if sources.is_empty() => return Err(error),
+                // Whatever is wrong with a mirror, those after it may be well.
+                Err(_) => {}
             }
         }
-        let own = own
-            .ok_or_else(|| RegistryError::Missing { what: name.to_string(), said: "no server".to_owned() })?;
-        self.resolve_at(own, name, what).await
+        Err(RegistryError::Missing { what: name.to_string(), said: "no server".to_owned() })
     }
 
     /// The document that a name itself leads to, and its type.
@@ -77,7 +87,9 @@ impl Session {
         for _ in 0..=DEPTH {
             let entries = match document {
                 Document::Manifest(manifest) => {
-                    return Ok(Resolved { endpoint, digest, manifest_digest: last, manifest, documents });
+                    let others = Vec::new();
+                    let manifest_digest = last;
+                    return Ok(Resolved { endpoint, others, digest, manifest_digest, manifest, documents });
                 }
                 Document::Index(entries) => entries,
             };
@@ -124,6 +136,23 @@ impl Session {
         }
         let kind = kind.split(';').next().unwrap_or_default().trim().to_owned();
         Ok((found, text, kind))
+    }
+
+    /// A small blob from the first of these places that has it, verified.
+    pub(super) async fn small_blob_from(
+        &self,
+        places: &[Endpoint],
+        descriptor: &Descriptor,
+        what: &str,
+    ) -> Result<Vec<u8>, RegistryError> {
+        let mut found = Err(RegistryError::Missing { what: what.to_owned(), said: "no server".to_owned() });
+        for place in places {
+            found = self.small_blob(place, descriptor, what).await;
+            if found.is_ok() {
+                break;
+            }
+        }
+        found
     }
 
     /// A small blob, verified.

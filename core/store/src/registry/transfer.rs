@@ -27,13 +27,14 @@ const AT_ONCE: usize = 4;
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Fetches all of them, in this order, until one fails or `stop` is heard. Whoever reads one of them
-/// is told in either case.
+/// is told in either case. What the first place does not give is asked for at the next one.
 pub(super) async fn fetch_all(
     session: Arc<Session>,
-    endpoint: Endpoint,
+    places: Vec<Endpoint>,
     wanted: Vec<Arc<Arriving>>,
     mut stop: oneshot::Receiver<()>,
 ) -> Result<(), RegistryError> {
+    let places: Arc<[Endpoint]> = places.into();
     let mut waiting: VecDeque<Arc<Arriving>> = wanted.iter().cloned().collect();
     let mut running = JoinSet::new();
     let mut result = Ok(());
@@ -41,8 +42,8 @@ pub(super) async fn fetch_all(
         while running.len() < AT_ONCE
             && let Some(next) = waiting.pop_front()
         {
-            let (session, endpoint) = (Arc::clone(&session), endpoint.clone());
-            running.spawn(async move { fetch(&session, &endpoint, &next).await });
+            let (session, places) = (Arc::clone(&session), Arc::clone(&places));
+            running.spawn(async move { fetch(&session, &places, &next).await });
         }
         let next = std::future::poll_fn(|context| match std::pin::Pin::new(&mut stop).poll(context) {
             Poll::Ready(_) => Poll::Ready(None),
@@ -63,8 +64,9 @@ pub(super) async fn fetch_all(
     result
 }
 
-/// Fetches one.
-async fn fetch(session: &Session, endpoint: &Endpoint, arriving: &Arriving) -> Result<(), RegistryError> {
+/// Fetches one. A mirror that breaks off or gives something else is not the end: the next place adds to
+/// what came, or begins anew.
+async fn fetch(session: &Session, places: &[Endpoint], arriving: &Arriving) -> Result<(), RegistryError> {
     let mut incoming = loop {
         match arriving.begin()? {
             Began::Own(incoming) => break incoming,
@@ -72,14 +74,33 @@ async fn fetch(session: &Session, endpoint: &Endpoint, arriving: &Arriving) -> R
             Began::Busy => tokio::time::sleep(LOOK).await,
         }
     };
+    let mut result = Ok(());
+    for place in places {
+        result = complete(session, place, arriving, &mut incoming).await;
+        // The disk is the same for all of them.
+        if matches!(result, Ok(()) | Err(RegistryError::Keep { .. })) {
+            break;
+        }
+    }
+    result?;
+    let file = incoming.whole();
+    // The disk gets it while the layer is unpacked; whoever keeps the blob waits for the disk anyway.
+    let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
+    Ok(())
+}
+
+/// Adds what is missing of one, and looks whether it is what was asked for.
+async fn complete(
+    session: &Session,
+    endpoint: &Endpoint,
+    arriving: &Arriving,
+    incoming: &mut Incoming<'_>,
+) -> Result<(), RegistryError> {
     let mut left_over = incoming.have > 0;
     loop {
-        fill(session, endpoint, arriving, &mut incoming).await?;
+        fill(session, endpoint, arriving, incoming).await?;
         let found = incoming.found();
         if found == arriving.digest {
-            let file = incoming.whole();
-            // The disk gets it while the layer is unpacked; whoever keeps the blob waits for the disk anyway.
-            let _ = tokio::task::spawn_blocking(move || file.sync_data()).await;
             return Ok(());
         }
         let found_size = incoming.have;

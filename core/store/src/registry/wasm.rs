@@ -101,7 +101,7 @@ pub fn pull_wasm(
     // Nobody says stop; it has to live as long as the transfer.
     let (_stop, stopped) = oneshot::channel();
     let wanted = vec![Arc::clone(&arriving)];
-    runtime.block_on(fetch_all(Arc::clone(session), resolved.endpoint.clone(), wanted, stopped))?;
+    runtime.block_on(fetch_all(Arc::clone(session), resolved.places(), wanted, stopped))?;
     arriving.keep()?;
     let code = store.blobs().read(&layer.digest, limit)?;
     Ok(WasmPulled { digest: resolved.digest, code })
