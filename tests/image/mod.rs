@@ -2,6 +2,7 @@
 
 mod archive;
 mod commit;
+mod interchange;
 mod list;
 mod manifest;
 mod names;
