@@ -1,12 +1,20 @@
 use std::path::Path;
 
-use wharf_engine::image::Loaded;
+use wharf_engine::Engine;
+use wharf_engine::image::{Elsewhere, ElsewhereError, Loaded, Pulled, Via};
+use wharf_model::Reference;
 
 use crate::globals::Globals;
 use crate::output;
+use crate::progress::Pulling;
 use crate::report::Report;
 
-/// Read images from an archive or an OCI layout
+/// Used in place of `ssh`, with arguments.
+const SSH: &str = "WHARF_SSH";
+/// Starts wharf on the other machine.
+const REMOTE: &str = "WHARF_REMOTE";
+
+/// Read images from an archive, an OCI layout or another machine
 #[derive(Debug, clap::Args)]
 pub(crate) struct Load {
     /// Read this file, or the OCI layout in this directory, instead of standard input
@@ -15,12 +23,28 @@ pub(crate) struct Load {
     /// Say nothing
     #[arg(short, long)]
     quiet: bool,
+    /// Ask the one on standard input and output for this image
+    #[arg(long, hide = true, value_name = "NAME")]
+    stdio: Option<Reference>,
+    /// ssh://[USER@]HOST[:PORT]/NAME, an image on another machine
+    #[arg(conflicts_with_all = ["input", "stdio"])]
+    from: Option<String>,
 }
 
 impl Load {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        let from: Option<Elsewhere> =
+            self.from.as_ref().map(|from| from.parse()).transpose().map_err(failed)?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
+        match (from, &self.stdio) {
+            (Some(from), _) => self.load_elsewhere(engine, &from),
+            (None, Some(name)) => self.load_from_line(engine, name),
+            (None, None) => self.load(engine),
+        }
+    }
+
+    fn load(&self, engine: &Engine) -> Result<u8, Report> {
         let path = Path::new(&self.input);
         let loaded = if path.is_dir() {
             engine.load_directory(path)
@@ -31,6 +55,35 @@ impl Load {
         output::lines(loaded.iter().flat_map(words))?;
         Ok(0)
     }
+
+    fn load_elsewhere(&self, engine: &Engine, from: &Elsewhere) -> Result<u8, Report> {
+        let mut progress = Pulling::new(self.quiet);
+        let pulled = engine.load_elsewhere(from, &via(), &mut |event| progress.show(event));
+        let pulled = pulled.map_err(failed)?;
+        output::lines([came(&pulled)])?;
+        Ok(0)
+    }
+
+    /// Standard output is the line; what is to be said goes to standard error.
+    fn load_from_line(&self, engine: &Engine, name: &Reference) -> Result<u8, Report> {
+        let (input, output) = super::serve_registry::standard().map_err(Report::failed)?;
+        let mut progress = Pulling::new(self.quiet);
+        let pulled = engine.load_from_line(name, input, output, &mut |event| progress.show(event));
+        output::say(&came(&pulled.map_err(failed)?));
+        Ok(0)
+    }
+}
+
+/// How other machines are reached, as the environment says.
+pub(super) fn via() -> Via {
+    let said = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
+    let ssh = said(SSH).unwrap_or_else(|| "ssh".to_owned());
+    let ssh = ssh.split_whitespace().map(str::to_owned).collect();
+    Via { ssh, wharf: said(REMOTE).unwrap_or_else(|| "wharf".to_owned()) }
+}
+
+fn came(pulled: &Pulled) -> String {
+    format!("Loaded image: {}", pulled.name.familiar())
 }
 
 fn words(image: &Loaded) -> Vec<String> {
@@ -38,4 +91,10 @@ fn words(image: &Loaded) -> Vec<String> {
         return vec![format!("Loaded image ID: {}", image.id)];
     }
     image.names.iter().map(|name| format!("Loaded image: {}", name.familiar())).collect()
+}
+
+pub(super) fn failed(error: ElsewhereError) -> Report {
+    let hint = error.next_step();
+    let report = Report::failed(error);
+    hint.into_iter().fold(report, Report::hint)
 }

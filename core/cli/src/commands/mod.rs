@@ -38,6 +38,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod serve_registry;
 mod start;
 mod stop;
 mod system;
@@ -90,6 +91,7 @@ pub(crate) enum Command {
     Rmi(rmi::Rmi),
     Run(Box<run::Run>),
     Save(save::Save),
+    ServeRegistry(serve_registry::ServeRegistry),
     Start(start::Start),
     Stop(stop::Stop),
     System(Group<system::System>),
@@ -144,6 +146,7 @@ impl Command {
             Self::Rmi(verb) => verb.run(globals),
             Self::Run(verb) => verb.run(globals),
             Self::Save(verb) => verb.run(globals),
+            Self::ServeRegistry(verb) => verb.run(globals),
             Self::Start(verb) => verb.run(globals),
             Self::Stop(verb) => verb.run(globals),
             Self::System(group) => group.verb.run(globals),

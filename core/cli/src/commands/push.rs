@@ -1,13 +1,14 @@
 use wharf_engine::Engine;
-use wharf_engine::image::PushImageError;
+use wharf_engine::image::{Elsewhere, PushImageError};
 use wharf_model::{Platform, Reference};
 
+use super::load;
 use crate::globals::Globals;
 use crate::output;
 use crate::progress::Pushing;
 use crate::report::Report;
 
-/// Send an image to the registry that its name says
+/// Send an image to the registry that its name says, or to another machine
 #[derive(Debug, clap::Args)]
 pub(crate) struct Push {
     /// Send all that are called so, with every tag
@@ -19,12 +20,15 @@ pub(crate) struct Push {
     /// Only the image for this platform, where the name has several
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
-    /// NAME[:TAG]
+    /// NAME[:TAG], or ssh://[USER@]HOST[:PORT]/NAME[:TAG] for another machine's store
     name: String,
 }
 
 impl Push {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        if self.name.contains("://") {
+            return self.push_elsewhere(globals);
+        }
         let name: Reference = self.name.parse().map_err(Report::failed)?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
@@ -34,6 +38,17 @@ impl Push {
             output::lines(repository.map(|name| format!("The push refers to repository [{name}]")))?;
         }
         names.iter().try_for_each(|name| self.push(engine, name))?;
+        Ok(0)
+    }
+
+    fn push_elsewhere(&self, globals: &Globals) -> Result<u8, Report> {
+        if self.all_tags {
+            return Err(Report::message(1, "--all-tags/-a is for registries"));
+        }
+        let to: Elsewhere = self.name.parse().map_err(load::failed)?;
+        globals.clean_up_when_interrupted();
+        globals.engine()?.push_elsewhere(&to, &load::via()).map_err(load::failed)?;
+        output::lines([format!("Sent {} to {}", to.name.familiar(), to.host)])?;
         Ok(0)
     }
 

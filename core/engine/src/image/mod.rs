@@ -1,6 +1,7 @@
 //! Images: one use case a file.
 
 mod attachment;
+mod elsewhere;
 mod exchange;
 mod filter;
 mod history;
@@ -12,8 +13,10 @@ mod manifest;
 mod pull;
 mod push;
 mod remove;
+mod serve;
 
 pub use attachment::AttachmentError;
+pub use elsewhere::{Elsewhere, ElsewhereError, Via};
 pub use exchange::{ExchangeError, Form, ImportOptions, Loaded};
 pub use filter::{ImageFilter, ImageFilterError};
 pub use history::HistoryEntry;
@@ -24,5 +27,6 @@ pub use manifest::{Annotation, ManifestError};
 pub use pull::{LayerStage, PullEvent, PullImageError, PullListener, PullPolicy};
 pub use push::{Arrived, PushEvent, PushImageError, PushListener, PushStage};
 pub use remove::{RemoveImageError, Removed};
+pub use serve::{Listening, ServeError, TlsFiles};
 pub use wharf_store::registry::{Keeper, Pulled, Pushed};
 pub use wharf_store::{Attachment, Image, ResolveError};

@@ -138,14 +138,25 @@ impl Engine {
         platform: Option<&Platform>,
         show: &mut PullListener<'_>,
     ) -> Result<Pulled, PullImageError> {
+        self.pull_through(self.session(), name, platform, show)
+    }
+
+    pub(crate) fn pull_through(
+        &self,
+        session: Arc<Session>,
+        name: &Reference,
+        platform: Option<&Platform>,
+        show: &mut PullListener<'_>,
+    ) -> Result<Pulled, PullImageError> {
         self.sweep_unfinished();
         let loaded = OnceCell::new();
         let mut denied = None;
         let mut judge = |found: &Found| self.ask_about_pull(name, found, &mut denied);
         let mut watch = Watch { judge: &mut judge, show };
         let mut home = LateHome::new(self, &loaded);
-        let pulled = registry::pull(&self.store, &self.session(), name, platform, &mut home, &mut watch);
-        drop(home);
+        let pulled = registry::pull(&self.store, &session, name, platform, &mut home, &mut watch);
+        // Whoever is at the other end of a line learns that it is over.
+        drop((home, session));
         if let Some(denied) = denied {
             return Err(denied.into());
         }

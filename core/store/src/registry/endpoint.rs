@@ -105,6 +105,14 @@ pub(super) fn to_push(
     Ok(found)
 }
 
+/// Another machine's store, which knows images by their whole names.
+pub(super) fn of_line(host: &str, name: &Reference) -> Result<Endpoint, RegistryError> {
+    let base = Url::parse(&format!("http://{host}/"));
+    let base =
+        base.map_err(|error| RegistryError::Setup { host: host.to_owned(), reason: error.to_string() })?;
+    Ok(Endpoint { base, registry: host.to_owned(), repository: repository(name), insecure: false })
+}
+
 /// A registry as such, by host and port.
 pub(super) fn of_registry(
     registry: &str,

@@ -15,6 +15,7 @@
 //! | `list` | indexes of what registries have already |
 //! | `wasm` | plugins, to and from registries |
 //! | `artifact`, `push/artifact` | what has layers and is no image: a build cache |
+//! | `serve` | the other side: what is here, for others |
 //!
 //! **The client is ours, over `reqwest`.** The crate for this, `oci-client`, was read and left: it takes
 //! manifests, tokens and errors of any length into memory; it sends a password wherever a server says;
@@ -44,6 +45,7 @@ mod pull;
 mod push;
 mod resolve;
 mod retry;
+mod serve;
 #[cfg(test)]
 pub(crate) mod sample;
 mod session;
@@ -67,7 +69,8 @@ pub use push::{
     Part, PushError, PushEvent, PushStage, Pushed, Say, Sending, push, push_index, send_artifact,
 };
 pub use retry::Patience;
-pub use session::Session;
+pub use serve::{Layers, Offer, serve, serve_line};
+pub use session::{Line, Session};
 pub use tags::tags;
 pub use tls::Certificates;
 pub use upload::Arrived;

@@ -41,18 +41,24 @@ impl Payload {
                 let mut file = File::open(path).map_err(failed)?;
                 file.seek(SeekFrom::Start(*from)).map_err(failed)?;
                 sent.store(*from, Ordering::Relaxed);
-                let part = Part { file, left: *length, sent: Arc::clone(sent) };
-                Ok(Some(Body::wrap(part)))
+                Ok(Some(Body::wrap(Part::new(file, *length, Arc::clone(sent)))))
             }
         }
     }
 }
 
 /// A file that is sent piece by piece.
-struct Part {
+pub(super) struct Part {
     file: File,
     left: u64,
     sent: Arc<AtomicU64>,
+}
+
+impl Part {
+    /// So many bytes from where the file stands; what was sent is counted.
+    pub(super) fn new(file: File, length: u64, sent: Arc<AtomicU64>) -> Self {
+        Self { file, left: length, sent }
+    }
 }
 
 impl http_body::Body for Part {

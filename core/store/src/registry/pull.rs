@@ -162,7 +162,7 @@ pub fn pull(
     fits(name, &config, platform, watch)?;
     let image = Coming { store, name, resolved: &resolved, config: &config };
     image.layers(session, &runtime, home, watch)?;
-    image.finish(&text, &found)
+    image.finish(&text, &found, session.is_lasting())
 }
 
 /// One thread is enough for waiting.
@@ -286,7 +286,7 @@ impl Coming<'_> {
     }
 
     /// The image, its name, and what the registry calls it.
-    fn finish(&self, text: &[u8], found: &Found) -> Result<Pulled, PullError> {
+    fn finish(&self, text: &[u8], found: &Found, is_lasting: bool) -> Result<Pulled, PullError> {
         let Resolved { digest, documents, .. } = self.resolved;
         let name = self.name_here(digest);
         let before = self.store.variants(&name)?;
@@ -295,8 +295,11 @@ impl Coming<'_> {
         }
         let via = (documents.len() > 1).then_some(digest);
         let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name), via)?;
-        let remote = Remote { repository: repository(self.name), digest: *digest, manifest: found.manifest };
-        self.store.remotes().remember(&id, &remote, &found.layers)?;
+        if is_lasting {
+            let remote =
+                Remote { repository: repository(self.name), digest: *digest, manifest: found.manifest };
+            self.store.remotes().remember(&id, &remote, &found.layers)?;
+        }
         self.store.remotes().forget_arrived(Some(&self.config.chain_ids()))?;
         Ok(Pulled { id, digest: *digest, name, was_here: before.iter().any(|image| image.id == id) })
     }

@@ -6,6 +6,7 @@
 //! * What may be better later is tried again; see `retry.rs`. Who may ask is `auth.rs`'s business.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use serde::Deserialize;
 use wharf_model::Reference;
 use wharf_model::registry::Route;
 
-use super::auth::{Granted, Logins};
+use super::auth::{Granted, Login, Logins};
 use super::challenge;
 use super::endpoint::{self, Endpoint, is_loopback, same, shown};
 use super::error::{RegistryError, reason};
@@ -35,6 +36,7 @@ pub struct Session {
     pub(super) certificates: Certificates,
     pub(super) patience: Patience,
     pub(super) logins: Box<dyn Logins>,
+    line: Option<Line>,
     clients: Mutex<HashMap<(String, bool), Client>>,
     pub(super) granted: Mutex<HashMap<(String, String), Granted>>,
 }
@@ -42,6 +44,25 @@ pub struct Session {
 impl std::fmt::Debug for Session {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         out.debug_struct("Session").field("routes", &self.routes).finish_non_exhaustive()
+    }
+}
+
+/// The only registry there is, at the other end of a socket that is bound to a path: another wharf's store.
+/// It speaks HTTP/2 from the first byte on, and has every image under its whole name.
+#[derive(Debug, Clone)]
+pub struct Line {
+    /// The socket.
+    pub socket: PathBuf,
+    /// The machine's name, for errors.
+    pub host: String,
+}
+
+/// Whoever is at the other end of a line was let in already.
+struct Nobody;
+
+impl Logins for Nobody {
+    fn login(&self, _: &str) -> Result<Login, String> {
+        Ok(Login::Anonymous)
     }
 }
 
@@ -67,11 +88,28 @@ impl Session {
         logins: Box<dyn Logins>,
     ) -> Self {
         let (clients, granted) = (Mutex::default(), Mutex::default());
-        Self { routes, certificates, patience, logins, clients, granted }
+        Self { routes, certificates, patience, logins, line: None, clients, granted }
+    }
+
+    /// With one registry for everything. What cuts such a line does not mend it.
+    pub fn over(line: Line) -> Self {
+        let patience = Patience { pauses: Vec::new(), ..Patience::default() };
+        let certificates = Certificates::below(Vec::new());
+        let mut session = Self::new(Vec::new(), certificates, patience, Box::new(Nobody));
+        session.line = Some(line);
+        session
+    }
+
+    /// Whether what comes is from a registry, which will be there another time.
+    pub(super) fn is_lasting(&self) -> bool {
+        self.line.is_none()
     }
 
     /// Where an image is asked for, in order.
     pub(super) fn sources(&self, name: &Reference) -> Result<Vec<Endpoint>, RegistryError> {
+        if let Some(line) = &self.line {
+            return Ok(vec![endpoint::of_line(&line.host, name)?]);
+        }
         endpoint::to_pull(name, &self.routes, &|server| self.certificates.has(server))
     }
 
@@ -172,7 +210,13 @@ impl Session {
     /// The provider is given here, because two of them could be compiled in.
     fn new_client(&self, url: &Url, insecure: bool) -> Result<Client, String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
+        if let Some(line) = &self.line {
+            let builder = Client::builder().no_proxy().tls_certs_only([]).redirect(Policy::none());
+            let builder = builder.http2_prior_knowledge().unix_socket(line.socket.as_path());
+            return builder.build().map_err(|error| reason(&error));
+        }
         let mut builder = Client::builder()
+            .http1_only()
             .redirect(Policy::none())
             .connect_timeout(self.patience.connect)
             .read_timeout(self.patience.stall)
