@@ -97,6 +97,12 @@ impl Registry {
         self.directory.path().join("ca.crt")
     }
 
+    /// Its certificate for `localhost`, and the key.
+    pub(crate) fn certificate(&self) -> (String, String) {
+        let path = self.directory.path().display();
+        (format!("{path}/server.crt"), format!("{path}/server.key"))
+    }
+
     /// Damages a blob.
     pub(crate) fn damage(&self, digest: &str) {
         let hex = digest.trim_start_matches("sha256:");

@@ -2,9 +2,11 @@
 
 mod archive;
 mod commit;
+mod elsewhere;
 mod interchange;
 mod list;
 mod manifest;
 mod names;
 mod platforms;
 mod registry;
+mod serve;

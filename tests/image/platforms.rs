@@ -8,13 +8,18 @@ const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
 /// A platform that this machine is not.
-const OTHER: &str = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
-const OWN: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
+pub(super) const OTHER: &str = if cfg!(target_arch = "aarch64") { "linux/amd64" } else { "linux/arm64" };
+pub(super) const OWN: &str = if cfg!(target_arch = "aarch64") { "linux/arm64" } else { "linux/amd64" };
 
-/// A registry's `app:all` is an index of two images, which hold a file with the name of their platform.
 fn with_index(registry: &Registry) -> (Sandbox, String) {
     let box_ = Sandbox::new();
     box_.set("WHARF_PULL", "missing");
+    let name = fill_index(registry, &box_);
+    (box_, name)
+}
+
+/// A registry's `app:all` is an index of two images, which hold a file with the name of their platform.
+pub(super) fn fill_index(registry: &Registry, box_: &Sandbox) -> String {
     let mut entries = Vec::new();
     for platform in [OTHER, OWN] {
         let name = registry.name(&format!("app:{}", platform.replace('/', "-")));
@@ -33,7 +38,7 @@ fn with_index(registry: &Registry) -> (Sandbox, String) {
     }
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
     registry.put_document("app", "all", INDEX, &index);
-    (box_, registry.name("app:all"))
+    registry.name("app:all")
 }
 
 fn empty(other: &Sandbox) -> Sandbox {

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use wharf_engine::Engine;
 use wharf_engine::image::{Elsewhere, ElsewhereError, Loaded, Pulled, Via};
-use wharf_model::Reference;
+use wharf_model::{Platform, Reference};
 
 use crate::globals::Globals;
 use crate::output;
@@ -26,6 +26,9 @@ pub(crate) struct Load {
     /// Ask the one on standard input and output for this image
     #[arg(long, hide = true, value_name = "NAME")]
     stdio: Option<Reference>,
+    /// The image for this platform, where there are several on the other machine
+    #[arg(long, value_name = "PLATFORM")]
+    platform: Option<Platform>,
     /// ssh://[USER@]HOST[:PORT]/NAME, an image on another machine
     #[arg(conflicts_with_all = ["input", "stdio"])]
     from: Option<String>,
@@ -37,6 +40,9 @@ impl Load {
             self.from.as_ref().map(|from| from.parse()).transpose().map_err(failed)?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
+        if self.platform.is_some() && from.is_none() && self.stdio.is_none() {
+            return Err(Report::message(1, "--platform is for ssh://, where there are several images"));
+        }
         match (from, &self.stdio) {
             (Some(from), _) => self.load_elsewhere(engine, &from),
             (None, Some(name)) => self.load_from_line(engine, name),
@@ -58,7 +64,8 @@ impl Load {
 
     fn load_elsewhere(&self, engine: &Engine, from: &Elsewhere) -> Result<u8, Report> {
         let mut progress = Pulling::new(self.quiet);
-        let pulled = engine.load_elsewhere(from, &via(), &mut |event| progress.show(event));
+        let pulled =
+            engine.load_elsewhere(from, &via(), self.platform.as_ref(), &mut |event| progress.show(event));
         let pulled = pulled.map_err(failed)?;
         output::lines([came(&pulled)])?;
         Ok(0)
@@ -66,9 +73,10 @@ impl Load {
 
     /// Standard output is the line; what is to be said goes to standard error.
     fn load_from_line(&self, engine: &Engine, name: &Reference) -> Result<u8, Report> {
-        let (input, output) = super::serve_registry::standard().map_err(Report::failed)?;
+        let line = super::serve_registry::standard().map_err(Report::failed)?;
         let mut progress = Pulling::new(self.quiet);
-        let pulled = engine.load_from_line(name, input, output, &mut |event| progress.show(event));
+        let pulled =
+            engine.load_from_line((name, self.platform.as_ref()), line, &mut |event| progress.show(event));
         output::say(&came(&pulled.map_err(failed)?));
         Ok(0)
     }

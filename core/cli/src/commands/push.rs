@@ -47,7 +47,7 @@ impl Push {
         }
         let to: Elsewhere = self.name.parse().map_err(load::failed)?;
         globals.clean_up_when_interrupted();
-        globals.engine()?.push_elsewhere(&to, &load::via()).map_err(load::failed)?;
+        globals.engine()?.push_elsewhere(&to, &load::via(), self.platform.as_ref()).map_err(load::failed)?;
         output::lines([format!("Sent {} to {}", to.name.familiar(), to.host)])?;
         Ok(0)
     }

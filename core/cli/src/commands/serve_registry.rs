@@ -2,9 +2,7 @@ use std::fs::File;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::AsFd;
-use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::thread;
 
 use wharf_engine::Engine;
 use wharf_engine::image::{ServeError, TlsFiles};
@@ -49,7 +47,9 @@ impl ServeRegistry {
         if !is_local(address.ip()) {
             output::say("note: whoever reaches this address can read these images");
             if tls.is_none() {
-                output::say("note: other machines ask for TLS, unless their config says otherwise; see --tls-cert");
+                output::say(
+                    "note: other machines ask for TLS, unless their config says otherwise; see --tls-cert",
+                );
             }
         }
         listening.serve();
@@ -57,16 +57,8 @@ impl ServeRegistry {
     }
 
     fn answer_one(&self, engine: &'static Engine) -> Result<u8, Report> {
-        let (ours, theirs) = UnixStream::pair().map_err(Report::failed)?;
-        let (mut input, mut output) = standard().map_err(Report::failed)?;
-        let (mut to, mut from) = (theirs.try_clone().map_err(Report::failed)?, theirs);
-        thread::spawn(move || {
-            let _ = io::copy(&mut input, &mut to);
-            to.shutdown(std::net::Shutdown::Write)
-        });
-        let copying = thread::spawn(move || io::copy(&mut from, &mut output));
-        engine.serve_line(self.names.clone(), ours).map_err(failed)?;
-        let _ = copying.join();
+        let line = standard().map_err(Report::failed)?;
+        engine.serve_line(self.names.clone(), line).map_err(failed)?;
         Ok(0)
     }
 }

@@ -21,10 +21,11 @@ use std::thread;
 use reqwest::Url;
 use rustix::event::{PollFd, PollFlags, poll};
 use wharf_model::hook::ImageTransfer;
-use wharf_model::{Reference, ReferenceError};
-use wharf_store::registry::{self, Line, Pulled, Session};
+use wharf_model::{Platform, Reference, ReferenceError};
+use wharf_store::registry::{self, Line, PullError, Pulled, Session};
 use wharf_store::{RecordError, ResolveError};
 
+use super::line::pass_on;
 use super::pull::{PullImageError, PullListener};
 use crate::Engine;
 use crate::event::Entry;
@@ -66,6 +67,9 @@ pub enum ElsewhereError {
     /// The name in it is not one.
     #[error(transparent)]
     Name(#[from] ReferenceError),
+    /// Its platform's name is nothing to say to a shell.
+    #[error("cannot send an image for the platform {0:?}: it is more than letters, digits, `.`, `-` and `_`")]
+    Platform(String),
     /// The image is not here.
     #[error(transparent)]
     Resolve(#[from] ResolveError),
@@ -98,7 +102,17 @@ pub enum ElsewhereError {
         /// How it ended.
         status: ExitStatus,
     },
-    /// What came is not right, or can not be kept.
+    /// It has no such image, what came is not right, or it can not be kept.
+    #[error("cannot load {} from {host}", name.familiar())]
+    Load {
+        /// Which.
+        name: Reference,
+        /// The machine.
+        host: String,
+        /// Why not.
+        source: Box<PullError>,
+    },
+    /// What came over standard input is not right, or can not be kept.
     #[error(transparent)]
     Pull(#[from] PullImageError),
     /// The records.
@@ -123,6 +137,7 @@ impl ElsewhereError {
             },
             Self::Hook(error) => return error.next_step(),
             Self::Pull(error) => return error.next_step(),
+            Self::Load { source, .. } => return source.next_step(),
             _ => return None,
         };
         Some(step.to_owned())
@@ -150,8 +165,24 @@ impl FromStr for Elsewhere {
 }
 
 impl Elsewhere {
-    /// `ssh` with what wharf is to do there. A reference holds nothing that a shell would understand.
-    fn command(&self, via: &Via, verb: &str) -> Result<Command, ElsewhereError> {
+    /// `ssh` with what wharf is to do there. A reference holds nothing that a shell would understand; a
+    /// platform may be what a stranger's image says of itself, so it is looked at.
+    fn command(
+        &self,
+        via: &Via,
+        verb: &[&str],
+        platform: Option<&Platform>,
+    ) -> Result<Command, ElsewhereError> {
+        let mut words: Vec<String> = verb.iter().map(|&word| word.to_owned()).collect();
+        words.insert(0, via.wharf.clone());
+        words.push(self.name.to_string());
+        if let Some(platform) = platform.map(Platform::to_string) {
+            let is_plain = |it: char| it.is_ascii_alphanumeric() || "/._-".contains(it);
+            if !platform.chars().all(is_plain) {
+                return Err(ElsewhereError::Platform(platform));
+            }
+            words.push(format!("--platform={platform}"));
+        }
         let (program, arguments) = via.ssh.split_first().ok_or_else(|| ElsewhereError::Start {
             program: "ssh".to_owned(),
             source: io::ErrorKind::NotFound.into(),
@@ -164,7 +195,7 @@ impl Elsewhere {
         if let Some(user) = &self.user {
             command.args(["-l", user]);
         }
-        command.arg("--").arg(&self.host).arg(format!("{} {verb} {}", via.wharf, self.name));
+        command.arg("--").arg(&self.host).arg(words.join(" "));
         Ok(command)
     }
 
@@ -182,12 +213,21 @@ impl Elsewhere {
 
 impl Engine {
     /// Sends an image to another machine, where it gets the same name. What that machine has to say
-    /// goes to standard error.
+    /// goes to standard error. Of an index all images go that are here, each over a line of its own, unless
+    /// one platform is asked for.
     ///
     /// # Errors
     /// When there is none of that name here, a hook refuses, or the other machine does not take it.
-    pub fn push_elsewhere(&'static self, to: &Elsewhere, via: &Via) -> Result<(), ElsewhereError> {
-        let image = self.store.resolve(&to.name.to_string())?;
+    pub fn push_elsewhere(
+        &'static self,
+        to: &Elsewhere,
+        via: &Via,
+        platform: Option<&Platform>,
+    ) -> Result<(), ElsewhereError> {
+        let image = self.store.resolve_for(&to.name.familiar(), platform)?;
+        if !image.names.contains(&to.name) {
+            return Err(ResolveError::Unknown { name: to.name.familiar() }.into());
+        }
         let transfer = ImageTransfer {
             reference: to.name.to_string(),
             digest: Some(image.manifest),
@@ -195,20 +235,46 @@ impl Engine {
         };
         let mut asked = AskedTransfer::Push(transfer);
         self.ask_aloud(&mut asked)?;
-        let (ours, theirs) = UnixStream::pair().map_err(|source| to.line_failed(source))?;
-        let mut command = to.command(via, "load --stdio")?;
-        let mut there = start(&mut command, theirs)?;
-        drop(command);
-        // How it ended over there says more than how the line did.
-        let _ = registry::serve_line(&self.offer(vec![to.name.clone()]), ours);
-        let status = there.wait().map_err(|source| to.line_failed(source))?;
-        to.ended("take it", status)?;
+        for platform in self.platforms_to_send(&to.name, platform)? {
+            self.send_over(to, via, platform.as_ref())?;
+        }
         self.note([Entry::image("push", &image.id, Some(to.name.familiar()))]);
         self.tell_hooks(&asked);
         Ok(())
     }
 
-    /// Brings an image from another machine, with its name there.
+    /// The images that go; `None` is the only one there is. The one for this machine comes last, as pulls
+    /// of all platforms have it.
+    fn platforms_to_send(
+        &self,
+        name: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<Option<Platform>>, ElsewhereError> {
+        if platform.is_some() || self.store.index_of(name)?.is_none() {
+            return Ok(vec![platform.cloned()]);
+        }
+        let variants = self.store.variants(name)?;
+        let mut platforms: Vec<_> = variants.iter().map(|image| image.config.platform()).collect();
+        platforms.sort_by_key(|platform| platform.is_like(&Platform::host()));
+        Ok(platforms.into_iter().map(Some).collect())
+    }
+
+    fn send_over(
+        &'static self,
+        to: &Elsewhere,
+        via: &Via,
+        platform: Option<&Platform>,
+    ) -> Result<(), ElsewhereError> {
+        let (ours, theirs) = UnixStream::pair().map_err(|source| to.line_failed(source))?;
+        let mut there = start(to.command(via, &["load", "--stdio"], platform)?, theirs)?;
+        // How it ended over there says more than how the line did.
+        let _ = registry::serve_line(&self.offer(vec![to.name.clone()]), ours);
+        let status = there.wait().map_err(|source| to.line_failed(source))?;
+        to.ended("take it", status)
+    }
+
+    /// Brings an image from another machine, with its name there; without a platform the one for this
+    /// machine, where there are several.
     ///
     /// # Errors
     /// When the other machine does not give it, a hook refuses it, or it can not be kept.
@@ -216,24 +282,29 @@ impl Engine {
         &self,
         from: &Elsewhere,
         via: &Via,
+        platform: Option<&Platform>,
         show: &mut PullListener<'_>,
     ) -> Result<Pulled, ElsewhereError> {
-        let mut command = from.command(via, "serve-registry --stdio")?;
+        let command = from.command(via, &["serve-registry", "--stdio"], None)?;
         let mut ended = Ok(None);
-        let pulled = self.pull_over(&from.name, &from.host, show, |stream| {
-            ended = start(&mut command, stream).map(Some);
+        let pulled = self.pull_over((&from.name, platform), &from.host, show, |stream| {
+            ended = start(command, stream).map(Some);
             Ok(())
         });
-        drop(command);
         let status = ended?.map(|mut there| there.wait()).transpose();
         let status = status.map_err(|source| from.line_failed(source))?;
-        match (pulled, status) {
-            (Err(ElsewhereError::Pull(_)), Some(status)) if is_telling(status) => {
-                from.ended("give it", status)?;
-                Err(ElsewhereError::Address(from.host.clone()))
-            }
-            (pulled, _) => pulled,
+        // What ssh or the other wharf ended with says more than that the line did.
+        if matches!(pulled, Err(ElsewhereError::Pull(_)))
+            && let Some(status) = status.filter(|status| is_telling(*status))
+        {
+            from.ended("give it", status)?;
         }
+        pulled.map_err(|error| match error {
+            ElsewhereError::Pull(PullImageError::Pull { name, source }) => {
+                ElsewhereError::Load { name, host: from.host.clone(), source: Box::new(source) }
+            }
+            other => other,
+        })
     }
 
     /// Brings an image from whoever is at the other end of standard input and output.
@@ -242,28 +313,17 @@ impl Engine {
     /// As [`Engine::load_elsewhere`].
     pub fn load_from_line(
         &self,
-        name: &Reference,
-        input: File,
-        output: File,
+        wanted: (&Reference, Option<&Platform>),
+        line: (File, File),
         show: &mut PullListener<'_>,
     ) -> Result<Pulled, ElsewhereError> {
-        let (mut input, mut output) = (input, output);
-        self.pull_over(name, "the other machine", show, |stream| {
-            let (mut to, mut from) = (stream.try_clone()?, stream);
-            // They end with the line, or with the process.
-            thread::spawn(move || {
-                let _ = io::copy(&mut input, &mut to);
-                to.shutdown(std::net::Shutdown::Write)
-            });
-            thread::spawn(move || io::copy(&mut from, &mut output));
-            Ok(())
-        })
+        self.pull_over(wanted, "the other machine", show, |stream| pass_on(line, stream).map(drop))
     }
 
     /// Pulls through a socket; whoever connects to it is given to `connect`.
     fn pull_over(
         &self,
-        name: &Reference,
+        (name, platform): (&Reference, Option<&Platform>),
         host: &str,
         show: &mut PullListener<'_>,
         connect: impl FnOnce(UnixStream) -> io::Result<()> + Send,
@@ -275,8 +335,13 @@ impl Engine {
         let (stopped, stop) = io::pipe().map_err(failed)?;
         let session = Arc::new(Session::over(Line { socket, host: host.to_owned() }));
         let (pulled, connected) = thread::scope(|scope| {
-            let connecting = scope.spawn(|| accept(listener, stopped.into()).map(connect));
-            let pulled = self.pull_through(session, name, None, show);
+            let connecting = scope.spawn(|| {
+                let stream = accept(listener, stopped.into());
+                // Nobody else connects; whoever kills us from now on leaves no directory behind.
+                drop(dir);
+                stream.map(connect)
+            });
+            let pulled = self.pull_through(session, name, platform, show);
             drop(stop);
             (pulled, connecting.join())
         });
@@ -292,7 +357,8 @@ fn is_telling(status: ExitStatus) -> bool {
     matches!(status.code(), Some(code) if code != 0)
 }
 
-fn start(command: &mut Command, stream: UnixStream) -> Result<std::process::Child, ElsewhereError> {
+/// The command is used up, and with it our copy of its end of the line: so the line ends when the program does.
+fn start(mut command: Command, stream: UnixStream) -> Result<std::process::Child, ElsewhereError> {
     let program = command.get_program().to_string_lossy().into_owned();
     let failed = |source| ElsewhereError::Start { program: program.clone(), source };
     let input = OwnedFd::from(stream);
@@ -321,12 +387,25 @@ mod tests {
         assert_eq!((read.user.as_deref(), read.host.as_str(), read.port), (Some("root"), "h.io", Some(2222)));
         assert_eq!(read.name.familiar(), "server:v1");
         let via = Via { ssh: vec!["ssh".into()], wharf: "sudo wharf".into() };
-        let command = read.command(&via, "load --stdio").unwrap();
+        let command = read.command(&via, &["load", "--stdio"], None).unwrap();
         let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
         let remote = "sudo wharf load --stdio docker.io/library/server:v1";
         assert_eq!(words, ["-T", "-p", "2222", "-l", "root", "--", "h.io", remote]);
         let six: Elsewhere = "ssh://[::1]/ghcr.io/a/b".parse().unwrap();
         assert_eq!((six.host.as_str(), six.name.to_string().as_str()), ("::1", "ghcr.io/a/b:latest"));
+    }
+
+    #[test]
+    fn a_platform_is_not_said_to_a_shell_as_a_stranger_wrote_it() {
+        let to: Elsewhere = "ssh://h/a".parse().unwrap();
+        let via = Via { ssh: vec!["ssh".into()], wharf: "wharf".into() };
+        let arm = Platform { os: "linux".into(), architecture: "arm".into(), variant: Some("v7".into()) };
+        let command = to.command(&via, &["load", "--stdio"], Some(&arm)).unwrap();
+        let last = command.get_args().last().unwrap().to_str().unwrap();
+        assert_eq!(last, "wharf load --stdio docker.io/library/a:latest --platform=linux/arm/v7");
+        let hostile = Platform { architecture: "amd64;reboot".into(), ..arm };
+        let error = to.command(&via, &["load"], Some(&hostile)).unwrap_err().to_string();
+        assert!(error.contains("amd64;reboot"), "{error}");
     }
 
     #[test]

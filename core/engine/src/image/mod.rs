@@ -7,6 +7,7 @@ mod filter;
 mod history;
 mod inspect;
 mod layout;
+mod line;
 mod list;
 mod login;
 mod manifest;

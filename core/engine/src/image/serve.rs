@@ -1,5 +1,6 @@
 //! `serve-registry`: the images here, for other machines to pull.
 
+use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
@@ -15,6 +16,7 @@ use wharf_store::archive::{SaveError, write_layer};
 use wharf_store::registry::{self, Layers, Offer};
 use wharf_store::{HomeError, Layer};
 
+use super::line::pass_on;
 use crate::Engine;
 use crate::home::Home;
 
@@ -41,7 +43,7 @@ pub enum ServeError {
         reason: Box<dyn std::error::Error + Send + Sync>,
     },
     /// No image has that name.
-    #[error("no such image: {0}")]
+    #[error("no such image: {}", .0.familiar())]
     Unknown(Reference),
     /// The line broke.
     #[error("the line to the other machine broke")]
@@ -118,12 +120,17 @@ impl Engine {
         Ok(Listening { listener, offer: self.offer(names), tls })
     }
 
-    /// Offers images to the one at the other end of a line, until it goes away.
+    /// Offers images to the one at the other end of standard input and output, until it goes away.
     ///
     /// # Errors
     /// When it goes away in the middle.
-    pub fn serve_line(&'static self, names: Vec<Reference>, stream: UnixStream) -> Result<(), ServeError> {
-        registry::serve_line(&self.offer(names), stream).map_err(ServeError::Line)
+    pub fn serve_line(&'static self, names: Vec<Reference>, line: (File, File)) -> Result<(), ServeError> {
+        let (ours, theirs) = UnixStream::pair().map_err(ServeError::Line)?;
+        let passing = pass_on(line, theirs).map_err(ServeError::Line)?;
+        registry::serve_line(&self.offer(names), ours).map_err(ServeError::Line)?;
+        // It does not panic; what is on its way arrives.
+        let _ = passing.join();
+        Ok(())
     }
 
     pub(crate) fn offer(&'static self, names: Vec<Reference>) -> Arc<Offer> {
@@ -143,7 +150,8 @@ impl Layers for FromSnapshots {
 }
 
 fn tls_config(files: &TlsFiles) -> Result<Arc<ServerConfig>, ServeError> {
-    let failed = |path: &std::path::Path, reason| ServeError::Tls { what: path.display().to_string(), reason };
+    let failed =
+        |path: &std::path::Path, reason| ServeError::Tls { what: path.display().to_string(), reason };
     let chain: Result<Vec<_>, _> =
         CertificateDer::pem_file_iter(&files.certificate).and_then(Iterator::collect);
     let chain = chain.map_err(|error| failed(&files.certificate, error.into()))?;

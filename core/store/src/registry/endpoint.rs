@@ -107,9 +107,12 @@ pub(super) fn to_push(
 
 /// Another machine's store, which knows images by their whole names.
 pub(super) fn of_line(host: &str, name: &Reference) -> Result<Endpoint, RegistryError> {
-    let base = Url::parse(&format!("http://{host}/"));
-    let base =
-        base.map_err(|error| RegistryError::Setup { host: host.to_owned(), reason: error.to_string() })?;
+    let failed =
+        |error: url::ParseError| RegistryError::Setup { host: host.to_owned(), reason: error.to_string() };
+    // An address of version 6 has brackets in a URL, and a machine whose name nobody knows has one there.
+    let texts = [format!("http://{host}/"), format!("http://[{host}]/")];
+    let base = texts.iter().find_map(|text| Url::parse(text).ok());
+    let base = base.map_or_else(|| Url::parse("http://other-machine/"), Ok).map_err(failed)?;
     Ok(Endpoint { base, registry: host.to_owned(), repository: repository(name), insecure: false })
 }
 

@@ -45,9 +45,9 @@ mod pull;
 mod push;
 mod resolve;
 mod retry;
-mod serve;
 #[cfg(test)]
 pub(crate) mod sample;
+mod serve;
 mod session;
 mod tags;
 #[cfg(test)]

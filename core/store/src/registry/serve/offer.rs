@@ -12,7 +12,7 @@ use wharf_model::{Digest, Reference};
 
 use super::content::{Content, JSON};
 use super::route::{Asked, Page, Refused, Span};
-use crate::archive::SaveError;
+use crate::archive::{INDEX_TYPE, SaveError};
 use crate::image::MANIFEST_TYPE;
 use crate::record::repository;
 use crate::registry::document::{self, Document, LIMIT};
@@ -82,7 +82,7 @@ impl Offer {
             if digest.is_none() && name.tag() != Some(tag) {
                 continue;
             }
-            for (own, text, kind) in self.manifests(&image)? {
+            for (own, text, kind) in self.documents(&name, &image)? {
                 if digest.is_none_or(|digest| digest == own) {
                     return Ok(manifest_answer(&own, text, &kind));
                 }
@@ -152,25 +152,47 @@ impl Offer {
         if names.is_empty() { Err(unknown()) } else { Ok(names) }
     }
 
-    /// Manifests of an image whose blobs can all be given: those that registries have of it, so that it
-    /// keeps its digest, and our own.
-    fn manifests(&self, image: &Image) -> Result<Vec<(Digest, Vec<u8>, String)>, Refused> {
-        let remotes = self.store.remotes().of(&image.id).map_err(|error| Refused::failed(&error))?;
-        let digests = remotes.iter().map(|remote| remote.manifest).chain([image.manifest]);
-        let mut found: Vec<(Digest, Vec<u8>, String)> = Vec::new();
-        for digest in digests {
-            let Ok(text) = self.store.blobs().read(&digest, LIMIT) else { continue };
-            let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
-                continue;
-            };
-            let mut parts = manifest.layers.iter().chain([&manifest.config]);
-            if parts.all(|part| blob_of(image, &part.digest).is_some()) {
-                found.push((digest, text, manifest.media_type));
-            }
-        }
-        Ok(found)
+    /// What a name leads to, the first that can be given: its index, when the image is one of those that
+    /// this lists; the manifests that registries have of the image, so that it keeps its digest; our own.
+    /// Of the other images that an index lists, some may be missing.
+    fn documents(&self, name: &Reference, image: &Image) -> Result<Vec<Written>, Refused> {
+        let failed = |error: RecordError| Refused::failed(&error);
+        let index = self.store.index_of(name).map_err(failed)?;
+        let index = index.and_then(|digest| self.index(digest));
+        let entries = index.as_ref().map(|(_, entries)| entries.as_slice()).unwrap_or_default();
+        let listed: Vec<Written> = entries.iter().filter_map(|entry| self.whole(image, entry)).collect();
+        let remotes = self.store.remotes().of(&image.id).map_err(failed)?;
+        let others = remotes.iter().map(|remote| remote.manifest).chain([image.manifest]);
+        let others: Vec<Written> = others.filter_map(|digest| self.whole(image, &digest)).collect();
+        let index = index.filter(|_| !listed.is_empty()).map(|(index, _)| index);
+        Ok(index.into_iter().chain(listed).chain(others).collect())
+    }
+
+    /// An index that is here, and what it lists.
+    fn index(&self, digest: Digest) -> Option<(Written, Vec<Digest>)> {
+        let text = self.store.blobs().read(&digest, LIMIT).ok()?;
+        let Ok(Document::Index(entries)) = document::parse("an index", &text, INDEX_TYPE) else {
+            return None;
+        };
+        let said: Value = serde_json::from_slice(&text).ok()?;
+        let kind = said["mediaType"].as_str().unwrap_or(INDEX_TYPE).to_owned();
+        Some(((digest, text, kind), entries.into_iter().map(|entry| entry.digest).collect()))
+    }
+
+    /// A manifest of the image whose blobs can all be given.
+    fn whole(&self, image: &Image, digest: &Digest) -> Option<Written> {
+        let text = self.store.blobs().read(digest, LIMIT).ok()?;
+        let Ok(Document::Manifest(manifest)) = document::parse("a manifest", &text, MANIFEST_TYPE) else {
+            return None;
+        };
+        let mut parts = manifest.layers.iter().chain([&manifest.config]);
+        let is_whole = parts.all(|part| blob_of(image, &part.digest).is_some());
+        is_whole.then_some((*digest, text, manifest.media_type))
     }
 }
+
+/// A document's digest, its bytes and its type.
+type Written = (Digest, Vec<u8>, String);
 
 /// A blob as it is part of an image; nothing else is given.
 fn blob_of(image: &Image, digest: &Digest) -> Option<Blob> {

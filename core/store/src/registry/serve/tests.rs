@@ -170,11 +170,15 @@ fn bytes_from_the_middle_are_those_of_the_whole() {
     let (status, _, whole) = ask(port, &blob, "");
     assert_eq!((status.as_str(), Digest::of(&whole)), ("200 OK", layer.diff_id));
     for (first, last) in [(0, Some(0)), (1_000_000, Some(1_300_000)), (1_000_000, None)] {
-        let asked = format!("range: bytes={first}-{}\r\n", last.map_or(String::new(), |it: usize| it.to_string()));
+        let asked =
+            format!("range: bytes={first}-{}\r\n", last.map_or(String::new(), |it: usize| it.to_string()));
         let (status, head, part) = ask(port, &blob, &asked);
         let end = last.map_or(whole.len(), |last| last + 1);
         assert_eq!(status, "206 Partial Content");
-        assert!(head.contains(&format!("content-range: bytes {first}-{}/{}", end - 1, whole.len())), "{head}");
+        assert!(
+            head.contains(&format!("content-range: bytes {first}-{}/{}", end - 1, whole.len())),
+            "{head}"
+        );
         assert!(part == whole[first..end]);
     }
     let beyond = format!("range: bytes={}-\r\n", whole.len());
