@@ -1,6 +1,8 @@
 //! Images from a registry: the distribution project's own server, on the loopback.
 
 use std::process::Stdio;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use crate::harness::{Asked, Proxy, Registry, Sandbox, eventually, has, host};
 
@@ -364,14 +366,20 @@ fn a_mirror_that_breaks_in_the_middle_of_a_layer_is_replaced() {
     ));
     // It is gone for good once a part of the layer has come.
     mirror.hold_after(4_000_000);
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         scope.spawn(|| {
-            eventually("the line falls silent", || mirror.passed() >= 4_000_000);
+            while mirror.passed() < 4_000_000 && !over.load(Ordering::SeqCst) {
+                std::thread::sleep(Duration::from_millis(20));
+            }
             mirror.heal();
             mirror.cut_after(1);
         });
-        other.run(&format!("pull {}", registry.name("app:v1"))).success();
+        let pulled = other.run(&format!("pull {}", registry.name("app:v1")));
+        over.store(true, Ordering::SeqCst);
+        pulled.success();
     });
+    assert!(mirror.passed() >= 4_000_000, "the mirror had no part in it");
     assert_eq!(other.inspect(&registry.name("app:v1"), "{{.Id}}"), id);
 
     // It gives other bytes than those that were asked for.

@@ -4,9 +4,10 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
@@ -22,6 +23,8 @@ use crate::home::Home;
 
 /// So many clients at the same time; whoever comes next waits.
 const CLIENTS: usize = 256;
+/// After a client that could not be let in.
+const BREATH: Duration = Duration::from_millis(10);
 
 /// Why images can not be offered.
 #[derive(Debug, thiserror::Error)]
@@ -69,24 +72,36 @@ impl Listening {
 
     /// Answers whoever comes, for ever.
     pub fn serve(self) {
-        let clients = Arc::new(AtomicUsize::new(0));
-        for stream in self.listener.incoming() {
-            // A client that is gone before it was seen is none.
-            let Ok(stream) = stream else { continue };
-            if clients.load(Ordering::Relaxed) >= CLIENTS {
-                continue;
+        let (places, taken) = sync_channel(CLIENTS);
+        let taken = Arc::new(Mutex::new(taken));
+        loop {
+            // When no place is free, the next one stays in the listener's queue.
+            if places.send(()).is_err() {
+                return;
             }
-            clients.fetch_add(1, Ordering::Relaxed);
-            let (offer, tls, count) = (Arc::clone(&self.offer), self.tls.clone(), Arc::clone(&clients));
-            let answering = thread::Builder::new().spawn(move || {
+            let place = Place(Arc::clone(&taken));
+            let Ok((stream, _)) = self.listener.accept() else {
+                // A client that is gone before it was seen is none; of descriptors, more may be free soon.
+                thread::sleep(BREATH);
+                continue;
+            };
+            let (offer, tls) = (Arc::clone(&self.offer), self.tls.clone());
+            // Without a thread for it, the client is sent away, and its place is free again.
+            let _ = thread::Builder::new().spawn(move || {
+                let _place = place;
                 // What is wrong with one client is told to that client.
                 let _ = registry::serve(&offer, stream, tls.as_ref());
-                count.fetch_sub(1, Ordering::Relaxed);
             });
-            if answering.is_err() {
-                clients.fetch_sub(1, Ordering::Relaxed);
-            }
         }
+    }
+}
+
+/// One of so many clients; the place is free when it is dropped.
+struct Place(Arc<Mutex<Receiver<()>>>);
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = self.0.lock().unwrap_or_else(PoisonError::into_inner).try_recv();
     }
 }
 

@@ -51,7 +51,8 @@ struct State {
     have: u64,
     /// Counts how often it was begun anew.
     round: u32,
-    /// An earlier run left some of it, and whether that is right is not known yet.
+    /// Whether it is right is not known yet, and it will be begun anew if it is not: an earlier run or
+    /// another server left some of it, or there are more servers to ask.
     unsure: bool,
     stage: Stage,
 }
@@ -176,8 +177,7 @@ impl Arriving {
         locked(&self.state).round
     }
 
-    /// Whether what was read in a round may have been wrong because an earlier run had left it so; waits
-    /// until that is known.
+    /// Whether what was read in a round may have been wrong, and comes once more; waits until that is known.
     pub(super) fn was_wrong(&self, round: u32, tick: &mut dyn FnMut()) -> bool {
         loop {
             let state = locked(&self.state);
@@ -246,6 +246,11 @@ impl Incoming<'_> {
         self.have += bytes.len() as u64;
         self.arriving.set(|state| state.have = self.have);
         Ok(())
+    }
+
+    /// Whether it would be begun anew if it turned out to be wrong.
+    pub(super) fn doubt(&self, unsure: bool) {
+        self.arriving.set(|state| state.unsure = unsure);
     }
 
     /// Forgets all of it.

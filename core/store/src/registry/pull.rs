@@ -337,7 +337,7 @@ pub(super) fn while_fetching(
     })
 }
 
-/// Unpacks a layer while its blob comes, and once more when what an earlier run had left of it was wrong.
+/// Unpacks a layer while its blob comes, and once more when what an earlier run or a mirror gave was wrong.
 pub(super) fn place_patiently(
     store: &Store,
     arriving: &Arriving,

@@ -652,6 +652,40 @@ fn a_mirror_is_asked_first_and_not_believed_more() {
     assert_eq!(pull_by(all, by_digest).unwrap().id, image.id);
 }
 
+/// Its bytes are unpacked as they come, long before it is known that they are wrong.
+#[test]
+fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
+    if !is_root() {
+        return;
+    }
+    let own = Fake::new();
+    let image = own.put_image("1", &tars());
+    let behind = own.clone();
+    let mirror = Fake::with(move |request, _| {
+        let mut answer = behind.answer(request);
+        if request.path.contains("/blobs/") && answer.body.len() > 500_000 {
+            answer.body[..50_000].fill(7);
+            answer.body.truncate(400_000);
+            answer.length = Some(behind.answer(request).body.len() as u64);
+            answer.stall = Duration::from_millis(300);
+        }
+        Some(answer)
+    });
+    let mut bench = Bench::new();
+    let route = wharf_model::registry::Route {
+        prefix: own.address.to_string(),
+        mirrors: vec![mirror.address.to_string()],
+        ..Default::default()
+    };
+    let (certificates, logins) = (Certificates::below(Vec::new()), Box::new(Same(Login::Anonymous)));
+    let session = Arc::new(Session::new(vec![route], certificates, quick(), logins));
+    let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+    let name = own.name("app:1").parse().unwrap();
+    let pulled = pull(&bench.store, &session, &name, None, &mut bench.home, &mut watch).unwrap();
+    assert_eq!(pulled.id, image.id);
+    assert!(!mirror.asked("/blobs/").is_empty() && !own.asked("/blobs/").is_empty());
+}
+
 #[test]
 fn a_login_is_tried_before_it_is_kept() {
     let fake = Fake::with(|request, _| match request.header("authorization") {

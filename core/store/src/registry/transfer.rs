@@ -75,8 +75,9 @@ async fn fetch(session: &Session, places: &[Endpoint], arriving: &Arriving) -> R
         }
     };
     let mut result = Ok(());
-    for place in places {
-        result = complete(session, place, arriving, &mut incoming).await;
+    for (number, place) in places.iter().enumerate() {
+        let is_last = number + 1 == places.len();
+        result = complete(session, (place, is_last), arriving, &mut incoming).await;
         // The disk is the same for all of them.
         if matches!(result, Ok(()) | Err(RegistryError::Keep { .. })) {
             break;
@@ -89,15 +90,17 @@ async fn fetch(session: &Session, places: &[Endpoint], arriving: &Arriving) -> R
     Ok(())
 }
 
-/// Adds what is missing of one, and looks whether it is what was asked for.
+/// Adds what is missing of one, and looks whether it is what was asked for. What comes from a place that is
+/// not the last one may be wrong without being an error.
 async fn complete(
     session: &Session,
-    endpoint: &Endpoint,
+    (endpoint, is_last): (&Endpoint, bool),
     arriving: &Arriving,
     incoming: &mut Incoming<'_>,
 ) -> Result<(), RegistryError> {
     let mut left_over = incoming.have > 0;
     loop {
+        incoming.doubt(left_over || !is_last);
         fill(session, endpoint, arriving, incoming).await?;
         let found = incoming.found();
         if found == arriving.digest {

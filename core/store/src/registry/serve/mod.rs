@@ -87,13 +87,14 @@ fn block_on(work: impl Future<Output = io::Result<()>>) -> io::Result<()> {
 }
 
 async fn answer(offer: Arc<Offer>, request: Request<Incoming>) -> Result<Response<Content>, Infallible> {
+    let is_head = request.method() == hyper::Method::HEAD;
     let mut response = match route::of(&request) {
-        Ok(asked) => offer.answer(&asked).unwrap_or_else(|refused| refused.response()),
+        Ok(asked) => offer.answer(&asked, is_head).unwrap_or_else(|refused| refused.response()),
         Err(refused) => refused.response(),
     };
     let version = HeaderValue::from_static("registry/2.0");
     response.headers_mut().insert("docker-distribution-api-version", version);
-    if request.method() == hyper::Method::HEAD {
+    if is_head {
         response.body_mut().leave_out();
     }
     Ok(response)

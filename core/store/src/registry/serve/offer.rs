@@ -55,13 +55,14 @@ impl Offer {
         Self { store, layers, only }
     }
 
-    pub(super) fn answer(&self, asked: &Asked) -> Result<Response<Content>, Refused> {
+    /// For HEAD, no layer is made.
+    pub(super) fn answer(&self, asked: &Asked, is_head: bool) -> Result<Response<Content>, Refused> {
         match asked {
             Asked::Base => Ok(document_of(json!({}).to_string(), JSON)),
             Asked::Catalog(page) => self.catalog(page),
             Asked::Tags(name, page) => self.tags(name, page),
             Asked::Manifest(name, tag) => self.manifest(name, tag),
-            Asked::Blob(name, digest, span) => self.blob(name, digest, *span),
+            Asked::Blob(name, digest, span) => self.blob(name, digest, *span, is_head),
         }
     }
 
@@ -91,7 +92,13 @@ impl Offer {
         Err(Refused::unknown("MANIFEST_UNKNOWN", format!("{path} has no {tag} here")))
     }
 
-    fn blob(&self, path: &str, digest: &Digest, span: Span) -> Result<Response<Content>, Refused> {
+    fn blob(
+        &self,
+        path: &str,
+        digest: &Digest,
+        span: Span,
+        is_head: bool,
+    ) -> Result<Response<Content>, Refused> {
         let images = self.images(path)?;
         let found = images.iter().find_map(|(_, image)| blob_of(image, digest));
         let found = found
@@ -110,6 +117,7 @@ impl Offer {
                 let file = self.store.blobs().open(&digest).map_err(|error| Refused::failed(&error))?;
                 Content::Part(part(file, first, length).map_err(|error| Refused::failed(&error))?)
             }
+            Blob::Made(_) if is_head => Content::Nothing,
             Blob::Made(layer) => self.made(layer, first, length),
         };
         let mut answer = Response::new(content);
