@@ -96,7 +96,8 @@ impl Manifest {
                 output::lines([digest.to_string()])?;
             }
             Self::Rm { lists } => {
-                return each(lists, |list| engine.remove_manifest_list(list).map_err(failed));
+                // Whoever takes one away does not want to hear how to make it.
+                return each(lists, |list| engine.remove_manifest_list(list).map_err(Report::failed));
             }
         }
         Ok(0)

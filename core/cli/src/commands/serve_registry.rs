@@ -79,5 +79,7 @@ fn host(address: IpAddr) -> String {
 }
 
 fn failed(error: ServeError) -> Report {
-    Report::failed(error)
+    let is_unknown = matches!(error, ServeError::Unknown(_));
+    let report = Report::failed(error);
+    if is_unknown { report.hint("`wharf images` lists those that are here") } else { report }
 }
