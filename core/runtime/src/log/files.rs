@@ -10,9 +10,12 @@ use std::{
 
 use super::{ROTATED, path, write::Store};
 
-/// `log.jsonl.<number>`.
-fn rotated(data_dir: &Path, number: u32) -> PathBuf {
-    data_dir.join(format!("log.jsonl.{number}"))
+/// `log.jsonl`, or `log.jsonl.<number>` of those that were put aside.
+fn place(data_dir: &Path, number: u32) -> PathBuf {
+    match number {
+        0 => path(data_dir),
+        _ => data_dir.join(format!("log.jsonl.{number}")),
+    }
 }
 
 /// Opens `path` if it is there.
@@ -24,22 +27,47 @@ fn open(path: &Path) -> io::Result<Option<File>> {
     }
 }
 
-/// Which file it is, as long as somebody has it open.
-fn identity(file: &File) -> io::Result<(u64, u64)> {
+/// Device and inode: which file it is, as long as somebody has it open.
+type Identity = (u64, u64);
+
+fn identity(file: &File) -> io::Result<Identity> {
     let metadata = file.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
 /// The files that are newer than `known`, or all; the oldest first. All but the last are complete.
 ///
-/// A rotation meanwhile shows the same file again under its next number, and hides none.
+/// They are opened one by one while the monitor may rename them. Within one rotation a file shows again
+/// under its next number, which is noticed; when one ended meanwhile they are out of order, and all of
+/// them are looked at again.
 pub(super) fn newer(data_dir: &Path, known: Option<&File>) -> io::Result<VecDeque<File>> {
-    let mut seen = Vec::new();
+    newer_by(data_dir, known, open)
+}
+
+fn newer_by(
+    data_dir: &Path,
+    known: Option<&File>,
+    mut open: impl FnMut(&Path) -> io::Result<Option<File>>,
+) -> io::Result<VecDeque<File>> {
     let known = known.map(identity).transpose()?;
+    loop {
+        let files = look(data_dir, known, &mut open)?;
+        if files.len() < 2 || newest(data_dir)? == files.back().map(identity).transpose()? {
+            return Ok(files);
+        }
+    }
+}
+
+/// One look at all files that are newer than `known`, the oldest first.
+fn look(
+    data_dir: &Path,
+    known: Option<Identity>,
+    mut open: impl FnMut(&Path) -> io::Result<Option<File>>,
+) -> io::Result<VecDeque<File>> {
+    let mut seen = Vec::new();
     let mut files = VecDeque::new();
-    let older = (1..=ROTATED).map(|number| rotated(data_dir, number));
-    for path in std::iter::once(path(data_dir)).chain(older) {
-        let Some(file) = open(&path)? else { continue };
+    for number in 0..=ROTATED {
+        let Some(file) = open(&place(data_dir, number))? else { continue };
         let identity = identity(&file)?;
         if Some(identity) == known {
             break;
@@ -50,6 +78,16 @@ pub(super) fn newer(data_dir: &Path, known: Option<&File>) -> io::Result<VecDequ
         }
     }
     Ok(files)
+}
+
+/// The newest file; in the middle of a rotation that is the one that was just put aside.
+fn newest(data_dir: &Path) -> io::Result<Option<Identity>> {
+    for number in 0..=ROTATED {
+        if let Some(file) = open(&place(data_dir, number))? {
+            return identity(&file).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// `log.jsonl`, open for appending.
@@ -96,10 +134,9 @@ impl Store for Newest {
             _ => {} // left by a monitor that was killed
         }
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(&new)?;
-        for number in (1..ROTATED).rev() {
-            rename(&rotated(&self.data_dir, number), &rotated(&self.data_dir, number + 1))?;
+        for number in (0..ROTATED).rev() {
+            rename(&place(&self.data_dir, number), &place(&self.data_dir, number + 1))?;
         }
-        rename(&path(&self.data_dir), &rotated(&self.data_dir, 1))?;
         fs::rename(&new, path(&self.data_dir))?;
         self.file = file;
         Ok(())
@@ -111,5 +148,40 @@ fn rename(from: &Path, to: &Path) -> io::Result<()> {
     match fs::rename(from, to) {
         Err(err) if err.kind() != io::ErrorKind::NotFound => Err(err),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_holds_when_files_change_places_meanwhile() {
+        for rotations in 0..=2 * ROTATED {
+            let dir = tempfile::tempdir().unwrap();
+            let mut newest = Newest::open(dir.path()).unwrap();
+            let mut names = 0..;
+            let mut rotate = |times| {
+                for _ in 0..times {
+                    write!(newest, "{:03}", names.next().unwrap()).unwrap();
+                    newest.rotate().unwrap();
+                }
+            };
+            rotate(ROTATED + 1);
+            let mut opened = 0;
+            let files = newer_by(dir.path(), None, |path| {
+                let file = open(path);
+                opened += 1;
+                rotate(if opened == 1 { rotations } else { 0 });
+                file
+            });
+            let text = |file: File| io::read_to_string(file).unwrap();
+            let got: Vec<_> = files.unwrap().into_iter().map(text).collect();
+            let last = ROTATED + rotations;
+            let mut expected: Vec<_> =
+                (last - ROTATED + 1..=last).map(|number| format!("{number:03}")).collect();
+            expected.push(String::new());
+            assert_eq!(got, expected, "after {rotations} rotations");
+        }
     }
 }
