@@ -311,7 +311,9 @@ impl<'a> Overlay<'a> {
         })
     }
 
-    /// The same by mount(2), with a page of options.
+    /// The same by mount(2), with a page of options. They are named relative to a directory that the
+    /// calling thread changes to for a moment, so it gets a working directory of its own first: no other
+    /// thread of the process is led astray.
     fn mount_at(self, target: &Path) -> Result<(), MountError> {
         let here = open_directory(Path::new("."))?;
         let lower = self.lower.iter().map(|path| open_directory(path)).collect::<Result<Vec<_>, _>>()?;
@@ -320,6 +322,7 @@ impl<'a> Overlay<'a> {
         let at = open_directory(target)?;
         let options = self.page(&lower, upper.as_ref(), work.as_ref())?;
         let mount = || -> io::Result<()> {
+            nix::sched::unshare(nix::sched::CloneFlags::CLONE_FS)?;
             rustix::process::chdir("/proc/self/fd")?;
             let at = at.as_raw_fd().to_string();
             let done = rustix::mount::mount(
@@ -430,6 +433,7 @@ pub(crate) fn said(context: BorrowedFd<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -531,6 +535,63 @@ mod tests {
         in_own_namespace(|| {
             old.mount_at(target).unwrap();
             assert_eq!(fs::read_to_string(target.join("top")).unwrap(), "299");
+        });
+    }
+
+    /// Whether relative paths of this thread lead where they did, looked at until the others are done.
+    fn stays_where_it_is(done: &AtomicUsize, all: usize) {
+        let here = std::env::current_dir().unwrap();
+        let mut looks = 0_u32;
+        while done.load(Ordering::Relaxed) < all || looks < 100 {
+            assert!(fs::metadata("Cargo.toml").is_ok(), "a relative path leads elsewhere");
+            assert_eq!(std::env::current_dir().unwrap(), here);
+            looks += 1;
+        }
+    }
+
+    const MOUNTS: usize = 100;
+
+    #[test]
+    fn privileged_no_other_thread_notices_how_old_kernels_are_asked() {
+        if !root() {
+            return;
+        }
+        let box_ = tempfile::tempdir().unwrap();
+        let lower = layers(box_.path(), 3);
+        let old = Overlay { lower: &lower, upper: None, work: None, options: &[] };
+        let done = AtomicUsize::new(0);
+        // The threads of one namespace of its own, which share a working directory.
+        in_own_namespace(|| {
+            thread::scope(|scope| {
+                for number in 0..4 {
+                    let target = directories(box_.path(), &[&format!("target-{number}")]).remove(0);
+                    let done = &done;
+                    scope.spawn(move || {
+                        for _ in 0..MOUNTS {
+                            old.mount_at(&target).unwrap();
+                            assert_eq!(fs::read_to_string(target.join("top")).unwrap(), "2");
+                            rustix::mount::unmount(&target, rustix::mount::UnmountFlags::DETACH).unwrap();
+                        }
+                        done.fetch_add(1, Ordering::Relaxed);
+                    });
+                }
+                stays_where_it_is(&done, 4);
+            });
+        });
+        // Those of the process.
+        let done = AtomicUsize::new(0);
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..MOUNTS {
+                        assert_eq!(read(&old.detached().unwrap(), "top").unwrap(), "2");
+                        let new = detached(&[overlay(lower.clone(), None)]).unwrap();
+                        assert_eq!(read(&new, "top").unwrap(), "2");
+                    }
+                    done.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            stays_where_it_is(&done, 4);
         });
     }
 
