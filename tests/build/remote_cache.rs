@@ -51,6 +51,30 @@ fn another_machine_fetches_only_the_layers_of_the_image() {
     assert_eq!(cached(&other, &from), 6);
     assert!(proxy.passed() - before > BYTES);
     assert_eq!(other.in_image("app", "wc -c < /big"), "2000000\n");
+    // They are in the cache of this machine, too.
+    assert_eq!(cached(&other, ""), 7);
+}
+
+/// One machine's cache was read once; what it knew is known from then on, though its layers did not come.
+#[test]
+fn what_a_cache_knew_is_known_without_it_afterwards() {
+    let Some(registry) = Registry::start() else { return };
+    let (one, other) = machines();
+    let name = registry.name("cache");
+    one.run(&format!("build -t app --cache-to type=registry,ref={name},mode=max ctx")).success();
+    assert_eq!(cached(&other, &format!("--cache-from type=registry,ref={name}")), 6);
+    drop(registry);
+    assert_eq!(cached(&other, ""), 6);
+    assert_eq!(id(&one), id(&other));
+    // What it can say to others are the steps; the layers of the first stage are not here.
+    other.run("build --cache-to type=local,dest=kept,mode=max ctx").success().without("beginning anew");
+    // Now somebody wants the files of the first stage: they are made here, and known like all others.
+    other.write("ctx/Dockerfile", format!("{BIG}COPY --from=tools /big /big\n"));
+    other.run("build -t app ctx").success().says("beginning anew").without("cannot use");
+    assert_eq!(other.in_image("app", "wc -c < /big"), "2000000\n");
+    let tool = other.in_image("app", "cat /tool");
+    assert_eq!(cached(&other, ""), 7);
+    assert_eq!(other.in_image("app", "cat /tool"), tool);
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
-use wharf_store::CacheEntry;
+use wharf_store::{CacheEntry, Layer};
 
 use super::execute::Execution;
 use super::key::Parts;
 use super::plan::{Stage, Step};
 use super::request::BuildError;
-use super::share::Found;
+use super::share::{Found, LayerRecord};
 use super::tree::{Chain, Work};
 
 /// What a finished step leaves in the cache.
@@ -19,6 +19,10 @@ use super::tree::{Chain, Work};
 pub(super) struct CachedStep {
     /// It changed no files.
     pub(super) unchanged: bool,
+    /// The layer that it led to, while that is not here: a cache from elsewhere knew it, and nobody
+    /// wanted its files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) elsewhere: Option<LayerRecord>,
 }
 
 impl<'a> Execution<'a, '_> {
@@ -43,8 +47,13 @@ impl<'a> Execution<'a, '_> {
         if kept.unchanged {
             return Ok(Some(base.clone()));
         }
-        let Some(chain_id) = entry.chain_id else { return Ok(None) };
-        Ok(self.engine.store.layer(&chain_id)?.map(|layer| base.with(layer)))
+        if let Some(heard) = &kept.elsewhere {
+            let found = self.imported.heard(key, heard, base.top());
+            return found.map(|layer| self.here_or_elsewhere(key, base, *layer)).transpose();
+        }
+        let layer = entry.chain_id.map(|chain_id| self.engine.store.layer(&chain_id)).transpose()?.flatten();
+        let Some(layer) = layer else { return Ok(None) };
+        Ok(base.ending_in(layer, |chain_id| self.engine.store.layer(chain_id))?)
     }
 
     /// The layer stays where it is until somebody wants it.
@@ -55,14 +64,18 @@ impl<'a> Execution<'a, '_> {
                 self.engine.learn(key, None)?;
                 Ok(Some(base.clone()))
             }
-            Some(Found::Layer(layer)) => {
-                let here = self.engine.store.layer(&layer.chain_id)?;
-                if let Some(here) = &here {
-                    self.engine.learn(key, Some(here.chain_id))?;
-                }
-                Ok(Some(base.with(here.unwrap_or(*layer))))
-            }
+            Some(Found::Layer(layer)) => Ok(Some(self.here_or_elsewhere(key, base, *layer)?)),
         }
+    }
+
+    /// That the step leads to this layer is kept, so that the next build knows it without the cache.
+    fn here_or_elsewhere(&self, key: &Digest, base: &Chain, layer: Layer) -> Result<Chain, BuildError> {
+        let here = self.engine.store.layer(&layer.chain_id)?;
+        match &here {
+            Some(here) => self.engine.learn(key, Some(here.chain_id))?,
+            None => self.engine.hear(key, &layer)?,
+        }
+        Ok(base.with(here.unwrap_or(layer)))
     }
 
     /// A tree to change on top of a chain.
@@ -107,9 +120,7 @@ impl<'a> Execution<'a, '_> {
 
     /// The result of a step.
     pub(super) fn keep(&self, key: &Digest, chain: &Chain, unchanged: bool) -> Result<(), BuildError> {
-        let value =
-            serde_json::to_vec(&CachedStep { unchanged }).map_err(|error| BuildError::Layer(error.into()))?;
         let chain_id = chain.layers.last().map(|layer| layer.chain_id);
-        Ok(self.engine.store.cache().put(key, &CacheEntry { chain_id, value })?)
+        self.engine.know(key, chain_id, &CachedStep { unchanged, elsewhere: None })
     }
 }

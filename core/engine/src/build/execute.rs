@@ -308,11 +308,11 @@ impl<'a> Execution<'a, '_> {
             return Ok((Outcome::Cached, format!("cached: {}", key.short())));
         }
         let reason = self.why_not(stage, &place, &parts)?;
-        let before = done.chain.layers.len();
+        let before = done.chain.key();
         done.chain = self.run_ops(step, &ops, &mut fetched, done)?;
         // What changed between key and copy is whole, and something else than the key says.
         if self.context.held_still() {
-            self.keep(&key, &done.chain, before == done.chain.layers.len())?;
+            self.keep(&key, &done.chain, before == done.chain.key())?;
             self.engine.store.cache().used(&key, &step.statement)?;
             self.remember(&place, &parts)?;
             turn.done_by(&stage.name);

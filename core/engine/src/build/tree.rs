@@ -54,6 +54,28 @@ impl Chain {
         layers.push(layer);
         Self { layers }
     }
+
+    /// The one that a step on top of this left, by its topmost layer: mostly this and the layer. But a plugin
+    /// may put a stage on other files than it stood on; then the layers below are looked up by their chain
+    /// ids. Nothing when one is missing.
+    pub(super) fn ending_in<E>(
+        &self,
+        layer: Layer,
+        find: impl Fn(&Digest) -> Result<Option<Layer>, E>,
+    ) -> Result<Option<Self>, E> {
+        if layer.parent.as_ref() == self.top() {
+            return Ok(Some(self.with(layer)));
+        }
+        let mut next = layer.parent;
+        let mut layers = vec![layer];
+        while let Some(chain_id) = next {
+            let Some(below) = find(&chain_id)? else { return Ok(None) };
+            next = below.parent;
+            layers.push(below);
+        }
+        layers.reverse();
+        Ok(Some(Self { layers }))
+    }
 }
 
 /// A tree that a step changes, on top of a chain. Dropped without [`Work::finish`], it is removed;
@@ -305,5 +327,44 @@ impl BuildContext for View<'_> {
             working_dir: config.working_dir.clone(),
             labels: config.labels.clone().into_iter().collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer(parent: Option<&Layer>, content: &str) -> Layer {
+        let (diff_id, parent) = (Digest::of(content), parent.map(|below| below.chain_id));
+        Layer {
+            diff_id,
+            chain_id: layer::chain_id(parent.as_ref(), &diff_id),
+            parent,
+            size: 0,
+            tar_size: 0,
+            blob: None,
+            media_type: None,
+            driver: String::new(),
+        }
+    }
+
+    #[test]
+    fn what_a_step_left_is_found_whatever_it_stands_on() {
+        let base = layer(None, "base");
+        let on_base = layer(Some(&base), "a");
+        let other = layer(None, "other");
+        let on_other = layer(Some(&other), "a");
+        let chain = Chain::default().with(base.clone());
+        let find = |known: &[&Layer]| {
+            let known: Vec<Layer> = known.iter().copied().cloned().collect();
+            move |id: &Digest| Ok::<_, ()>(known.iter().find(|layer| layer.chain_id == *id).cloned())
+        };
+        let layers = |layer: &Layer, known: &[&Layer]| {
+            chain.ending_in(layer.clone(), find(known)).unwrap().map(|chain| chain.layers)
+        };
+        assert_eq!(layers(&on_base, &[]), Some(vec![base, on_base.clone()]));
+        assert_eq!(layers(&on_other, &[&other]), Some(vec![other.clone(), on_other.clone()]));
+        assert_eq!(layers(&other, &[]), Some(vec![other]));
+        assert_eq!(layers(&on_other, &[]), None);
     }
 }

@@ -25,10 +25,21 @@ use crate::home::Home;
 #[derive(Default)]
 pub(in crate::build) struct Imported {
     sources: Vec<Source>,
+    /// Layers that earlier builds heard of, and that were not here when this one asked.
+    heard: Mutex<BTreeSet<Digest>>,
     /// Layers that can not be had: of which source, and their chain ids.
-    struck: BTreeSet<(usize, Digest)>,
+    struck: BTreeSet<(Origin, Digest)>,
     /// Keys of steps that were found, by the layers that they lead to.
     found: Mutex<BTreeMap<Digest, BTreeSet<Digest>>>,
+}
+
+/// Whose word it is that there is a layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Origin {
+    /// A cache's, by its number.
+    Cache(usize),
+    /// This machine's own, which heard of it from a cache that need not be read now.
+    Hearsay,
 }
 
 /// One cache.
@@ -60,7 +71,7 @@ pub(super) struct Remote {
 /// Layers that a cache does not give.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Lost {
-    source: usize,
+    source: Origin,
     pub(super) layers: Vec<Digest>,
     /// What was wrong; nothing when the cache never said that it has them.
     why: Option<String>,
@@ -98,7 +109,7 @@ impl Imported {
     }
 
     fn is_empty(&self) -> bool {
-        self.sources.is_empty()
+        self.sources.is_empty() && lock(&self.heard).is_empty()
     }
 
     pub(super) fn sources(&self) -> &[Source] {
@@ -114,13 +125,35 @@ impl Imported {
                 return Some(Found::Unchanged);
             }
             let layer = record.layer.as_ref()?;
-            let fits = layer.parent.as_ref() == base
-                && chain_id(base, &layer.diff_id) == layer.chain_id
-                && !self.struck.contains(&(number, layer.chain_id));
-            fits.then(|| {
-                lock(&self.found).entry(layer.chain_id).or_default().insert(*key);
-                Found::Layer(Box::new(layer.elsewhere()))
-            })
+            self.believed(Origin::Cache(number), key, layer, base).map(Found::Layer)
+        })
+    }
+
+    /// The same of what an earlier build heard of the step.
+    pub(in crate::build) fn heard(
+        &self,
+        key: &Digest,
+        layer: &LayerRecord,
+        base: Option<&Digest>,
+    ) -> Option<Box<Layer>> {
+        let believed = self.believed(Origin::Hearsay, key, layer, base)?;
+        lock(&self.heard).insert(layer.chain_id);
+        Some(believed)
+    }
+
+    fn believed(
+        &self,
+        origin: Origin,
+        key: &Digest,
+        layer: &LayerRecord,
+        base: Option<&Digest>,
+    ) -> Option<Box<Layer>> {
+        let fits = layer.parent.as_ref() == base
+            && chain_id(base, &layer.diff_id) == layer.chain_id
+            && !self.struck.contains(&(origin, layer.chain_id));
+        fits.then(|| {
+            lock(&self.found).entry(layer.chain_id).or_default().insert(*key);
+            Box::new(layer.elsewhere())
         })
     }
 
@@ -128,29 +161,42 @@ impl Imported {
     pub(super) fn record(&self, key: &Digest) -> Option<Record> {
         let (number, record) =
             self.sources.iter().enumerate().find_map(|(at, source)| Some((at, source.steps.get(key)?)))?;
-        let struck = |layer: &LayerRecord| self.struck.contains(&(number, layer.chain_id));
+        let struck = |layer: &LayerRecord| self.struck.contains(&(Origin::Cache(number), layer.chain_id));
         record.layer.as_ref().is_none_or(|layer| !struck(layer)).then(|| record.clone())
     }
 
     /// Who says that it has a layer; who only knows of it comes after that.
-    fn giver(&self, layer: &Digest) -> Option<(usize, bool)> {
+    fn giver(&self, layer: &Digest) -> Option<(Origin, bool)> {
+        let is_struck = |origin: Origin| self.struck.contains(&(origin, *layer));
         let known = self.sources.iter().enumerate().filter_map(|(number, source)| {
-            let blob = source.layers.get(layer).filter(|_| !self.struck.contains(&(number, *layer)))?.blob;
-            Some((number, blob.is_some() && !matches!(source.place, Place::Here)))
+            let origin = Origin::Cache(number);
+            let blob = source.layers.get(layer).filter(|_| !is_struck(origin))?.blob;
+            Some((origin, blob.is_some() && !matches!(source.place, Place::Here)))
         });
-        known.max_by_key(|(number, has)| (*has, std::cmp::Reverse(*number)))
+        let hearsay = lock(&self.heard).contains(layer) && !is_struck(Origin::Hearsay);
+        let known = known.chain(hearsay.then_some((Origin::Hearsay, false)));
+        known.max_by_key(|(origin, has)| (*has, std::cmp::Reverse(*origin)))
     }
 
     /// Believes nothing about these layers any more, and says why.
     pub(in crate::build) fn strike(&mut self, lost: &Lost, report: &mut (dyn FnMut(BuildEvent<'_>) + Send)) {
-        self.struck.extend(lost.layers.iter().map(|layer| (lost.source, *layer)));
-        if let (Some(why), Some(source)) = (&lost.why, self.sources.get(lost.source)) {
+        // What was heard of it is worth no more than what a cache says.
+        let origins = [lost.source, Origin::Hearsay];
+        self.struck.extend(lost.layers.iter().flat_map(|layer| origins.map(|origin| (origin, *layer))));
+        if let (Some(why), Some(source)) = (&lost.why, self.source(lost.source)) {
             warn(&format!("cannot use the cache `{}`: {why}", source.shown), report);
+        }
+    }
+
+    fn source(&self, origin: Origin) -> Option<&Source> {
+        match origin {
+            Origin::Cache(number) => self.sources.get(number),
+            Origin::Hearsay => None,
         }
     }
 }
 
-fn lost(source: usize, layers: &[&Layer], why: Option<String>) -> BuildError {
+fn lost(source: Origin, layers: &[&Layer], why: Option<String>) -> BuildError {
     let layers = layers.iter().map(|layer| layer.chain_id).collect();
     BuildError::CacheLost(Lost { source, layers, why })
 }
@@ -164,21 +210,21 @@ impl Engine {
         let missing = self.not_here(&chain.layers.iter().collect::<Vec<_>>())?;
         let mut left = missing.as_slice();
         while let Some(first) = left.first() {
-            let Some((source, has)) = imported.giver(&first.chain_id) else {
+            let Some((origin, has)) = imported.giver(&first.chain_id) else {
                 return Err(CommitError::MissingLayer(first.diff_id).into());
             };
-            if !has {
-                let without = |layer: &&&Layer| imported.giver(&layer.chain_id) == Some((source, false));
+            let Some(source) = imported.source(origin).filter(|_| has) else {
+                let without = |layer: &&&Layer| imported.giver(&layer.chain_id) == Some((origin, false));
                 let without: Vec<&Layer> = left.iter().filter(without).copied().collect();
-                return Err(lost(source, &without, None));
-            }
-            let same = |layer: &&&Layer| imported.giver(&layer.chain_id) == Some((source, true));
+                return Err(lost(origin, &without, None));
+            };
+            let same = |layer: &&&Layer| imported.giver(&layer.chain_id) == Some((origin, true));
             let (own, rest) = left.split_at(left.iter().take_while(same).count());
-            let brought = self.bring_from(&imported.sources[source], own);
+            let brought = self.bring_from(source, own);
             self.remember_found(imported, own)?;
             if let Err(error) = brought {
                 let missing = self.not_here(own)?;
-                return Err(lost(source, &missing, Some(causes(&*error))));
+                return Err(lost(origin, &missing, Some(causes(&*error))));
             }
             left = rest;
         }
@@ -253,14 +299,33 @@ impl Engine {
         Ok(())
     }
 
-    /// What is known here already is not changed.
+    /// What is known here already is not changed, but for what was only heard of.
     pub(in crate::build) fn learn(&self, key: &Digest, layer: Option<Digest>) -> Result<(), BuildError> {
+        let held = self.store.cache().get(key)?;
+        if held.is_some_and(|entry| !is_hearsay(&entry)) {
+            return Ok(());
+        }
+        self.know(key, layer, &CachedStep { unchanged: layer.is_none(), elsewhere: None })
+    }
+
+    /// A step leads to a layer that is not here.
+    pub(in crate::build) fn hear(&self, key: &Digest, layer: &Layer) -> Result<(), BuildError> {
         if self.store.cache().get(key)?.is_some() {
             return Ok(());
         }
-        let step = CachedStep { unchanged: layer.is_none() };
-        let value = serde_json::to_vec(&step).map_err(|error| BuildError::Layer(error.into()))?;
-        Ok(self.store.cache().put(key, &CacheEntry { chain_id: layer, value })?)
+        let elsewhere = Some(LayerRecord::of(layer));
+        self.know(key, None, &CachedStep { unchanged: false, elsewhere })
+    }
+
+    /// Keeps what a step led to.
+    pub(in crate::build) fn know(
+        &self,
+        key: &Digest,
+        chain_id: Option<Digest>,
+        step: &CachedStep,
+    ) -> Result<(), BuildError> {
+        let value = serde_json::to_vec(step).map_err(|error| BuildError::Layer(error.into()))?;
+        Ok(self.store.cache().put(key, &CacheEntry { chain_id, value })?)
     }
 
     /// A chain with what is known of its layers now that they are here.
@@ -272,6 +337,10 @@ impl Engine {
         let here = |layer: Layer| Ok(self.store.layer(&layer.chain_id)?.unwrap_or(layer));
         Ok(Chain { layers: chain.layers.into_iter().map(here).collect::<Result<_, BuildError>>()? })
     }
+}
+
+fn is_hearsay(entry: &CacheEntry) -> bool {
+    serde_json::from_slice(&entry.value).is_ok_and(|step: CachedStep| step.elsewhere.is_some())
 }
 
 #[cfg(test)]
@@ -310,8 +379,8 @@ mod tests {
     fn what_is_struck_out_is_not_found_again() {
         let mut imported = imported(vec![record("a", None, "a"), record("b", None, "b")]);
         let Some(Found::Layer(layer)) = imported.find(&Digest::of("a"), None) else { panic!() };
-        assert_eq!(imported.giver(&layer.chain_id), Some((0, false)));
-        let lost = Lost { source: 0, layers: vec![layer.chain_id], why: Some("gone".into()) };
+        assert_eq!(imported.giver(&layer.chain_id), Some((Origin::Cache(0), false)));
+        let lost = Lost { source: Origin::Cache(0), layers: vec![layer.chain_id], why: Some("gone".into()) };
         let mut said = Vec::new();
         imported.strike(&lost, &mut |event| {
             if let BuildEvent::Warning { warning, .. } = event {
@@ -322,5 +391,19 @@ mod tests {
         assert!(imported.find(&Digest::of("a"), None).is_none());
         assert!(imported.record(&Digest::of("a")).is_none());
         assert!(imported.find(&Digest::of("b"), None).is_some());
+    }
+    #[test]
+    fn what_was_heard_of_counts_until_somebody_wants_it() {
+        let mut imported = Imported::default();
+        assert!(imported.is_empty());
+        let (base, key) = (Digest::of("base"), Digest::of("key"));
+        let heard = record("key", Some(base), "a").layer.unwrap();
+        assert!(imported.heard(&key, &heard, None).is_none(), "it stands on something else");
+        let layer = imported.heard(&key, &heard, Some(&base)).unwrap();
+        assert_eq!(imported.giver(&layer.chain_id), Some((Origin::Hearsay, false)));
+        let lost = Lost { source: Origin::Hearsay, layers: vec![layer.chain_id], why: None };
+        imported.strike(&lost, &mut |_| panic!("nothing to say"));
+        assert!(imported.heard(&key, &heard, Some(&base)).is_none());
+        assert_eq!(imported.giver(&layer.chain_id), None);
     }
 }

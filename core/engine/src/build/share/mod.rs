@@ -24,7 +24,9 @@
 //! one of the blob and the one of its files, and it has to stand on what its step stands on. One that does
 //! not come, or is something else, is struck out, and the build begins anew without it: what was built
 //! meanwhile is kept. That a key leads to a layer is the word of whoever wrote the cache: to read a foreign
-//! cache is to run what its writer built. What this machine knows already, it keeps.
+//! cache is to run what its writer built. What this machine knows already, it keeps; what a cache told it,
+//! it keeps as well, also of a layer that did not come. When somebody wants that one later, and no cache that
+//! is read has it, it is struck out like any other.
 
 mod directory;
 mod imported;
@@ -43,7 +45,7 @@ pub use write::CacheWriteError;
 
 pub use imported::Lost;
 pub(super) use imported::{Found, Imported};
-pub(super) use record::INLINE;
+pub(super) use record::{INLINE, LayerRecord};
 
 /// A cache to read.
 #[derive(Debug, Clone, PartialEq, Eq)]

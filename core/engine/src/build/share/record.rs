@@ -37,7 +37,7 @@ pub(super) struct Record {
 /// A layer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct LayerRecord {
+pub(in crate::build) struct LayerRecord {
     pub(super) chain_id: Digest,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) parent: Option<Digest>,
@@ -48,7 +48,7 @@ pub(super) struct LayerRecord {
 }
 
 impl LayerRecord {
-    fn of(layer: &Layer) -> Self {
+    pub(super) fn of(layer: &Layer) -> Self {
         Self { chain_id: layer.chain_id, parent: layer.parent, diff_id: layer.diff_id, blob: None }
     }
 
@@ -102,7 +102,7 @@ impl Engine {
         let Some(entry) = self.store.cache().get(key)? else { return Ok(None) };
         let Ok(kept) = serde_json::from_slice::<CachedStep>(&entry.value) else { return Ok(None) };
         let layer = entry.chain_id.map(|id| self.store.layer(&id)).transpose()?.flatten();
-        let layer = layer.filter(|_| !kept.unchanged).as_ref().map(LayerRecord::of);
+        let layer = layer.filter(|_| !kept.unchanged).as_ref().map(LayerRecord::of).or(kept.elsewhere);
         let is_known = kept.unchanged || layer.is_some();
         Ok(is_known.then_some(Record { key: *key, unchanged: kept.unchanged, layer }))
     }
