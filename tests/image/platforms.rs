@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::harness::{Registry, Sandbox};
+use crate::harness::{Registry, Sandbox, has, host};
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -39,6 +39,12 @@ pub(super) fn fill_index(registry: &Registry, box_: &Sandbox) -> String {
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
     registry.put_document("app", "all", INDEX, &index);
     registry.name("app:all")
+}
+
+/// Which digest a registry's tag has, as far as is known here.
+fn digest_of(box_: &Sandbox, name: &str) -> String {
+    let listed = box_.run(&format!("images --digests --no-trunc --format {{{{.Digest}}}} {name}")).success();
+    listed.line().to_owned()
 }
 
 fn empty(other: &Sandbox) -> Sandbox {
@@ -159,4 +165,100 @@ fn an_index_is_kept_and_goes_on_as_one() {
     box_.run(&format!("pull -q --platform {OTHER} {name}")).success();
     box_.run(&format!("rmi {name}")).success().shows(&format!("Untagged: {name}"));
     box_.run("images -q").success().prints("");
+}
+
+#[test]
+fn an_archive_holds_all_platforms_of_a_name_or_one() {
+    let Some(registry) = Registry::start() else { return };
+    let (other, name) = with_index(&registry);
+    let box_ = empty(&other);
+    box_.run(&format!("pull -q --all-platforms {name}")).success();
+    let id = |of: &Sandbox, platform: &str| {
+        let shown = of.run(&format!("image inspect --platform {platform} -f {{{{.Id}}}} {name}"));
+        shown.success().line().to_owned()
+    };
+    let loaded = format!("Loaded image: {name}\n");
+    for format in ["docker-archive", "oci-archive"] {
+        box_.run(&format!("save --format {format} -o all.tar {name}")).success();
+        let archive = box_.dir().join("all.tar");
+        let archive = archive.to_str().unwrap();
+        let third = empty(&box_);
+        third.wharf(["load", "-i", archive]).success().prints(&loaded);
+        for platform in [OTHER, OWN] {
+            assert_eq!(id(&third, platform), id(&box_, platform), "{format}");
+        }
+        third.run(&format!("run --rm --network none {name}")).success().prints(&format!("{OWN}\n"));
+        third.run(&format!("save --format {format} -o again.tar {name}")).success();
+        let bytes = |of: &Sandbox, file: &str| std::fs::read(of.dir().join(file)).unwrap();
+        assert!(bytes(&third, "again.tar") == bytes(&box_, "all.tar"), "{format}: the same bytes again");
+
+        let fourth = empty(&box_);
+        let there = ["has nothing for linux/s390x", OTHER, OWN];
+        fourth.wharf(["load", "--platform", OTHER, "-i", archive]).success().prints(&loaded);
+        assert_eq!(id(&fourth, OTHER), id(&box_, OTHER), "{format}");
+        fourth.refuses(1, &["load", "--platform", "linux/s390x", "-i", archive], &there);
+        let there = [&*format!("not for {OWN}"), OTHER];
+        fourth.refuses(1, &["save", "--platform", OWN, "-o", "own.tar", &name], &there);
+        fourth.refuses(1, &["image", "inspect", "--platform", OWN, &name], &["not for"]);
+        // What was loaded goes to a registry as the image that it is.
+        fourth.wharf(["load", "--platform", OWN, "-i", archive]).success().prints(&loaded);
+        assert_eq!(fourth.run("images -q").success().stdout.lines().count(), 1);
+        let copy = registry.name(&format!("from/{format}:all"));
+        fourth.run(&format!("tag {name} {copy}")).success();
+        fourth.run(&format!("push -q {copy}")).success();
+        assert_eq!(digest_of(&fourth, &copy), digest_of(&box_, &name), "{format}: the same index");
+        let fifth = empty(&box_);
+        fifth.run(&format!("pull -q --platform {OTHER} {copy}")).success();
+        assert_eq!(fifth.inspect(&copy, "{{.Id}}"), id(&box_, OTHER), "{format}");
+    }
+    // A platform that is not here makes no archive.
+    let words = ["not for linux/s390x", OTHER, OWN];
+    box_.refuses(1, &["save", "--platform", "linux/s390x", "-o", "none.tar", &name], &words);
+    assert!(!box_.dir().join("none.tar").exists());
+    // An archive of one platform is one for others, too, and says so.
+    box_.run(&format!("save --platform {OTHER} -o one.tar {name}")).success();
+    let archive = box_.dir().join("one.tar");
+    let third = empty(&box_);
+    third.wharf(["load", "-i", archive.to_str().unwrap()]).success();
+    let words = [&*format!("has nothing for {OWN}, only {OTHER}")];
+    third.refuses(1, &["load", "--platform", OWN, "-i", archive.to_str().unwrap()], &words);
+}
+
+#[test]
+fn a_layout_of_several_platforms_is_read_from_a_directory() {
+    let Some(registry) = Registry::start() else { return };
+    let (other, name) = with_index(&registry);
+    if !has("skopeo") {
+        eprintln!("skipped: needs skopeo, which ./dev test installs");
+        return;
+    }
+    let layout = other.dir().join("layout");
+    let to = format!("oci:{}:{name}", layout.display());
+    host(&[
+        "skopeo",
+        "--insecure-policy",
+        "copy",
+        "--quiet",
+        "--all",
+        "--src-tls-verify=false",
+        &format!("docker://{name}"),
+        &to,
+    ]);
+    let box_ = empty(&other);
+    let path = layout.to_str().unwrap();
+    box_.wharf(["load", "--platform", OTHER, "-i", path])
+        .success()
+        .prints(&format!("Loaded image: {name}\n"));
+    assert_eq!(box_.inspect(&name, "{{.Os}}/{{.Architecture}}"), OTHER);
+    box_.refuses(1, &["load", "--platform", "linux/s390x", "-i", path], &["has nothing for", OTHER, OWN]);
+    box_.wharf(["load", "-i", path]).success();
+    box_.run("images --tree").success().shows(OTHER).shows(OWN);
+    // skopeo finds its way through the index that we write, too.
+    box_.run(&format!("save --format oci-archive -o all.tar {name}")).success();
+    let archive = format!("oci-archive:{}:all", box_.dir().join("all.tar").display());
+    for platform in [OTHER, OWN] {
+        let (_, architecture) = platform.split_once('/').unwrap();
+        let told = host(&["skopeo", "--override-arch", architecture, "inspect", "--config", &archive]);
+        assert!(told.contains(&format!("\"for\": \"{platform}\"")), "{told}");
+    }
 }

@@ -12,11 +12,14 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
+use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wharf_model::{Digest, Hasher};
+
+use crate::layer::Limits;
 
 /// Why a blob can not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -96,6 +99,13 @@ impl Blobs {
     pub(crate) fn adopt(&self, path: &Path, digest: &Digest) -> Result<(), BlobError> {
         publish(path, &self.complete(), digest)
             .map_err(|source| BlobError::Write { path: path.to_owned(), source })
+    }
+
+    /// What may be written before the disk is full.
+    pub(crate) fn room(&self) -> Result<Limits, BlobError> {
+        let path = self.incoming();
+        let room = File::open(&path).and_then(|dir| Limits::with_room(dir.as_fd()));
+        room.map_err(|source| BlobError::Write { path, source })
     }
 
     /// Whether the blob is here.

@@ -2,7 +2,8 @@
 //!
 //! The bytes of a config that came from outside are kept as they were; one that was made here
 //! is written in the model's order. The manifest lists each layer by the blob it came in, or,
-//! for a layer that was built here, by the uncompressed tar that can be made again.
+//! for a layer that was built here, by the uncompressed tar that can be made again; one that came in an
+//! archive is kept as it was.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,6 +19,14 @@ use crate::{BlobError, RecordError, Store};
 pub(crate) const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const CONFIG_TYPE: &str = "application/vnd.oci.image.config.v1+json";
 pub(crate) const LAYER_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
+
+/// Whether a media type is for the other kind of document than this one is: a manifest for an index, or an
+/// index for a manifest. A type that says nothing says nothing wrong.
+pub(crate) fn is_of_other_kind(media_type: &str, is_index: bool) -> bool {
+    let index = media_type.contains("image.index.") || media_type.contains("manifest.list.");
+    let manifest = media_type.contains("image.manifest.") || media_type.contains("distribution.manifest.v2");
+    if is_index { manifest } else { index }
+}
 
 /// An image with everything that is known about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +45,15 @@ pub struct Image {
     pub layers: Vec<Layer>,
     /// The digest of its manifest.
     pub manifest: Digest,
+}
+
+/// What an image that came from outside came with.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Origin<'a> {
+    /// The index that its names lead to, whose other images keep them.
+    pub(crate) via: Option<&'a Digest>,
+    /// The manifest to keep; it lists the blobs that the layers have here. Otherwise one is made.
+    pub(crate) manifest: Option<&'a [u8]>,
 }
 
 /// Why an image can not be committed.
@@ -70,22 +88,24 @@ impl Store {
     /// # Errors
     /// When a layer is missing, or the disk refuses.
     pub fn commit(&self, config: &ImageConfig, names: &[Reference]) -> Result<Digest, CommitError> {
-        self.commit_bytes(&serde_json::to_vec(config)?, config, names, None)
+        self.commit_bytes(&serde_json::to_vec(config)?, config, names, Origin::default())
     }
 
-    /// As [`Self::commit`], for a config whose bytes must stay as they are; `via` is the index that the
-    /// names lead to, whose other images keep them.
+    /// As [`Self::commit`], for a config whose bytes must stay as they are.
     pub(crate) fn commit_bytes(
         &self,
         bytes: &[u8],
         config: &ImageConfig,
         names: &[Reference],
-        via: Option<&Digest>,
+        Origin { via, manifest }: Origin<'_>,
     ) -> Result<Digest, CommitError> {
         let _guard = self.guard()?;
         let layers = self.layers_of(config)?;
         let id = self.blobs().put(bytes)?;
-        let manifest = self.blobs().put(&self.manifest(id, bytes.len(), &layers)?)?;
+        let manifest = match manifest {
+            Some(text) => self.blobs().put(text)?,
+            None => self.blobs().put(&self.manifest(id, bytes.len(), &layers)?)?,
+        };
         let top = layers.last().map(|layer| layer.chain_id);
         let unsynced = self.is_unsynced(top.as_ref())?;
         if !unsynced && self.is_committed(&id, &manifest, names, via)? {

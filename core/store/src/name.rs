@@ -332,7 +332,8 @@ mod tests {
         let add = |platform: &Platform, via: Option<&Digest>| {
             let config = ImageConfig::empty(platform);
             let bytes = serde_json::to_vec(&config).unwrap();
-            store.commit_bytes(&bytes, &config, std::slice::from_ref(&name), via).unwrap()
+            let origin = crate::image::Origin { via, manifest: None };
+            store.commit_bytes(&bytes, &config, std::slice::from_ref(&name), origin).unwrap()
         };
         let (own, foreign) = (add(&Platform::host(), Some(&via)), add(&other, Some(&via)));
         assert_eq!(add(&other, Some(&via)), foreign);

@@ -26,7 +26,7 @@ pub(crate) struct Load {
     /// Ask the one on standard input and output for this image
     #[arg(long, hide = true, value_name = "NAME")]
     stdio: Option<Reference>,
-    /// The image for this platform, where there are several on the other machine
+    /// Only the images for this platform; it has to be there
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// ssh://[USER@]HOST[:PORT]/NAME, an image on another machine
@@ -40,9 +40,6 @@ impl Load {
             self.from.as_ref().map(|from| from.parse()).transpose().map_err(failed)?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
-        if self.platform.is_some() && from.is_none() && self.stdio.is_none() {
-            return Err(Report::message(1, "--platform is for ssh://, where there are several images"));
-        }
         match (from, &self.stdio) {
             (Some(from), _) => self.load_elsewhere(engine, &from),
             (None, Some(name)) => self.load_from_line(engine, name),
@@ -52,13 +49,17 @@ impl Load {
 
     fn load(&self, engine: &Engine) -> Result<u8, Report> {
         let path = Path::new(&self.input);
+        let platform = self.platform.as_ref();
         let loaded = if path.is_dir() {
-            engine.load_directory(path)
+            engine.load_directory(path, platform)
         } else {
-            engine.load(super::import::open(&self.input)?)
+            engine.load(super::import::open(&self.input)?, platform)
         };
-        let loaded = loaded.map_err(Report::failed)?;
-        output::lines(loaded.iter().flat_map(words))?;
+        let mut lines: Vec<String> = loaded.map_err(Report::failed)?.iter().flat_map(words).collect();
+        // A name has an image for each platform.
+        let mut said = std::collections::HashSet::new();
+        lines.retain(|line| said.insert(line.clone()));
+        output::lines(lines)?;
         Ok(0)
     }
 

@@ -17,7 +17,7 @@ pub(crate) struct Save {
     #[arg(long, value_name = "FORMAT", default_value = "docker-archive",
         value_parser = ["docker-archive", "oci-archive"])]
     format: String,
-    /// The images for this platform, where a name has several
+    /// Only the images for this platform, where a name has several
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
     /// Names or ids

@@ -11,7 +11,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use wharf_model::{Digest, Hasher};
+use wharf_model::{Digest, Hasher, Platform};
 
 use super::resolve::open_file;
 use crate::Engine;
@@ -85,15 +85,18 @@ impl Engine {
         let text = serde_json::to_vec(&serde_json::json!({ "schemaVersion": 2, "manifests": [chosen] }))?;
         let mut files = Vec::new();
         list(&root, digest, DEPTH, &mut files)?;
+        // Of an index, the image for this machine; one that was named is taken as it is.
+        let top: Value = serde_json::from_slice(&whole(&root, &blob(&digest))?)?;
+        let platform = top["manifests"].is_array().then(Platform::host);
         let (read, write) = io::pipe()?;
         std::thread::scope(|scope| {
             let packer = scope.spawn(|| pack(write, &root, &text, &files));
-            let loaded = self.load(read);
+            let loaded = self.load(read, platform.as_ref());
             let packed = packer.join().map_err(|_| "the layout could not be packed")?;
             // A blob that is not what its name says is the cause of all other trouble.
             packed?;
             let loaded = loaded?;
-            loaded.first().map(|image| image.id).ok_or_else(|| "it holds no image for this machine".into())
+            loaded.first().map(|image| image.id).ok_or_else(|| "it holds no image".into())
         })
     }
 }

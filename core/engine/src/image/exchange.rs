@@ -99,14 +99,14 @@ impl Engine {
         self.import(self.store.blobs().open(&fetched.digest)?, options)
     }
 
-    /// Reads a docker archive or an OCI layout in a tar.
+    /// Reads a docker archive or an OCI layout in a tar: all its images, or those for one platform.
     ///
     /// # Errors
-    /// When it can not be read, or a digest does not match.
-    pub fn load(&self, input: impl Read) -> Result<Vec<Loaded>, ExchangeError> {
+    /// When it can not be read, a digest does not match, or it has nothing for the platform.
+    pub fn load(&self, input: impl Read, platform: Option<&Platform>) -> Result<Vec<Loaded>, ExchangeError> {
         self.sweep_unfinished();
         let snapshots = self.default_snapshots()?;
-        let loaded = archive::load(&self.store, input, &mut Home::new(&snapshots));
+        let loaded = archive::load(&self.store, input, platform, &mut Home::new(&snapshots));
         let loaded = loaded.inspect_err(|_| self.throw_away())?;
         let shown = |image: &Loaded| image.names.first().map(Reference::familiar);
         self.note(loaded.iter().map(|image| Entry::image("load", &image.id, shown(image))));
@@ -116,14 +116,18 @@ impl Engine {
     /// Reads the OCI layout in a directory.
     ///
     /// # Errors
-    /// When it can not be read, or a digest does not match.
-    pub fn load_directory(&self, path: &Path) -> Result<Vec<Loaded>, ExchangeError> {
+    /// As [`Self::load`].
+    pub fn load_directory(
+        &self,
+        path: &Path,
+        platform: Option<&Platform>,
+    ) -> Result<Vec<Loaded>, ExchangeError> {
         let failed = |source| ExchangeError::Directory { path: path.to_owned(), source };
         let directory = layout::Directory::open(path).map_err(failed)?;
         let (read, write) = io::pipe().map_err(failed)?;
         std::thread::scope(|scope| {
             let packer = scope.spawn(|| directory.pack(write));
-            let loaded = self.load(read);
+            let loaded = self.load(read, platform);
             match packer.join() {
                 // Whoever reads no further has a better reason.
                 Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
@@ -143,7 +147,8 @@ impl Engine {
         let _ = self.store.sweep();
     }
 
-    /// Writes images, by name or id, to an archive.
+    /// Writes images, by name or id, to an archive. A name that leads to an index goes with all of its images that
+    /// are here, unless one platform is asked for.
     ///
     /// # Errors
     /// When one of them is not there, or writing fails.
@@ -158,10 +163,15 @@ impl Engine {
         for name in names {
             let image = self.store.resolve_for(name, platform)?;
             let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
-            match saved.iter_mut().find(|other| other.image == image.id) {
+            let index = match named.as_ref().filter(|_| platform.is_none()) {
+                Some(name) => self.store.index_of(name)?,
+                None => None,
+            };
+            match saved.iter_mut().find(|other| (other.image, other.index) == (image.id, index)) {
                 Some(other) => other.names.extend(named),
                 None => {
-                    saved.push(Saved { image: image.id, names: named.into_iter().collect(), statement: None })
+                    let names = named.into_iter().collect();
+                    saved.push(Saved { image: image.id, names, index, statement: None });
                 }
             }
         }

@@ -1,9 +1,9 @@
 //! `manifest.json`, docker's list of the images in an archive.
 
 use serde::{Deserialize, Serialize};
-use wharf_model::Reference;
+use wharf_model::{Reference, ReferenceError};
 
-use super::{Listed, LoadError};
+use super::{Listed, LoadError, Named, Part};
 
 /// One image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -21,9 +21,12 @@ pub(super) fn listed(text: &[u8]) -> Result<Vec<Listed>, LoadError> {
         serde_json::from_slice(text).map_err(|error| damaged(error.to_string()))?;
     let image = |manifest: Manifest| {
         let names = manifest.repo_tags.unwrap_or_default().into_iter().map(|name| name.parse::<Reference>());
-        let names = names.collect::<Result<_, _>>().map_err(|error| damaged(error.to_string()))?;
-        let layers = manifest.layers.unwrap_or_default().into_iter().map(String::into_bytes).collect();
-        Ok(Listed { config: manifest.config.into_bytes(), layers, names })
+        let names = names.map(|name| Ok(Named { name: name?, via: None }));
+        let names =
+            names.collect::<Result<_, ReferenceError>>().map_err(|error| damaged(error.to_string()))?;
+        let part = |path: String| Part { path: path.into_bytes(), is: None };
+        let layers = manifest.layers.unwrap_or_default().into_iter().map(part).collect();
+        Ok(Listed { config: part(manifest.config), layers, names, manifest: None })
     };
     manifests.into_iter().map(image).collect()
 }
@@ -38,7 +41,7 @@ mod tests {
                         {"Config":"d.json","RepoTags":["x:1"],"Layers":null}]"#;
         let listed = listed(text).unwrap();
         assert_eq!((listed[0].names.len(), listed[0].layers.len()), (0, 1));
-        assert_eq!((listed[1].names[0].familiar(), listed[1].layers.len()), ("x:1".into(), 0));
+        assert_eq!((listed[1].names[0].name.familiar(), listed[1].layers.len()), ("x:1".into(), 0));
     }
 
     #[test]

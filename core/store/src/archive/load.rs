@@ -3,20 +3,26 @@
 //! The archive is read once, from front to back, so it may come from a pipe. What it lists is
 //! often at its end: until then, small files are held in memory and large ones aside on disk.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::io::{self, Read, Write};
 
 use wharf_model::image::ImageConfig;
-use wharf_model::{Digest, Reference};
+use wharf_model::{Digest, Platform, Reference};
 
+use super::oci::Layout;
 use super::place::place_parked;
-use super::{JSON_LIMIT, Listed, docker, oci};
+use super::{JSON_LIMIT, Listed, Named, Part, docker, oci};
 use crate::blob::Parked;
+use crate::image::Origin;
 use crate::layer::{ApplyError, HomeError, LayerHome, Limits, RecordLayerError, TarError};
 use crate::layer::{Kind, each, normalised, shown};
 use crate::{BlobError, CommitError, RecordError, Store};
 
 const SMALL: u64 = 64 * 1024;
+/// All small files together: further ones go aside as well.
+const HELD: u64 = 64 << 20;
+/// Files of an archive.
+const ENTRIES: u64 = 100_000;
 
 /// An image that came from an archive.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +42,27 @@ pub enum LoadError {
     /// There are no images in it.
     #[error("the archive holds neither a `manifest.json` nor an `index.json`: it is not an image archive")]
     NotImages,
+    /// None of what it lists is an image.
+    #[error("the archive lists no image")]
+    Empty,
+    /// Its images are for other machines.
+    #[error("{what} has nothing for {wanted}, only {there}")]
+    Platform {
+        /// A name, or the archive.
+        what: String,
+        /// For what it should be.
+        wanted: Box<Platform>,
+        /// What is there.
+        there: String,
+    },
+    /// A layer in it can not be kept.
+    #[error("cannot unpack layer `{path}` of the archive")]
+    Layer {
+        /// Its path in the archive.
+        path: String,
+        /// Why not.
+        source: Box<Self>,
+    },
     /// A file that it lists is not in it.
     #[error("the archive lists `{0}`, which is not in it")]
     Missing(String),
@@ -63,7 +90,7 @@ pub enum LoadError {
     Blob(#[from] BlobError),
     /// A layer can not be recorded.
     #[error(transparent)]
-    Layer(#[from] RecordLayerError),
+    RecordLayer(#[from] RecordLayerError),
     /// An image can not be kept.
     #[error(transparent)]
     Commit(#[from] CommitError),
@@ -72,47 +99,152 @@ pub enum LoadError {
     Record(#[from] RecordError),
 }
 
-/// Takes all images from an archive, compressed or not.
+/// Takes the images from an archive, compressed or not: all of them, or those for one platform.
 ///
 /// # Errors
-/// When the archive is damaged or the disk refuses. Images that were complete by then stay;
-/// of the others, whole layers may stay until the next clean-up.
-pub fn load(store: &Store, input: impl Read, home: &mut dyn LayerHome) -> Result<Vec<Loaded>, LoadError> {
+/// When the archive is damaged, has nothing for the platform, or the disk refuses. Images that were complete by
+/// then stay; of the others, whole layers may stay until the next clean-up.
+pub fn load(
+    store: &Store,
+    input: impl Read,
+    platform: Option<&Platform>,
+    home: &mut dyn LayerHome,
+) -> Result<Vec<Loaded>, LoadError> {
     let _guard = store.guard()?;
     let files = Files::read(store, input)?;
-    let listed = match files.json(b"manifest.json")? {
-        Some(text) => docker::listed(&text)?,
-        None => match files.json(b"index.json")? {
-            Some(text) => oci::listed(&text, &|path: &[u8]| files.json(path))?,
-            None => return Err(LoadError::NotImages),
-        },
-    };
-    listed.iter().map(|image| load_image(store, &files, image, home)).collect()
+    let layout = listed(&files)?;
+    let images = layout.images.into_iter().map(|image| Coming::read(&files, image));
+    let mut images: Vec<Coming> = images.collect::<Result<_, _>>()?;
+    if let Some(platform) = platform {
+        images = choose(images, platform)?;
+    }
+    for index in &layout.indexes {
+        store.blobs().put(index)?;
+    }
+    images.iter().map(|image| image.load(store, &files, home)).collect()
 }
 
-fn load_image(
-    store: &Store,
-    files: &Files,
-    image: &Listed,
-    home: &mut dyn LayerHome,
-) -> Result<Loaded, LoadError> {
-    let bytes = files.json(&image.config)?.ok_or_else(|| LoadError::Missing(shown(&image.config)))?;
-    let damaged = |reason: String| LoadError::Damaged { path: shown(&image.config), reason };
-    let config: ImageConfig = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
-    let diff_ids = &config.rootfs.diff_ids;
-    if diff_ids.len() != image.layers.len() {
-        let (listed, own) = (image.layers.len(), diff_ids.len());
-        return Err(damaged(format!("it has {own} layers, but the archive lists {listed}")));
+/// What the index lists, and what docker's list says beyond that.
+fn listed(files: &Files) -> Result<Layout, LoadError> {
+    let index = files.json(b"index.json")?;
+    let list = files.json(b"manifest.json")?;
+    if index.is_none() && list.is_none() {
+        return Err(LoadError::NotImages);
     }
-    let mut parent = None;
-    for ((path, diff_id), chain_id) in image.layers.iter().zip(diff_ids).zip(config.chain_ids()) {
-        if store.layer(&chain_id)?.is_none() {
-            files.with_blob(store, path, |parked| place_parked(store, parked, parent, *diff_id, home))?;
+    let layout = index.map(|text| oci::layout(&text, &|path: &[u8]| files.json(path))).transpose()?;
+    let mut layout = layout.unwrap_or_default();
+    for image in list.map(|text| docker::listed(&text)).transpose()?.unwrap_or_default() {
+        match layout.images.iter_mut().find(|known| known.config.path == image.config.path) {
+            Some(known) => {
+                let said = |name: &Named| known.names.iter().any(|other| other.name == name.name);
+                let fresh: Vec<Named> = image.names.into_iter().filter(|name| !said(name)).collect();
+                known.names.extend(fresh);
+            }
+            None => layout.images.push(image),
         }
-        parent = Some(chain_id);
     }
-    let id = store.commit_bytes(&bytes, &config, &image.names, None)?;
-    Ok(Loaded { id, names: image.names.clone() })
+    if layout.images.is_empty() { Err(LoadError::Empty) } else { Ok(layout) }
+}
+
+/// An image whose config was read.
+struct Coming {
+    listed: Listed,
+    bytes: Vec<u8>,
+    config: ImageConfig,
+}
+
+/// Those for a platform; of a name's variants the one that serves it best. Nobody is told later that a name was
+/// left out, so each has to have one.
+fn choose(images: Vec<Coming>, wanted: &Platform) -> Result<Vec<Coming>, LoadError> {
+    let there: BTreeSet<String> = images.iter().map(|image| image.config.platform().to_string()).collect();
+    let none = |what: String| {
+        let (wanted, there) = (Box::new(wanted.clone()), there.into_iter().collect::<Vec<_>>().join(", "));
+        LoadError::Platform { what, wanted, there }
+    };
+    let rank = |image: &Coming| image.config.platform().rank_for(wanted);
+    let all: BTreeSet<String> = images.iter().flat_map(Coming::names).collect();
+    let ranks: Vec<_> = images.iter().map(|image| (rank(image), image.listed.names.clone())).collect();
+    let is_best = |image: &Coming| {
+        let Some(own) = rank(image) else { return false };
+        let shares = |names: &[Named]| names.iter().any(|name| image.listed.names.contains(name));
+        !ranks.iter().any(|(other, names)| other.is_some_and(|other| other < own) && shares(names))
+    };
+    let chosen: Vec<Coming> = images.into_iter().filter(is_best).collect();
+    let served: BTreeSet<String> = chosen.iter().flat_map(Coming::names).collect();
+    match all.difference(&served).next() {
+        Some(name) => Err(none(name.clone())),
+        None if chosen.is_empty() => Err(none("the archive".to_owned())),
+        None => Ok(chosen),
+    }
+}
+
+impl Coming {
+    fn read(files: &Files, listed: Listed) -> Result<Self, LoadError> {
+        let path = &listed.config.path;
+        let bytes = files.json(path)?.ok_or_else(|| LoadError::Missing(shown(path)))?;
+        check(&listed.config, Digest::of(&bytes), bytes.len() as u64)?;
+        let damaged = |reason: String| LoadError::Damaged { path: shown(path), reason };
+        let config: ImageConfig =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let (own, listing) = (config.rootfs.diff_ids.len(), listed.layers.len());
+        if own != listing {
+            return Err(damaged(format!("it has {own} layers, but the archive lists {listing}")));
+        }
+        Ok(Self { listed, bytes, config })
+    }
+
+    fn names(&self) -> impl Iterator<Item = String> + '_ {
+        self.listed.names.iter().map(|named| named.name.familiar())
+    }
+
+    fn load(&self, store: &Store, files: &Files, home: &mut dyn LayerHome) -> Result<Loaded, LoadError> {
+        let mut parent = None;
+        let (mut as_listed, layers) = (true, self.listed.layers.iter().zip(&self.config.rootfs.diff_ids));
+        for ((part, diff_id), chain_id) in layers.zip(self.config.chain_ids()) {
+            let layer = match store.layer(&chain_id)? {
+                Some(layer) => layer,
+                None => files.with_blob(store, &part.path, |parked| {
+                    check(part, parked.digest, parked.size)?;
+                    let placed = place_parked(store, parked, parent, *diff_id, home);
+                    placed
+                        .map_err(|source| LoadError::Layer { path: shown(&part.path), source: source.into() })
+                })?,
+            };
+            as_listed &= layer.blob.is_some() && layer.blob == part.is.map(|(digest, _)| digest);
+            parent = Some(chain_id);
+        }
+        let manifest = self.listed.manifest.as_deref().filter(|_| as_listed);
+        let id = self.commit(store, manifest)?;
+        let names = self.listed.names.iter().map(|named| named.name.clone()).collect();
+        Ok(Loaded { id, names })
+    }
+
+    /// Once for each index that leads to it.
+    fn commit(&self, store: &Store, manifest: Option<&[u8]>) -> Result<Digest, LoadError> {
+        let mut indexes: Vec<Option<Digest>> = self.listed.names.iter().map(|named| named.via).collect();
+        indexes.dedup();
+        let mut id = Digest::of(&self.bytes);
+        for via in if indexes.is_empty() { vec![None] } else { indexes } {
+            let names = self.listed.names.iter().filter(|named| named.via == via);
+            let names: Vec<Reference> = names.map(|named| named.name.clone()).collect();
+            let origin = Origin { via: via.as_ref(), manifest };
+            id = store.commit_bytes(&self.bytes, &self.config, &names, origin)?;
+        }
+        Ok(id)
+    }
+}
+
+/// Whether a file of the archive is the one that was listed.
+fn check(part: &Part, found: Digest, found_size: u64) -> Result<(), LoadError> {
+    let Some((digest, size)) = part.is else { return Ok(()) };
+    let reason = if digest != found {
+        format!("its digest is {found}, but {digest} is listed")
+    } else if let Some(size) = size.filter(|size| *size != found_size) {
+        format!("it has {found_size} bytes, but {size} are listed")
+    } else {
+        return Ok(());
+    };
+    Err(LoadError::Damaged { path: shown(&part.path), reason })
 }
 
 enum Staged {
@@ -127,13 +259,17 @@ struct Files(HashMap<Vec<u8>, Staged>);
 
 impl Files {
     fn read(store: &Store, input: impl Read) -> Result<Self, LoadError> {
-        let limits = Limits { entries: 100_000, ..Limits::default() };
-        let mut files = HashMap::new();
+        let limits = store.blobs().room()?;
+        let limits = Limits { entries: limits.entries.min(ENTRIES), ..limits };
+        let (mut files, mut held) = (HashMap::new(), 0);
         // Nobody asks for the digest of the archive itself.
         let unneeded = Some(Digest::of(b""));
         each(input, &limits, unneeded, |entry, path, data| {
             let staged = match entry.kind {
-                Kind::File if entry.size <= SMALL => small(path, data)?,
+                Kind::File if entry.size <= SMALL && held < HELD => {
+                    held += entry.size;
+                    small(path, data)?
+                }
                 Kind::File => large(store, path, data)?,
                 Kind::Symlink => Staged::Link(beside(path, &entry.target)),
                 Kind::HardLink => Staged::Link(entry.target.clone()),

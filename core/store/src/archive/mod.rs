@@ -8,9 +8,10 @@
 //! ```
 //!
 //! A saved archive is an OCI image layout, and a docker archive as well unless it is to be the first
-//! alone. An image about which something is said is an index of its own there, see `attested.rs`. `load` reads docker's
-//! list when there is one and the index otherwise. Nothing in an archive becomes a path of the
-//! host: its files are kept aside by content until the images that list them are known.
+//! alone. An image about which something is said is an index of its own there, see `attested.rs`, and a name that
+//! leads to images for several platforms goes as their index. `load` reads the index, and docker's list for what
+//! it says beyond that: the list has no place for platforms. Nothing in an archive becomes a path of the host:
+//! its files are kept aside by content until the images that list them are known.
 
 pub(crate) mod attested;
 mod docker;
@@ -38,13 +39,29 @@ pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const JSON_LIMIT: u64 = 4 << 20;
 
 /// An image as an archive lists it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 struct Listed {
-    /// The path of its config.
-    config: Vec<u8>,
-    /// The paths of its layers, lowest first.
-    layers: Vec<Vec<u8>>,
-    names: Vec<Reference>,
+    config: Part,
+    /// Lowest first.
+    layers: Vec<Part>,
+    names: Vec<Named>,
+    /// The text of its manifest, where it has one.
+    manifest: Option<Vec<u8>>,
+}
+
+/// A config or a layer.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Part {
+    path: Vec<u8>,
+    /// Digest and length, where the list says them.
+    is: Option<(Digest, Option<u64>)>,
+}
+
+/// A name, and the index that leads from it to the image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Named {
+    name: Reference,
+    via: Option<Digest>,
 }
 
 /// Where a blob is in an OCI image layout.

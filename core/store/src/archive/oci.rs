@@ -1,28 +1,40 @@
 //! `index.json` of an OCI image layout.
 //!
-//! An index may list further indexes, for instance one image for several platforms; of those,
-//! the image for this machine is taken.
+//! An index may list further indexes, for instance one image for several platforms; all of its images that are in
+//! the archive are listed, and know which index their name leads to. Each document is looked at once, however often
+//! and however deep it is listed, so an archive of a few kilobytes can not keep anybody busy.
+
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
 use wharf_model::{Digest, Platform, Reference};
 
-use super::{Listed, LoadError, blob_path};
+use super::{Listed, LoadError, Named, Part, blob_path};
+use crate::image::is_of_other_kind;
 
+/// Indexes within each other.
 const DEPTH: usize = 4;
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
+/// It says that a manifest is about another one.
+const ABOUT: &str = "vnd.docker.reference.type";
 
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Descriptor {
-    digest: Digest,
     #[serde(default)]
-    annotations: std::collections::BTreeMap<String, String>,
+    media_type: String,
+    digest: Digest,
+    size: Option<u64>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
     platform: Option<Platform>,
 }
 
 /// An index has `manifests`, a manifest has `config` and `layers`.
 #[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Document {
+    media_type: Option<String>,
     manifests: Option<Vec<Descriptor>>,
     config: Option<Descriptor>,
     layers: Option<Vec<Descriptor>>,
@@ -30,57 +42,149 @@ struct Document {
 
 type ReadFile<'a> = dyn Fn(&[u8]) -> Result<Option<Vec<u8>>, LoadError> + 'a;
 
-/// Reads the index; `read` gives the other files of the archive.
-pub(super) fn listed(text: &[u8], read: &ReadFile<'_>) -> Result<Vec<Listed>, LoadError> {
-    let document = parse("index.json", text)?;
-    let manifests = document.manifests.unwrap_or_default();
-    let mut images: Vec<Listed> = Vec::new();
-    for descriptor in &manifests {
-        let names = names(descriptor);
-        if let Some(mut image) = image(descriptor, read, DEPTH)? {
-            match images.iter_mut().find(|known| known.config == image.config) {
-                Some(known) => known.names.extend(names),
-                None => {
-                    image.names = names;
-                    images.push(image);
-                }
-            }
-        }
-    }
-    Ok(images)
+/// What an `index.json` lists.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    pub(super) images: Vec<Listed>,
+    /// The texts of the indexes that names lead to.
+    pub(super) indexes: Vec<Vec<u8>>,
 }
 
-/// The image that a descriptor leads to; `None` when it is for other machines or none at all.
-fn image(descriptor: &Descriptor, read: &ReadFile<'_>, depth: usize) -> Result<Option<Listed>, LoadError> {
-    let path = blob_path(&descriptor.digest);
-    let shown = String::from_utf8_lossy(&path).into_owned();
-    let text = read(&path)?.ok_or_else(|| LoadError::Missing(shown.clone()))?;
-    let damaged = |reason: &str| LoadError::Damaged { path: shown.clone(), reason: reason.into() };
-    if Digest::of(&text) != descriptor.digest {
-        return Err(damaged("its digest is another one"));
+/// Reads the index; `read` gives the other files of the archive.
+pub(super) fn layout(text: &[u8], read: &ReadFile<'_>) -> Result<Layout, LoadError> {
+    let document = parse("index.json", text)?;
+    let mut walk = Walk { read, layout: Layout::default(), seen: HashMap::new() };
+    for descriptor in document.manifests.unwrap_or_default() {
+        walk.top(&descriptor)?;
     }
-    let document = parse(&shown, &text)?;
-    match (document.manifests, document.config, document.layers) {
-        (Some(_), Some(_), _) | (Some(_), _, Some(_)) => Err(damaged("it is both an index and a manifest")),
-        (Some(_), ..) if depth == 0 => Err(damaged("indexes are nested too deep")),
-        (Some(manifests), None, None) => {
-            let host = Platform::host();
-            let fits = |platform: &Option<Platform>| {
-                platform
-                    .as_ref()
-                    .is_none_or(|own| (&own.os, &own.architecture) == (&host.os, &host.architecture))
-            };
-            let inner = manifests.iter().filter(|inner| fits(&inner.platform));
-            let mut found = inner.map(|inner| image(inner, read, depth - 1)).filter_map(Result::transpose);
-            found.next().transpose()
+    Ok(walk.layout)
+}
+
+/// What an index lists; nothing when it is none.
+pub(super) fn entries(text: &[u8]) -> Vec<Digest> {
+    let manifests = serde_json::from_slice(text).ok().and_then(|document: Document| document.manifests);
+    manifests.unwrap_or_default().iter().map(|entry| entry.digest).collect()
+}
+
+/// The config and the layers that a manifest lists; nothing when it is none.
+pub(super) fn parts(text: &[u8]) -> Vec<Digest> {
+    let Ok(document) = serde_json::from_slice::<Document>(text) else { return Vec::new() };
+    let parts = document.config.into_iter().chain(document.layers.unwrap_or_default());
+    parts.map(|part| part.digest).collect()
+}
+
+struct Walk<'a> {
+    read: &'a ReadFile<'a>,
+    layout: Layout,
+    /// Which images a document leads to.
+    seen: HashMap<Digest, Vec<usize>>,
+}
+
+/// What a descriptor leads to.
+enum Led {
+    To(Vec<usize>),
+    /// It is not in the archive.
+    Nowhere,
+}
+
+impl Walk<'_> {
+    fn top(&mut self, descriptor: &Descriptor) -> Result<(), LoadError> {
+        let path = blob_path(&descriptor.digest);
+        let Led::To(places) = self.visit(descriptor, DEPTH)? else {
+            return Err(LoadError::Missing(shown(&path)));
+        };
+        let names = names(descriptor);
+        let is_index = places.iter().any(|place| !self.is_manifest(*place, &descriptor.digest));
+        if is_index
+            && !names.is_empty()
+            && let Some(text) = (self.read)(&path)?
+        {
+            self.layout.indexes.push(text);
         }
-        (None, Some(config), Some(layers)) => Ok(Some(Listed {
-            config: blob_path(&config.digest),
-            layers: layers.iter().map(|layer| blob_path(&layer.digest)).collect(),
-            names: Vec::new(),
-        })),
-        _ => Ok(None),
+        let via = is_index.then_some(descriptor.digest);
+        for place in places {
+            let Some(image) = self.layout.images.get_mut(place) else { continue };
+            image.names.extend(names.iter().map(|name| Named { name: name.clone(), via }));
+        }
+        Ok(())
     }
+
+    fn is_manifest(&self, place: usize, digest: &Digest) -> bool {
+        let manifest = self.layout.images.get(place).and_then(|image| image.manifest.as_ref());
+        manifest.is_some_and(|text| Digest::of(text) == *digest)
+    }
+
+    fn visit(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Led, LoadError> {
+        if let Some(places) = self.seen.get(&descriptor.digest) {
+            return Ok(Led::To(places.clone()));
+        }
+        let path = shown(&blob_path(&descriptor.digest));
+        let Some(text) = (self.read)(path.as_bytes())? else { return Ok(Led::Nowhere) };
+        let damaged = |reason: &str| LoadError::Damaged { path: path.clone(), reason: reason.into() };
+        let is_size = descriptor.size.is_none_or(|size| size == text.len() as u64);
+        if Digest::of(&text) != descriptor.digest || !is_size {
+            return Err(damaged("it is another one than the index lists: its digest or its length is wrong"));
+        }
+        let document = parse(&path, &text)?;
+        let is_index = document.manifests.is_some();
+        let kinds = [Some(&descriptor.media_type), document.media_type.as_ref()];
+        if let Some(kind) = kinds.into_iter().flatten().find(|kind| is_of_other_kind(kind, is_index)) {
+            return Err(damaged(&format!("it is not of its type, {kind}")));
+        }
+        let places = match (document.manifests, document.config, document.layers) {
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) => {
+                return Err(damaged("it is both an index and a manifest"));
+            }
+            (Some(_), ..) if depth == 0 => return Err(damaged("indexes are nested too deep")),
+            (Some(manifests), None, None) => self.entries(&manifests, depth)?,
+            (None, Some(config), Some(layers)) if is_config(&config) => {
+                let (config, layers) = (part(&config), layers.iter().map(part).collect());
+                let manifest = Some(text);
+                self.layout.images.push(Listed { config, layers, names: Vec::new(), manifest });
+                vec![self.layout.images.len() - 1]
+            }
+            // An artifact, or nothing that is known.
+            _ => Vec::new(),
+        };
+        self.seen.insert(descriptor.digest, places.clone());
+        Ok(Led::To(places))
+    }
+
+    /// An archive may hold some of an index's images only, and not none.
+    fn entries(&mut self, entries: &[Descriptor], depth: usize) -> Result<Vec<usize>, LoadError> {
+        let (mut places, mut missing) = (Vec::new(), None);
+        for entry in entries.iter().filter(|entry| is_image(entry)) {
+            match self.visit(entry, depth - 1)? {
+                Led::To(found) => places.extend(found),
+                Led::Nowhere => missing = missing.or(Some(entry.digest)),
+            }
+        }
+        places.sort_unstable();
+        places.dedup();
+        match missing.filter(|_| places.is_empty()) {
+            Some(digest) => Err(LoadError::Missing(shown(&blob_path(&digest)))),
+            None => Ok(places),
+        }
+    }
+}
+
+/// Not what is said about one.
+fn is_image(entry: &Descriptor) -> bool {
+    let is_for_none = entry.platform.as_ref().is_some_and(|platform| platform.os == "unknown");
+    !is_for_none && !entry.annotations.contains_key(ABOUT)
+}
+
+fn is_config(config: &Descriptor) -> bool {
+    let kind = config.media_type.as_str();
+    kind.is_empty() || kind.contains("image.config.") || kind.contains("container.image.")
+}
+
+fn part(descriptor: &Descriptor) -> Part {
+    Part { path: blob_path(&descriptor.digest), is: Some((descriptor.digest, descriptor.size)) }
+}
+
+fn shown(path: &[u8]) -> String {
+    String::from_utf8_lossy(path).into_owned()
 }
 
 fn parse(path: &str, text: &[u8]) -> Result<Document, LoadError> {
@@ -99,20 +203,101 @@ fn names(descriptor: &Descriptor) -> Vec<Reference> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::cell::Cell;
+
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+
+    /// What is in the archive beside `index.json`.
+    #[derive(Default)]
+    struct Files {
+        blobs: HashMap<Vec<u8>, Vec<u8>>,
+        reads: Cell<usize>,
+    }
+
+    impl Files {
+        /// Its descriptor.
+        fn put(&mut self, kind: &str, text: impl Into<String>) -> String {
+            let text = text.into();
+            let digest = Digest::of(&text);
+            let size = text.len();
+            self.blobs.insert(blob_path(&digest), text.into_bytes());
+            format!(r#"{{"mediaType":"{kind}","digest":"{digest}","size":{size}}}"#)
+        }
+
+        fn image(&mut self, layer: &str) -> String {
+            let part = |text: &str| format!(r#"{{"digest":"{}","size":{}}}"#, Digest::of(text), text.len());
+            self.put(MANIFEST, format!(r#"{{"config":{},"layers":[{}]}}"#, part("config"), part(layer)))
+        }
+
+        fn layout(&self, entries: &str) -> Result<Layout, LoadError> {
+            let read = |path: &[u8]| {
+                self.reads.set(self.reads.get() + 1);
+                Ok(self.blobs.get(path).cloned())
+            };
+            layout(format!(r#"{{"manifests":[{entries}]}}"#).as_bytes(), &read)
+        }
+
+        #[track_caller]
+        fn refuses(&self, entries: &str, words: &str) {
+            let error = self.layout(entries).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}\ndoes not say\n{words}");
+        }
+    }
 
     #[test]
     fn confused_documents_are_refused() {
-        let digest = Digest::of("x");
-        let descriptor = format!(r#"{{"digest":"{digest}","size":1}}"#);
-        let both = format!(r#"{{"manifests":[],"config":{descriptor},"layers":[]}}"#);
-        let index = format!(r#"{{"manifests":[{{"digest":"{}"}}]}}"#, Digest::of(&both));
-        let read = |_: &[u8]| Ok(Some(both.clone().into_bytes()));
-        assert!(matches!(listed(index.as_bytes(), &read), Err(LoadError::Damaged { .. })));
-        let wrong = |_: &[u8]| Ok(Some(b"{}".to_vec()));
-        assert!(matches!(listed(index.as_bytes(), &wrong), Err(LoadError::Damaged { .. })));
-        let none = |_: &[u8]| Ok(None);
-        assert!(matches!(listed(index.as_bytes(), &none), Err(LoadError::Missing(_))));
-        let path = br#"{"manifests":[{"digest":"sha256:../../etc/passwd"}]}"#;
-        assert!(matches!(listed(path, &none), Err(LoadError::Damaged { .. })));
+        let mut files = Files::default();
+        let image = files.image("layer");
+        let both = files.put("", format!(r#"{{"manifests":[],"config":{image},"layers":[]}}"#));
+        files.refuses(&both, "both an index and a manifest");
+        files.refuses(&image.replace(MANIFEST, INDEX), "not of its type");
+        let index = files.put(INDEX, format!(r#"{{"manifests":[{image}]}}"#));
+        files.refuses(&index.replace(INDEX, MANIFEST), "not of its type");
+        let liar = files.put("", format!(r#"{{"mediaType":"{MANIFEST}","manifests":[{image}]}}"#));
+        files.refuses(&liar, "not of its type");
+        files.refuses(&image.replace(r#""size":"#, r#""size":1"#), "its digest or its length");
+        let nowhere = format!(r#"{{"digest":"{}","size":1}}"#, Digest::of("nowhere"));
+        files.refuses(&nowhere, "is not in it");
+        let empty = files.put(INDEX, format!(r#"{{"manifests":[{nowhere}]}}"#));
+        files.refuses(&empty, "is not in it");
+        files.refuses(r#"{"digest":"sha256:../../etc/passwd","size":1}"#, "damaged");
+        files.refuses(&"[".repeat(100_000), "damaged");
+    }
+
+    #[test]
+    fn every_image_of_an_index_that_is_there_is_listed_and_knows_its_index() {
+        let mut files = Files::default();
+        let (one, two) = (files.image("one"), files.image("two"));
+        let nowhere = format!(r#"{{"digest":"{}","size":1}}"#, Digest::of("nowhere"));
+        let about = r#","platform":{"os":"unknown","architecture":"unknown"}}"#;
+        let about = format!("{}{about}", files.image("about").trim_end_matches('}'));
+        let index = files.put(INDEX, format!(r#"{{"manifests":[{one},{nowhere},{about},{two}]}}"#));
+        let name = r#","annotations":{"io.containerd.image.name":"localhost/app:1"}}"#;
+        let named = |descriptor: &str| format!("{}{name}", descriptor.trim_end_matches('}'));
+        let alone = named(&one).replace("app:1", "own:2");
+        let found = files.layout(&format!("{},{alone},{one}", named(&index))).unwrap();
+        assert_eq!((found.images.len(), found.indexes.len()), (2, 1));
+        let via = Some(Digest::of(&found.indexes[0]));
+        let name = |text: &str, via| Named { name: text.parse().unwrap(), via };
+        assert_eq!(found.images[0].names, [name("localhost/app:1", via), name("localhost/own:2", None)]);
+        assert_eq!(found.images[1].names, [name("localhost/app:1", via)]);
+        assert_eq!(found.images[0].layers[0].is, Some((Digest::of("one"), Some(3))));
+    }
+
+    #[test]
+    fn a_document_is_read_once_and_the_way_ends() {
+        let mut files = Files::default();
+        // Every level lists the one below five thousand times, and the lowest is of no known kind.
+        let mut entry = files.put("", "{}");
+        for _ in 0..4 {
+            let entries = vec![entry.as_str(); 5000].join(",");
+            entry = files.put(INDEX, format!(r#"{{"manifests":[{entries}]}}"#));
+        }
+        let all = vec![entry.as_str(); 5000].join(",");
+        assert!(files.layout(&all).unwrap().images.is_empty());
+        assert!(files.reads.get() < 10, "{}", files.reads.get());
+        let deeper = files.put(INDEX, format!(r#"{{"manifests":[{entry}]}}"#));
+        files.refuses(&deeper, "nested too deep");
     }
 }

@@ -108,7 +108,8 @@ fn unpack(
 ) -> Result<Applied, LoadError> {
     // The blob of a plain tar was hashed when it was written.
     let hashed = arrival.diff_id.filter(|diff_id| arrival.blob == Some(*diff_id));
-    let applied = layer::apply_known(tar, dir.as_fd(), format, &Limits::default(), hashed)?;
+    let limits = Limits::with_room(dir.as_fd()).map_err(|error| LoadError::Home(error.into()))?;
+    let applied = layer::apply_known(tar, dir.as_fd(), format, &limits, hashed)?;
     match arrival.diff_id {
         Some(expected) if expected != applied.diff_id => {
             Err(LoadError::DiffId { expected, found: applied.diff_id })

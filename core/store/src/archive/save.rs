@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use serde_json::{Value, json};
 use wharf_model::{Digest, Reference};
 
-use super::{INDEX_TYPE, attested, blob_path, docker};
+use super::{INDEX_TYPE, JSON_LIMIT, attested, blob_path, docker, oci};
 use crate::image::MANIFEST_TYPE;
 use crate::layer::{self, DiffError, HomeError, Layer, LayerHome, Line, Scribe, Times};
 use crate::{BlobError, Image, RecordError, Store};
@@ -20,6 +20,8 @@ pub struct Saved {
     pub image: Digest,
     /// Its names.
     pub names: Vec<Reference>,
+    /// The index that the names lead to, to be saved with all its images that are here.
+    pub index: Option<Digest>,
     /// What is said about it, in an archive of the second form.
     pub statement: Option<Statement>,
 }
@@ -96,9 +98,11 @@ pub fn save(
     for saved in what {
         let image = store.image(&saved.image)?.ok_or(SaveError::Unknown(saved.image))?;
         archive.image(&image, home)?;
-        let top = match saved.statement.as_ref().filter(|_| form == Form::Oci) {
-            Some(statement) => archive.attested(&image, statement)?,
-            None => manifest_of(store, &image)?,
+        let said = saved.statement.as_ref().filter(|_| form == Form::Oci);
+        let top = match (archive.index(&image, saved, home)?, said) {
+            (Some(index), _) => index,
+            (None, Some(statement)) => archive.attested(&image, statement)?,
+            (None, None) => manifest_of(store, &image)?,
         };
         manifests.extend(index_entries(&top, &saved.names));
         listed.push(docker_entry(&image, &saved.names));
@@ -116,8 +120,15 @@ pub fn save(
 
 /// The descriptor of an image's manifest.
 fn manifest_of(store: &Store, image: &Image) -> Result<Value, SaveError> {
-    let size = store.blobs().size(&image.manifest)?;
-    Ok(json!({ "mediaType": MANIFEST_TYPE, "digest": image.manifest, "size": size }))
+    let text = store.blobs().read(&image.manifest, JSON_LIMIT)?;
+    Ok(descriptor(&image.manifest, &text, MANIFEST_TYPE))
+}
+
+/// A document's, of the type that it says of itself.
+fn descriptor(digest: &Digest, text: &[u8], usual: &str) -> Value {
+    let said: Value = serde_json::from_slice(text).unwrap_or_default();
+    let kind = said["mediaType"].as_str().unwrap_or(usual);
+    json!({ "mediaType": kind, "digest": digest, "size": text.len() })
 }
 
 /// A descriptor once for each name.
@@ -176,12 +187,51 @@ impl<W: Write> Archive<'_, W> {
                 }
             }
         }
-        for digest in [image.id, image.manifest] {
-            if self.written.insert(digest) {
-                self.blob(&digest)?;
-            }
+        self.once(&image.id)?;
+        self.once(&image.manifest)
+    }
+
+    /// The index that an image's names lead to, with all its images that are here as it lists them. `None` when
+    /// there is none, or it does not lead to this image any more.
+    fn index(
+        &mut self,
+        image: &Image,
+        saved: &Saved,
+        home: &mut dyn LayerHome,
+    ) -> Result<Option<Value>, SaveError> {
+        let (Some(index), Some(name)) = (saved.index, saved.names.first()) else { return Ok(None) };
+        let Ok(text) = self.store.blobs().read(&index, JSON_LIMIT) else { return Ok(None) };
+        let mut listed = Vec::new();
+        for variant in self.store.variants(name)? {
+            let manifest = self.listed(&variant, &oci::entries(&text))?;
+            listed.extend(manifest.map(|manifest| (variant, manifest)));
         }
-        Ok(())
+        if !listed.iter().any(|(variant, _)| variant.id == image.id) {
+            return Ok(None);
+        }
+        for (variant, manifest) in &listed {
+            self.image(variant, home)?;
+            self.once(manifest)?;
+        }
+        self.once(&index)?;
+        Ok(Some(descriptor(&index, &text, INDEX_TYPE)))
+    }
+
+    /// Which of these manifests is the image's, with the blobs that its layers have here.
+    fn listed(&self, image: &Image, entries: &[Digest]) -> Result<Option<Digest>, SaveError> {
+        let remotes = self.store.remotes().of(&image.id)?;
+        let own = remotes.iter().map(|remote| remote.manifest).chain([image.manifest]);
+        let blobs: Vec<Digest> =
+            [image.id].into_iter().chain(image.layers.iter().filter_map(|layer| layer.blob)).collect();
+        let is_as_here = |digest: &Digest| {
+            let text = self.store.blobs().read(digest, JSON_LIMIT);
+            text.is_ok_and(|text| oci::parts(&text) == blobs)
+        };
+        Ok(own.into_iter().find(|digest| entries.contains(digest) && is_as_here(digest)))
+    }
+
+    fn once(&mut self, digest: &Digest) -> Result<(), SaveError> {
+        if self.written.insert(*digest) { self.blob(digest) } else { Ok(()) }
     }
 
     /// An index of an image and of what is said about it; its descriptor.

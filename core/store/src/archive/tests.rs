@@ -13,6 +13,9 @@ use super::*;
 use crate::Store;
 use crate::layer::sample::{Tar, is_root};
 
+mod hostile;
+mod platforms;
+
 struct Bench {
     dir: tempfile::TempDir,
     store: Store,
@@ -41,17 +44,37 @@ impl Bench {
     fn save(&mut self, image: Digest) -> Result<Vec<u8>, SaveError> {
         let names = self.store.image(&image).unwrap().unwrap().names;
         let mut out = Vec::new();
-        save(&self.store, &[Saved { image, names, statement: None }], &mut self.home, Form::Docker, &mut out)
-            .map(|()| out)
+        let saved = Saved { image, names, index: None, statement: None };
+        save(&self.store, &[saved], &mut self.home, Form::Docker, &mut out).map(|()| out)
     }
 
     fn load(&mut self, archive: &[u8]) -> Result<Vec<Loaded>, LoadError> {
-        load(&self.store, archive, &mut self.home)
+        load(&self.store, archive, None, &mut self.home)
+    }
+
+    /// It fails with these words, and nothing of it is left.
+    #[track_caller]
+    fn refuses(&mut self, archive: &[u8], words: &[&str]) {
+        let text = chain(&self.load(archive).unwrap_err());
+        for word in words {
+            assert!(text.contains(word), "{text}\ndoes not say\n{word}");
+        }
+        assert!(self.store.images().unwrap().is_empty() && self.store.layers().unwrap().is_empty(), "{text}");
+        assert!(self.home.is_clean(0), "{text}");
+        assert_eq!(self.files("blobs/incoming"), 0, "{text}");
+        self.store.sweep().unwrap();
+        assert_eq!(self.files("blobs/sha256"), 0, "{text}");
     }
 
     fn files(&self, path: &str) -> usize {
         fs::read_dir(self.dir.path().join(path)).unwrap().count()
     }
+}
+
+/// An error with all of its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn root_tar() -> Vec<u8> {
@@ -119,6 +142,7 @@ fn privileged_what_is_said_about_an_image_is_beside_it() {
     let saved = Saved {
         image,
         names: here.store.image(&image).unwrap().unwrap().names,
+        index: None,
         statement: Some(statement.clone()),
     };
     let mut archive = Vec::new();
@@ -260,14 +284,7 @@ fn privileged_bad_archives_leave_nothing() {
         (Tar::default().symlink("manifest.json", "manifest.json").end(), "not an image archive"),
         (docker_archive(&[("l.tar", &layer)], &[Digest::of(&layer)])[..2000].to_vec(), "archive"),
     ] {
-        let mut bench = Bench::new(LayerFormat::Overlay);
-        let error = bench.load(&archive).unwrap_err();
-        assert!(error.to_string().contains(words), "{error}");
-        assert!(bench.store.images().unwrap().is_empty() && bench.store.layers().unwrap().is_empty());
-        assert!(bench.home.is_clean(0), "{error}");
-        assert_eq!(bench.files("blobs/incoming"), 0);
-        bench.store.sweep().unwrap();
-        assert_eq!(bench.files("blobs/sha256"), 0);
+        Bench::new(LayerFormat::Overlay).refuses(&archive, &[words]);
     }
 }
 
@@ -325,7 +342,7 @@ fn privileged_an_image_survives_a_power_cut() {
     let archive = docker_archive(&[("l.tar", &tar)], &[Digest::of(&tar)]);
     let store = Store::open(before.path()).unwrap();
     let mut home = Home::new(before.path(), LayerFormat::Overlay);
-    let loaded = load(&store, archive.as_slice(), &mut home).unwrap();
+    let loaded = load(&store, archive.as_slice(), None, &mut home).unwrap();
     fs::copy(&disk, &copy).unwrap();
 
     let after = mount(&copy).unwrap();
@@ -354,13 +371,7 @@ fn privileged_a_full_disk_leaves_nothing_half() {
         let disk = Mounted::new(&["-t", "tmpfs", "-o", size, "wharf-store-test"]).unwrap();
         let store = Store::open(disk.path()).unwrap();
         let mut home = Home::new(disk.path(), LayerFormat::Overlay);
-        let error = load(&store, archive.as_slice(), &mut home).unwrap_err();
-        let mut text = error.to_string();
-        let mut cause = std::error::Error::source(&error);
-        while let Some(inner) = cause {
-            text = format!("{text}: {inner}");
-            cause = inner.source();
-        }
+        let text = chain(&load(&store, archive.as_slice(), None, &mut home).unwrap_err());
         assert!(text.contains("space") || text.contains("full"), "{size}: {text}");
         assert!(store.images().unwrap().is_empty() && home.is_clean(0), "{size}");
         assert_eq!(fs::read_dir(disk.path().join("blobs/incoming")).unwrap().count(), 0);
@@ -369,7 +380,7 @@ fn privileged_a_full_disk_leaves_nothing_half() {
         let small = Tar::default().file("small", b"x").end();
         let again = docker_archive(&[("l.tar", &small)], &[Digest::of(&small)]);
         if !size.contains("inodes") {
-            load(&store, again.as_slice(), &mut home).unwrap();
+            load(&store, again.as_slice(), None, &mut home).unwrap();
         }
     }
 }

@@ -151,7 +151,10 @@ impl<R: Read> Read for Counted<R> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
         if self.count > self.limit {
-            let text = format!("the archive has more than {} bytes when uncompressed", self.limit);
+            let text = format!(
+                "the archive has more than {} bytes when uncompressed, and there is no space for more",
+                self.limit
+            );
             return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
         }
         if let Some(hasher) = &mut self.hasher {
@@ -178,6 +181,14 @@ impl Applier<'_> {
         // A raw whiteout of overlayfs in a tar means the same as the tar's own.
         if entry.kind == Kind::Char(0, 0) {
             return self.lose(path);
+        }
+        match on_the_way(parent) {
+            Meaning::File => {}
+            Meaning::Bookkeeping => return Ok(()),
+            Meaning::Gone(_) | Meaning::Opaque | Meaning::Malformed => {
+                let reason = "it is in a directory with the name of a whiteout";
+                return Err(ApplyError::Refused { path: shown(path), reason });
+            }
         }
         match meaning(name) {
             Meaning::File => self.putter.put(entry, path, &mut data)?,
@@ -282,6 +293,12 @@ impl Applier<'_> {
     }
 }
 
+/// What the directories of a path mean; the first that is more than a directory counts.
+fn on_the_way(parent: &[u8]) -> Meaning<'_> {
+    let parts = parent.split(|byte| *byte == b'/').map(meaning);
+    parts.into_iter().find(|meaning| *meaning != Meaning::File).unwrap_or(Meaning::File)
+}
+
 fn entry_error(path: &[u8], errno: Errno) -> ApplyError {
     ApplyError::Entry { path: shown(path), source: errno.into() }
 }
@@ -311,6 +328,18 @@ mod tests {
             ("link out", Tar::default().symlink("a", "..").file("a/canary", b"x")),
             ("absolute link", Tar::default().symlink("a", "/").file("a/canary", b"x")),
             ("link chain", Tar::default().symlink("a", "b").symlink("b", "../..").file("a/canary", b"x")),
+            (
+                "directory, then a link out",
+                Tar::default().dir("a/").file("a/x", b"").symlink("a", "..").file("a/canary", b"x"),
+            ),
+            (
+                "file, then a link out",
+                Tar::default().file("a", b"").symlink("a", "../..").file("a/canary", b"x"),
+            ),
+            (
+                "directory, then a link and attributes",
+                Tar::default().dir("a/").symlink("a", "../canary").hard("b", "a").file("b", b"x"),
+            ),
             ("write through", Tar::default().symlink("a", "../canary").file("a", b"x")),
             ("hard link up", Tar::default().hard("a", "../canary").file("a", b"x")),
             ("hard link absolute", Tar::default().hard("a", "/etc/passwd")),
@@ -444,7 +473,13 @@ mod tests {
             .dir("c/")
             .file("d", b"1")
             .hard("e", "d")
-            .file("d", b"2");
+            .file("d", b"2")
+            .file("twice", b"first")
+            .file("twice", b"2nd")
+            .dir("f/")
+            .file("f/old", b"")
+            .symlink("f", "b")
+            .file("f/through", b"y");
         for format in FORMATS {
             let dir = tempfile::tempdir().unwrap();
             apply_to(dir.path(), &tar.clone().end(), format).unwrap();
@@ -452,6 +487,9 @@ mod tests {
             assert_eq!((text("a").as_str(), text("b/inside").as_str()), ("now a file", "x"));
             assert!(fs::symlink_metadata(dir.path().join("c")).unwrap().is_dir());
             assert_eq!((text("d").as_str(), text("e").as_str()), ("2", "1"));
+            assert_eq!((text("twice").as_str(), text("b/through").as_str()), ("2nd", "y"));
+            assert!(fs::symlink_metadata(dir.path().join("f")).unwrap().is_symlink());
+            assert!(!dir.path().join("b/old").exists());
             assert_eq!(fs::metadata(dir.path().join("b")).unwrap().mtime(), 1_000_000_000);
         }
     }
@@ -483,6 +521,7 @@ mod tests {
             .file(".wh.dir", b"")
             .dir("dir/")
             .file(".wh..wh.plnk", b"")
+            .file(".wh..wh.orph/1", b"")
             .entry(EntryType::Char, "raw", "", b"", |header| {
                 header.set_device_major(0).unwrap();
                 header.set_device_minor(0).unwrap();

@@ -2,6 +2,8 @@
 
 use std::io::{self, BufRead, BufReader, Cursor, Read, Seek};
 
+use liblzma::stream::{CONCATENATED, Stream};
+
 use super::entry::looks_like_header;
 
 const BUFFER: usize = 256 * 1024;
@@ -78,12 +80,18 @@ fn read_head(input: &mut impl Read) -> io::Result<Vec<u8>> {
     Ok(head)
 }
 
+/// A dictionary as large as the file says would be taken otherwise; `xz -9` needs an eighth of it.
+const XZ_MEMORY: u64 = 512 << 20;
+
 fn decoder<'a>(kind: Compression, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
     Ok(match kind {
         Compression::Plain => Box::new(input),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(input)),
         Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(input)),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(input)),
+        Compression::Xz => {
+            let stream = Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(input, stream))
+        }
         Compression::Zstd => Box::new(zstd::Decoder::with_buffer(input)?),
     })
 }

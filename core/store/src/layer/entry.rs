@@ -39,7 +39,7 @@ pub enum TarError {
         kind: char,
     },
     /// More than is allowed.
-    #[error("the archive has more than {limit} {what}")]
+    #[error("the archive has more than {limit} {what}, and there is no space for more")]
     Limit {
         /// What there is too much of.
         what: &'static str,

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use wharf_model::{Digest, Platform};
 
 use super::error::RegistryError;
+use crate::image::is_of_other_kind;
 
 /// A document is not longer than this, nor is a config.
 pub(super) const LIMIT: u64 = 4 << 20;
@@ -150,20 +151,10 @@ pub(super) fn parse_any(what: &str, text: &[u8], said: &str) -> Result<Document,
         }
         _ => return Err(damaged("it is neither an index nor the manifest of an image".to_owned())),
     };
-    agrees(&document, &kind)
-        .then_some(())
-        .ok_or_else(|| damaged(format!("it is not of its type, {kind}")))?;
-    Ok(document)
-}
-
-/// Whether a document is of the type that it has. A type that says nothing says nothing wrong.
-fn agrees(document: &Document, kind: &str) -> bool {
-    let index = kind.contains("image.index.") || kind.contains("manifest.list.");
-    let manifest = kind.contains("image.manifest.") || kind.contains("distribution.manifest.v2");
-    match document {
-        Document::Index(_) => !manifest,
-        Document::Manifest(_) => !index,
+    if is_of_other_kind(&kind, matches!(document, Document::Index(_))) {
+        return Err(damaged(format!("it is not of its type, {kind}")));
     }
+    Ok(document)
 }
 
 fn is_image(what: &str, manifest: &Manifest) -> Result<(), RegistryError> {

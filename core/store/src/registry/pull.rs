@@ -28,6 +28,7 @@ use super::resolve::Resolved;
 use super::session::Session;
 use super::transfer::fetch_all;
 use crate::archive::{Arrival, LoadError, place};
+use crate::image::Origin;
 use crate::record::{Remote, repository};
 use crate::{BlobError, CommitError, HomeError, LayerHome, RecordError, Store};
 
@@ -294,7 +295,8 @@ impl Coming<'_> {
             self.store.blobs().put(document)?;
         }
         let via = (documents.len() > 1).then_some(digest);
-        let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name), via)?;
+        let origin = Origin { via, manifest: None };
+        let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name), origin)?;
         if is_lasting {
             let remote =
                 Remote { repository: repository(self.name), digest: *digest, manifest: found.manifest };

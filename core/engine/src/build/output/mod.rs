@@ -261,7 +261,7 @@ impl Engine {
                 provenance.map(|predicate| self.statement_of(id, &names, predicate)).transpose()?;
             let statement = statement
                 .map(|text| Statement { predicate_type: provenance::PREDICATE_TYPE.to_owned(), text });
-            let saved = [Saved { image: *id, names, statement }];
+            let saved = [Saved { image: *id, names, index: None, statement }];
             match output {
                 Output::Archive { form, to, .. } => {
                     files::write_to(to, |out| Ok(self.save_as(&saved, *form, out)?))?;

@@ -1,4 +1,4 @@
-//! An index that came from a registry, to another place: with all its images, when all of them are here.
+//! An index that came from a registry or in an archive, to another place: with all its images, when all of them are here.
 
 use std::sync::Arc;
 
@@ -65,6 +65,8 @@ fn pairs<'a>(
         for remote in store.remotes().of(&image.id)? {
             found.push((remote.manifest, image));
         }
+        // As an archive had it.
+        found.push((image.manifest, image));
     }
     let of = |entry: &'a Descriptor| {
         let image = found.iter().find(|(manifest, _)| *manifest == entry.digest);
