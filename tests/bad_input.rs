@@ -1,8 +1,6 @@
 //! What is wrong is named, with its cause and a next step, with docker's exit code; nothing is left.
 
-use std::path::PathBuf;
-
-use crate::harness::{Sandbox, host};
+use crate::harness::{Sandbox, Small, host};
 
 /// Builds `text`, which has to fail with these words.
 fn build_fails(box_: &Sandbox, text: &str, words: &[&str]) {
@@ -103,29 +101,6 @@ fn the_guard_keeps_containers_from_the_engine_s_own_files() {
     let words = ["/var/lib/wharf", "guard", "containers may not see"];
     box_.refuses(125, &["run", "--rm", "-v", "/var/lib/wharf/x:/x", "busybox", "true"], &words);
     box_.run("run --rm --network none -v /etc:/host busybox true").success().says("warning").says("/etc");
-}
-
-/// A memory file system that is unmounted with the test.
-struct Small(PathBuf);
-
-impl Small {
-    /// 200 MiB, of which so many are free.
-    fn mount(path: PathBuf, free: usize) -> Self {
-        std::fs::create_dir(&path).unwrap();
-        host(&["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", path.to_str().unwrap()]);
-        std::fs::write(path.join("ballast"), vec![0; (200 - free) << 20]).unwrap();
-        Self(path)
-    }
-
-    fn drop_ballast(&self) {
-        std::fs::remove_file(self.0.join("ballast")).unwrap();
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        host(&["umount", self.0.to_str().unwrap()]);
-    }
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `wharf build`: what each instruction does, what is cached, what the options do.
 
 mod cache;
+mod changing;
 mod config;
 mod context;
 mod elsewhere;
+mod ended;
 mod files;
+mod full;
 mod git;
 mod graph;
 mod hostile;

@@ -6,6 +6,8 @@ use std::fs::{self, File};
 use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::Path;
 
+use wharf_engine::WholeFile;
+
 use crate::report::Report;
 
 /// A line for the person, on standard error.
@@ -59,13 +61,9 @@ fn to_file(path: &Path, pack: &mut dyn FnMut(&mut dyn Write) -> Result<(), Repor
     if fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
         return buffered(File::create(path).map_err(failed)?, pack);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let file = File::create(&part).map_err(failed)?;
-    let written = buffered(&file, pack)
-        .and_then(|()| file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed));
-    written.inspect_err(|_| drop(fs::remove_file(&part)))
+    let file = WholeFile::create(path).map_err(failed)?;
+    buffered(&file.file, pack)?;
+    file.appear().map_err(failed)
 }
 
 fn buffered(

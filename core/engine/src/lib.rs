@@ -13,6 +13,7 @@ pub mod build;
 pub mod container;
 pub mod disk;
 pub mod event;
+mod full;
 mod home;
 pub mod hook;
 pub mod image;
@@ -25,12 +26,14 @@ mod remote;
 mod snapshot;
 mod unfinished;
 pub mod volume;
+mod whole;
 
 pub use info::Info;
 pub use interrupt::when_interrupted;
 pub use open::{Engine, OpenError, Options, RegistryFiles};
 pub use snapshot::SnapshotError;
 pub use wharf_plugin::{Embedded, Event as PluginEvent, Level};
+pub use whole::WholeFile;
 
 /// The plugin contract that this engine speaks.
 pub const CONTRACT: &str = "wharf:plugin@0.1.0";

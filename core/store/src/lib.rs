@@ -12,6 +12,7 @@
 //! tmp/                       scratch, on the same file system as `storage`
 //! locks/<name>               `flock`ed; removed by a sweep when nobody has it
 //! claims/<name>              what is being made, `flock`ed by its maker
+//! spare                      room that is held back for removing things
 //! ```
 //!
 //! **What is true.** A blob appears under its digest by `rename(2)` after it was synced, so a
@@ -34,6 +35,7 @@ mod blob;
 mod claim;
 mod db;
 pub mod fetch;
+mod full;
 mod gc;
 mod image;
 pub mod journal;
@@ -42,6 +44,7 @@ mod lock;
 mod name;
 pub mod record;
 pub mod registry;
+mod spare;
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -51,6 +54,7 @@ use std::path::{Path, PathBuf};
 pub use blob::{BlobError, BlobWriter, Blobs};
 pub use claim::{Claim, Claimed};
 pub use db::RecordError;
+pub use full::is_full;
 pub use gc::Swept;
 pub use image::{CommitError, Image};
 pub use journal::Journal;
@@ -61,6 +65,7 @@ pub use record::{
     AttachError, Attachment, CacheEntry, CacheItem, LeaseError, Lookup, NameTaken, Record, Remote,
     VolumeRecord,
 };
+pub use spare::Spare;
 
 use db::Database;
 
@@ -112,6 +117,7 @@ impl Store {
         }
         let path = root.join(DATABASE);
         let database = Database::open(&path).map_err(|source| OpenError::Database { path, source })?;
+        spare::hold(root);
         Ok(Self { root: root.to_owned(), database, blobs: Blobs::at(root.join("blobs")) })
     }
 

@@ -30,7 +30,8 @@ impl Import {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
-        let config = engine.changed_config(&self.change).map_err(super::build::report)?;
+        let config =
+            engine.changed_config(&self.change).map_err(|failure| super::build::report(engine, failure))?;
         let options = ImportOptions {
             name: self.name.clone(),
             message: self.message.clone(),

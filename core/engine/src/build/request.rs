@@ -255,6 +255,8 @@ pub enum BuildError {
         command: String,
         /// How it ended.
         code: u8,
+        /// There was no room left for what it wrote.
+        is_full: bool,
     },
     /// It was ended, as another step failed.
     #[error("canceled, as another step failed")]
@@ -391,6 +393,7 @@ impl BuildFailure {
             BuildError::Secret(error) => error.next_step(),
             BuildError::Agent(error) => error.next_step(),
             BuildError::Cache(error) => error.next_step(),
+            BuildError::Output(error) => error.next_step(),
             BuildError::Source(error) => error.hint(),
             BuildError::Copy(error) => error.hint(),
             BuildError::Target { wanted, known } => Some(meant_stage(wanted, known)),
@@ -499,6 +502,9 @@ impl Engine {
         self.check_outputs(options).map_err(plain)?;
         let Gathered { context, path, text } = self.gather(options, report).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
+        if let Err(At { error, .. }) = &built {
+            self.give_up_parts(error);
+        }
         if let Some(error) = self.keep_cache_small() {
             let text = format!("the build cache is not kept within its limit: {error}");
             let warning = &Diagnostic::new(Severity::Warning, "BuildCache", text);

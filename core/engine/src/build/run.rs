@@ -142,7 +142,7 @@ impl<'a> Execution<'a, '_> {
         match exit.code {
             0 => Ok(()),
             _ if self.cancel.is_set() => Err(BuildError::Canceled),
-            code => Err(BuildError::Exit { command, code }),
+            code => Err(BuildError::Exit { command, code, is_full: self.engine.is_full() }),
         }
     }
 

@@ -51,6 +51,7 @@ impl Engine {
     /// # Errors
     /// When there is none, it runs and `force` is not given, or something can not be removed.
     pub fn remove(&self, name: &str, force: bool, volumes: bool) -> Result<Container, RemoveError> {
+        let _spare = self.store.spare();
         let container = self.container(name)?;
         if let Status::Running { .. } = self.status(&container) {
             if !force {

@@ -115,6 +115,7 @@ impl Engine {
     /// # Errors
     /// When something can not be removed.
     pub fn trim_build_cache(&self, trim: &Trim) -> Result<Pruned<String>, PruneError> {
+        let _spare = self.store.spare();
         self.sweep_unfinished();
         let mut pruned = Pruned::default();
         // Beside a build that goes on, layers it has just made would go.

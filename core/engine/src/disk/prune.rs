@@ -138,6 +138,7 @@ impl Engine {
             pruned.bytes += removed.iter().map(|removed| size_of(removed, &sizes)).sum::<u64>();
             pruned.removed.extend(removed);
         }
+        let _spare = self.store.spare();
         pruned.bytes += self.store.forget_partial()?.bytes;
         self.throw_away();
         Ok(pruned)
@@ -172,6 +173,7 @@ impl Engine {
     /// # Errors
     /// When a layer can not be removed.
     pub fn prune_build_cache(&self, scope: Scope) -> Result<Pruned<Digest>, PruneError> {
+        let _spare = self.store.spare();
         self.sweep_unfinished();
         // Beside a build that goes on, layers it has just made would go.
         let Some(alone) = self.store.try_lock("gc", false)? else { return Ok(Pruned::default()) };

@@ -160,6 +160,9 @@ impl Engine {
         if let Some(denied) = denied {
             return Err(denied.into());
         }
+        if let Err(error) = &pulled {
+            self.give_up_parts(error);
+        }
         let pulled = pulled.map_err(|source| PullImageError::Pull { name: name.clone(), source })?;
         self.note([Entry::image("pull", &pulled.id, Some(name.familiar()))]);
         self.tell_about_pull(name, &pulled.digest);

@@ -84,6 +84,7 @@ impl Engine {
         platform: Option<&Platform>,
         force: bool,
     ) -> Result<Vec<Removed>, RemoveImageError> {
+        let _spare = self.store.spare();
         let image = self.store.resolve_for(name, platform).map_err(|error| match error {
             ResolveError::Unknown { .. } => RemoveImageError::Unknown(name.to_owned()),
             other => RemoveImageError::Resolve(other),

@@ -158,6 +158,7 @@ impl Engine {
     /// # Errors
     /// When there is none, a container has it, or its files can not be removed.
     pub fn remove_volume(&self, name: &str) -> Result<(), VolumeError> {
+        let _spare = self.store.spare();
         let volume = self.volume(name)?;
         let users = self.store.volumes().users(name).map_err(|source| record_error(name, source))?;
         if !users.is_empty() {

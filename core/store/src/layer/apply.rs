@@ -119,7 +119,7 @@ pub(crate) fn each(
 ) -> Result<Applied, ApplyError> {
     let (compression, plain) = decompress(tar).map_err(TarError::Read)?;
     let hasher = if known.is_some() { None } else { Some(Hasher::new()) };
-    let counted = Counted { inner: plain, hasher, count: 0, limit: limits.bytes.min(limits.room) };
+    let counted = Counted { inner: plain, hasher, count: 0, limits };
     let mut tape = Tape::new(BufReader::with_capacity(BUFFER, counted), limits);
     let (mut entries, mut newest) = (0, None);
     while let Some(entry) = tape.next()? {
@@ -139,24 +139,32 @@ pub(crate) fn each(
 }
 
 /// Counts and hashes what passes through.
-struct Counted<R> {
+struct Counted<'a, R> {
     inner: R,
     hasher: Option<Hasher>,
     count: u64,
-    limit: u64,
+    limits: &'a Limits,
 }
 
-impl<R: Read> Read for Counted<R> {
+impl<R> Counted<'_, R> {
+    fn check(&self) -> io::Result<()> {
+        let Limits { bytes, room, .. } = *self.limits;
+        let (limit, kind, why) = match room < bytes {
+            true => (room, io::ErrorKind::StorageFull, ", and there is no space for more"),
+            false => (bytes, io::ErrorKind::FileTooLarge, ""),
+        };
+        if self.count <= limit {
+            return Ok(());
+        }
+        Err(io::Error::new(kind, format!("the archive has more than {limit} bytes when uncompressed{why}")))
+    }
+}
+
+impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
         self.count += count as u64;
-        if self.count > self.limit {
-            let text = format!(
-                "the archive has more than {} bytes when uncompressed, and there is no space for more",
-                self.limit
-            );
-            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
-        }
+        self.check()?;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);
         }

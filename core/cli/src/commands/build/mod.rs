@@ -115,7 +115,7 @@ impl Build {
             progress.show(&event);
         });
         progress.finish();
-        let built = drawn(graph.write(), built.map_err(report))?;
+        let built = drawn(graph.write(), built.map_err(|failure| report(engine, failure)))?;
         if self.explain {
             output::lines(built.explained.iter().flat_map(explanation))?;
         }
@@ -202,11 +202,11 @@ fn drawn(graph: Result<(), Report>, built: Result<Built, Report>) -> Result<Buil
 
 /// Docker's words, and its exit code.
 fn check(engine: &Engine, options: &BuildOptions) -> Result<u8, Report> {
-    let checked = engine.check_build(options).map_err(report)?;
+    let checked = engine.check_build(options).map_err(|failure| report(engine, failure))?;
     output::lines(super::dockerfile::lines(&checked))?;
     let count = checked.warnings.len();
     match (count, checked.failure) {
-        (_, Some(failure)) => Err(report(failure)),
+        (_, Some(failure)) => Err(report(engine, failure)),
         (0, None) => {
             output::lines(["Check complete, no warnings found."])?;
             Ok(0)
@@ -247,11 +247,11 @@ fn pairs(texts: &[String]) -> BTreeMap<String, String> {
 }
 
 /// The lines of the Dockerfile come before the error.
-pub(super) fn report(failure: BuildFailure) -> Report {
+pub(super) fn report(engine: &Engine, failure: BuildFailure) -> Report {
     if let Some(excerpt) = &failure.excerpt {
         output::say(excerpt.trim_end());
     }
-    let hint = failure.hint();
+    let hint = engine.hint(&failure);
     let report = Report::failed(failure);
     match hint {
         Some(hint) => report.hint(hint),

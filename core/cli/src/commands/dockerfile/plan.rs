@@ -44,7 +44,7 @@ impl Plan {
                 return Ok(1);
             }
             (Err(failure), false) => {
-                crate::commands::build::report(failure).say();
+                crate::commands::build::report(engine, failure).say();
                 return Ok(1);
             }
         }

@@ -10,7 +10,7 @@ use wharf_store::layer::{self, Added, Limits};
 
 use super::{Destination, OutputError};
 use crate::build::provenance;
-use crate::home;
+use crate::{WholeFile, home};
 
 const BUFFER: usize = 1 << 20;
 
@@ -50,10 +50,11 @@ pub(super) fn write_to(
 ) -> Result<(), OutputError> {
     match to {
         Destination::Stream(file) => {
-            let failed = |source| OutputError::Write { to: "standard output".to_owned(), source };
-            buffered(file, write, failed)
+            let to = "standard output";
+            let failed = |source| OutputError::Write { to: to.to_owned(), source };
+            buffered(file, write, failed).map_err(|error| error.at(to))
         }
-        Destination::File(path) => whole(path, write),
+        Destination::File(path) => whole(path, write).map_err(|error| error.at(&path.display().to_string())),
     }
 }
 
@@ -77,13 +78,9 @@ fn whole(
         let file = File::options().write(true).open(path).map_err(failed)?;
         return buffered(&file, write, failed);
     }
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.part", std::process::id()));
-    let part = path.with_file_name(name);
-    let file = File::create(&part).map_err(failed)?;
-    let written = buffered(&file, write, failed)
-        .and_then(|()| file.sync_all().and_then(|()| fs::rename(&part, path)).map_err(failed));
-    written.inspect_err(|_| drop(fs::remove_file(&part)))
+    let file = WholeFile::create(path).map_err(failed)?;
+    buffered(&file.file, write, failed)?;
+    file.appear().map_err(failed)
 }
 
 /// Unpacks the tar that `write` writes into a directory, which is made when it is missing.
@@ -108,6 +105,7 @@ pub(super) fn fill(
             (packed, Ok(())) => packed,
         }
     })
+    .map_err(|error| error.at(&to.display().to_string()))
 }
 
 fn pack(

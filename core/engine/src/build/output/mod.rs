@@ -26,6 +26,7 @@ use std::sync::Arc;
 use serde_json::Value;
 use wharf_model::{Digest, Reference, ReferenceError};
 use wharf_store::archive::{Form, Saved, Statement};
+use wharf_store::is_full;
 use wharf_store::layer::{Added, ApplyError, DiffError};
 
 use super::execute::Finished;
@@ -121,12 +122,33 @@ pub enum OutputError {
         /// Why not.
         source: ApplyError,
     },
+    /// There is no room for it.
+    #[error("no room is left for the output to {to}")]
+    NoRoom {
+        /// Where it was to go.
+        to: String,
+        /// What could not be written.
+        source: Box<Self>,
+    },
     /// An archive can not be made.
     #[error(transparent)]
     Archive(#[from] ExchangeError),
     /// An image that was only made for an archive stays.
     #[error(transparent)]
     Remove(#[from] RemoveImageError),
+}
+
+impl OutputError {
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        matches!(self, Self::NoRoom { .. })
+            .then(|| "free some room there, or let `dest=` name a place on another file system".to_owned())
+    }
+
+    /// Whether it is for want of room is worth saying first.
+    fn at(self, to: &str) -> Self {
+        if is_full(&self) { Self::NoRoom { to: to.to_owned(), source: Box::new(self) } } else { self }
+    }
 }
 
 impl Output {

@@ -1,15 +1,14 @@
 //! A build's records and layers -> a directory.
 
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use wharf_model::{Digest, Reference};
 use wharf_store::archive::{SaveError, write_layer};
 use wharf_store::registry::PushError;
-use wharf_store::{Layer, RecordError};
+use wharf_store::{Layer, RecordError, is_full};
 
 use super::super::execute::Finished;
 use super::super::progress::BuildEvent;
@@ -19,10 +18,10 @@ use super::imported::Imported;
 use super::read::{causes, warn};
 use super::record::{Records, wanted};
 use super::{CacheMode, CacheTo};
-use crate::Engine;
 use crate::home::Home;
 use crate::hook::HookError;
 use crate::snapshot::SnapshotError;
+use crate::{Engine, WholeFile};
 
 /// The media type of the list of records.
 pub(super) const CONFIG_TYPE: &str = "application/vnd.wharf.cache.config.v1+json";
@@ -41,6 +40,14 @@ pub enum CacheWriteError {
         path: PathBuf,
         /// Why not.
         source: io::Error,
+    },
+    /// There is no room for it.
+    #[error("no room is left for the build cache in {}", .to.display())]
+    NoRoom {
+        /// The directory.
+        to: PathBuf,
+        /// What could not be written.
+        source: Box<Self>,
     },
     /// A layer can not be read.
     #[error("cannot write a layer of the build cache")]
@@ -76,6 +83,9 @@ impl CacheWriteError {
         match self {
             Self::Send { source, .. } => source.next_step(),
             Self::Hook(error) => error.next_step(),
+            Self::NoRoom { .. } => {
+                Some("free some room there, or let `dest=` name a place on another file system".to_owned())
+            }
             _ => None,
         }
     }
@@ -137,7 +147,11 @@ impl Engine {
         let mut records = self.records(imported, stage)?;
         let mut wanted = wanted(&records, stage, mode);
         self.bring_wanted(imported, &mut wanted, report)?;
-        Ok(self.write_layout(to, &mut records, &wanted)?)
+        let written = self.write_layout(to, &mut records, &wanted);
+        Ok(written.map_err(|error| match is_full(&error) {
+            true => CacheWriteError::NoRoom { to: to.to_owned(), source: Box::new(error) },
+            false => error,
+        })?)
     }
 
     fn write_layout(
@@ -195,7 +209,7 @@ impl Engine {
         }
         let mut part = layout.part(&path)?;
         let snapshots = self.default_snapshots()?;
-        write_layer(&self.store, layer, &mut Home::new(&snapshots), &mut part)?;
+        write_layer(&self.store, layer, &mut Home::new(&snapshots), &mut part.file)?;
         layout.finish(part, &path)?;
         Ok((blob, size))
     }
@@ -227,21 +241,17 @@ impl Layout {
         fs::symlink_metadata(self.root.join(path)).is_ok_and(|file| file.is_file() && file.len() == size)
     }
 
-    fn part(&self, path: &Path) -> Result<tempfile::NamedTempFile, CacheWriteError> {
-        let made = tempfile::Builder::new()
-            .prefix(".part-")
-            .permissions(Permissions::from_mode(0o644))
-            .tempfile_in(&self.root);
-        made.map_err(self.failed(path))
+    fn part(&self, path: &Path) -> Result<WholeFile, CacheWriteError> {
+        WholeFile::create(&self.root.join(path)).map_err(self.failed(path))
     }
 
-    fn finish(&self, part: tempfile::NamedTempFile, path: &Path) -> Result<(), CacheWriteError> {
-        part.persist(self.root.join(path)).map(drop).map_err(|error| self.failed(path)(error.error))
+    fn finish(&self, part: WholeFile, path: &Path) -> Result<(), CacheWriteError> {
+        part.appear().map_err(self.failed(path))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheWriteError> {
         let mut part = self.part(path)?;
-        part.write_all(bytes).map_err(self.failed(path))?;
+        part.file.write_all(bytes).map_err(self.failed(path))?;
         self.finish(part, path)
     }
 
