@@ -128,7 +128,7 @@ fn a_full_disk_is_told_and_leaves_what_was_there() {
         box_.dir().join("big.tar").to_str().unwrap(),
         "big",
     ]);
-    box_.refuses(1, &["import", "big.tar", "x"], &["No space left on device"]);
+    box_.refuses(1, &["import", "big.tar", "x"], &["there is no space for more"]);
 
     box_.run("run --rm --network none busybox echo still works").success().prints("still works\n");
     small.drop_ballast();

@@ -11,6 +11,7 @@ mod sandbox;
 mod small;
 mod ssh;
 mod terminal;
+mod tokens;
 mod traces;
 mod turn;
 mod web;
@@ -23,6 +24,7 @@ pub(crate) use sandbox::{Sandbox, program};
 pub(crate) use small::Small;
 pub(crate) use ssh::Ssh;
 pub(crate) use terminal::Terminal;
+pub(crate) use tokens::Tokens;
 pub(crate) use traces::Traces;
 pub(crate) use web::{Page, Web, free_port, get, get_patiently};
 

@@ -22,6 +22,8 @@ struct State {
     cut: AtomicU64,
     /// All lines fall silent once so many have passed; 0 is never.
     hold: AtomicU64,
+    /// Bytes pass one at a time once so many have; 0 is never.
+    trickle: AtomicU64,
 }
 
 impl Proxy {
@@ -37,6 +39,11 @@ impl Proxy {
             }
         });
         proxy
+    }
+
+    /// Where it listens.
+    pub(crate) fn port(&self) -> u16 {
+        self.address.port()
     }
 
     /// The name of an image behind it.
@@ -59,10 +66,16 @@ impl Proxy {
         self.state.hold.store(self.passed() + bytes, Ordering::SeqCst);
     }
 
+    /// Bytes pass one at a time once so many more have.
+    pub(crate) fn trickle_after(&self, bytes: u64) {
+        self.state.trickle.store(self.passed() + bytes, Ordering::SeqCst);
+    }
+
     /// All passes again.
     pub(crate) fn heal(&self) {
         self.state.cut.store(0, Ordering::SeqCst);
         self.state.hold.store(0, Ordering::SeqCst);
+        self.state.trickle.store(0, Ordering::SeqCst);
     }
 }
 
@@ -87,10 +100,17 @@ fn pass(mut server: TcpStream, mut client: &TcpStream, state: &State) {
             thread::sleep(Duration::from_millis(20));
         }
         own += count as u64;
-        if is_over(&state.cut, own) || client.write_all(&buffer[..count]).is_err() {
+        if is_over(&state.cut, own) {
             return;
         }
-        state.passed.fetch_add(count as u64, Ordering::SeqCst);
+        let trickles = is_over(&state.trickle, state.passed.load(Ordering::SeqCst));
+        for piece in buffer[..count].chunks(if trickles { 1 } else { count }) {
+            if client.write_all(piece).is_err() {
+                return;
+            }
+            state.passed.fetch_add(piece.len() as u64, Ordering::SeqCst);
+            thread::sleep(if trickles { Duration::from_millis(20) } else { Duration::ZERO });
+        }
     }
 }
 

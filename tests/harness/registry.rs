@@ -28,6 +28,8 @@ pub(crate) struct Asked {
     pub(crate) tls: bool,
     /// By `sailor` with the password `ahoy`.
     pub(crate) password: bool,
+    /// With a certificate of its authority's (and by TLS).
+    pub(crate) certificate: bool,
 }
 
 impl Registry {
@@ -37,13 +39,22 @@ impl Registry {
     }
 
     pub(crate) fn start_as(asked: Asked) -> Option<Self> {
+        Self::begin(asked, "")
+    }
+
+    /// One that everybody may reach, with these further lines of config.
+    pub(crate) fn start_with(lines: &str) -> Option<Self> {
+        Self::begin(Asked::default(), lines)
+    }
+
+    fn begin(asked: Asked, lines: &str) -> Option<Self> {
         let Some(program) = program() else {
             eprintln!("skipped: needs {PROGRAM}, which ./dev test brings");
             return None;
         };
         let directory = tempfile::tempdir().unwrap();
         let port = free_port();
-        let config = config(&directory, port, asked);
+        let config = config(&directory, port, asked, lines);
         let file = directory.path().join("config.yml");
         fs::write(&file, config).unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
@@ -101,6 +112,20 @@ impl Registry {
     pub(crate) fn certificate(&self) -> (String, String) {
         let path = self.directory.path().display();
         (format!("{path}/server.crt"), format!("{path}/server.key"))
+    }
+
+    /// A certificate for a client, and its key, from its authority.
+    pub(crate) fn client_certificate(&self) -> (PathBuf, PathBuf) {
+        let at = |name: &str| self.directory.path().join(name);
+        let (certificate, key) = (at("client.crt"), at("client.key"));
+        let (ca, ca_key) = (at("ca.crt"), at("ca.key"));
+        let text = |path: &PathBuf| path.to_str().unwrap().to_owned();
+        let signed = ["-CA", &text(&ca), "-CAkey", &text(&ca_key), "-subj", "/CN=sailor"];
+        let leaf =
+            ["-addext", "basicConstraints=critical,CA:FALSE", "-addext", "extendedKeyUsage=clientAuth"];
+        let out = ["-keyout", &text(&key), "-out", &text(&certificate)];
+        host(&[&NEW[..], &signed, &leaf, &out].concat());
+        (certificate, key)
     }
 
     /// Damages a blob.
@@ -165,7 +190,7 @@ fn program() -> Option<PathBuf> {
     unpacked.filter(|path| path.exists()).or_else(|| has(PROGRAM).then(|| PROGRAM.into()))
 }
 
-fn config(directory: &TempDir, port: u16, asked: Asked) -> String {
+fn config(directory: &TempDir, port: u16, asked: Asked, lines: &str) -> String {
     let path = directory.path().display();
     let mut text = format!(
         "version: 0.1\nlog: {{ level: error }}\nstorage:\n  filesystem: {{ rootdirectory: {path}/data }}\n"
@@ -175,35 +200,41 @@ fn config(directory: &TempDir, port: u16, asked: Asked) -> String {
         fs::write(directory.path().join("users"), format!("sailor:{AHOY}\n")).unwrap();
         text += &format!("auth:\n  htpasswd: {{ realm: sea, path: {path}/users }}\n");
     }
+    text += lines;
     text += &format!("http:\n  addr: 127.0.0.1:{port}\n");
     if asked.tls {
         certificate(directory);
-        text += &format!("  tls: {{ certificate: {path}/server.crt, key: {path}/server.key }}\n");
+        let authorities =
+            if asked.certificate { format!(", clientcas: [{path}/ca.crt]") } else { String::new() };
+        text +=
+            &format!("  tls: {{ certificate: {path}/server.crt, key: {path}/server.key{authorities} }}\n");
     }
     text
 }
 
 const AHOY: &str = "$2y$05$cscNDKVY3hd5YvDLaw.g6uTSVkT1niQKhz8pOcxOtHuBy8wWmeT62";
 
+/// A new key, and a certificate for it.
+const NEW: [&str; 10] = [
+    "openssl",
+    "req",
+    "-x509",
+    "-newkey",
+    "ec",
+    "-pkeyopt",
+    "ec_paramgen_curve:prime256v1",
+    "-nodes",
+    "-days",
+    "2",
+];
+
 /// An authority, and a certificate of it for `localhost`.
 fn certificate(directory: &TempDir) {
     let at = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
-    let new = [
-        "openssl",
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "2",
-    ];
     let (ca, ca_key, server, key) = (at("ca.crt"), at("ca.key"), at("server.crt"), at("server.key"));
-    host(&[&new[..], &["-subj", "/CN=harbour", "-keyout", &ca_key, "-out", &ca]].concat());
+    host(&[&NEW[..], &["-subj", "/CN=harbour", "-keyout", &ca_key, "-out", &ca]].concat());
     let signed =
         ["-CA", &ca, "-CAkey", &ca_key, "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
     let leaf = ["-addext", "basicConstraints=critical,CA:FALSE", "-keyout", &key, "-out", &server];
-    host(&[&new[..], &signed, &leaf].concat());
+    host(&[&NEW[..], &signed, &leaf].concat());
 }

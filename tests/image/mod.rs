@@ -1,6 +1,8 @@
 //! images, tag, rmi, history, import, save, load, pull, version, info.
 
+mod access;
 mod archive;
+mod broken;
 mod commit;
 mod elsewhere;
 mod interchange;

@@ -167,7 +167,9 @@ fn layout_of(box_: &Sandbox, code: &[u8], kind: &str) -> String {
 
 #[test]
 fn a_plugin_travels_with_logins_certificates_and_hooks() {
-    let Some(registry) = Registry::start_as(Asked { tls: true, password: true }) else { return };
+    let Some(registry) = Registry::start_as(Asked { tls: true, password: true, ..Asked::default() }) else {
+        return;
+    };
     let box_ = Sandbox::new();
     let name = registry.name("acme/mark:1");
     let oci = format!("oci://{name}");

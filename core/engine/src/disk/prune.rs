@@ -121,6 +121,7 @@ impl Engine {
     /// # Errors
     /// When one can not be removed.
     pub fn prune_images(&self, scope: Scope, keep: &Keep) -> Result<Pruned<Removed>, PruneError> {
+        self.sweep_unfinished();
         let sizes = self.layer_sizes()?;
         let mut pruned = Pruned::default();
         let containers = self.containers(true)?;

@@ -264,7 +264,7 @@ impl Files {
         let (mut files, mut held) = (HashMap::new(), 0);
         // Nobody asks for the digest of the archive itself.
         let unneeded = Some(Digest::of(b""));
-        each(input, &limits, unneeded, |entry, path, data| {
+        each(input, (&limits, None), unneeded, |entry, path, data| {
             let staged = match entry.kind {
                 Kind::File if entry.size <= SMALL && held < HELD => {
                     held += entry.size;

@@ -1,4 +1,4 @@
-//! A storage driver for tests: `layers/<chain id>` below a directory.
+//! A storage driver for tests, and a disk: `layers/<chain id>` below a directory.
 
 use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
@@ -93,5 +93,26 @@ impl LayerHome for Home {
     ) -> Result<(OwnedFd, Option<OwnedFd>), HomeError> {
         let parent = parents.first().filter(|_| self.format == LayerFormat::Tree);
         Ok((open(&self.path(chain_id)), parent.map(|parent| open(&self.path(parent)))))
+    }
+}
+
+/// A file system of our own that is gone when this is dropped.
+pub(crate) struct Mounted(tempfile::TempDir);
+
+impl Mounted {
+    pub(crate) fn new(arguments: &[&str]) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mounted = std::process::Command::new("mount").args(arguments).arg(dir.path()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(Self(dir))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
     }
 }

@@ -8,7 +8,7 @@ use wharf_model::image::ImageConfig;
 use wharf_model::storage::LayerFormat;
 use wharf_model::{Digest, Platform, Reference};
 
-use super::sample::Home;
+use super::sample::{Home, Mounted};
 use super::*;
 use crate::Store;
 use crate::layer::sample::{Tar, is_root};
@@ -300,27 +300,6 @@ fn privileged_a_changed_layer_is_not_saved_as_the_old_one() {
     let image = bench.store.commit(&config, &[]).unwrap();
     fs::write(bench.home.path(&layer.chain_id).join("a"), "2").unwrap();
     assert!(matches!(bench.save(image), Err(SaveError::Changed { .. })));
-}
-
-/// A file system of our own that is gone when this is dropped.
-struct Mounted(tempfile::TempDir);
-
-impl Mounted {
-    fn new(arguments: &[&str]) -> Option<Self> {
-        let dir = tempfile::tempdir().unwrap();
-        let mounted = std::process::Command::new("mount").args(arguments).arg(dir.path()).status();
-        mounted.is_ok_and(|status| status.success()).then_some(Self(dir))
-    }
-
-    fn path(&self) -> &Path {
-        self.0.path()
-    }
-}
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(self.0.path()).status();
-    }
 }
 
 /// The file under a mounted file system holds exactly what reached the disk.

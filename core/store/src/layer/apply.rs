@@ -17,13 +17,13 @@ use rustix::io::Errno;
 use wharf_model::storage::LayerFormat;
 use wharf_model::{Digest, Hasher};
 
-use super::Limits;
 use super::compression::{Compression, decompress};
 use super::entry::{Entry, Kind, TarError, normalised, shown};
 use super::place::{joined, kind_of, names, open_below, open_plain, remove, split};
 use super::put::Putter;
 use super::tape::Tape;
 use super::whiteout::{Meaning, make_gone, make_opaque, meaning};
+use super::{Disk, Limits};
 
 const BUFFER: usize = 256 * 1024;
 
@@ -105,7 +105,8 @@ pub(crate) fn apply_known(
         gone: Vec::new(),
         opaque: Vec::new(),
     };
-    let read = each(tar, limits, known, |entry, path, data| applier.add(entry, path, data))?;
+    let disk = Disk::of(into).map_err(TarError::Read)?;
+    let read = each(tar, (limits, Some(disk)), known, |entry, path, data| applier.add(entry, path, data))?;
     let size = applier.finish()?;
     Ok(Applied { size, ..read })
 }
@@ -113,13 +114,13 @@ pub(crate) fn apply_known(
 /// Calls `act` for every entry of an archive, and reads it to its very end.
 pub(crate) fn each(
     tar: impl Read,
-    limits: &Limits,
+    (limits, disk): (&Limits, Option<Disk<'_>>),
     known: Option<Digest>,
     mut act: impl FnMut(&Entry, &[u8], &mut dyn Read) -> Result<(), ApplyError>,
 ) -> Result<Applied, ApplyError> {
     let (compression, plain) = decompress(tar).map_err(TarError::Read)?;
     let hasher = if known.is_some() { None } else { Some(Hasher::new()) };
-    let counted = Counted { inner: plain, hasher, count: 0, limits };
+    let counted = Counted { inner: plain, hasher, count: 0, limits, disk };
     let mut tape = Tape::new(BufReader::with_capacity(BUFFER, counted), limits);
     let (mut entries, mut newest) = (0, None);
     while let Some(entry) = tape.next()? {
@@ -144,16 +145,21 @@ struct Counted<'a, R> {
     hasher: Option<Hasher>,
     count: u64,
     limits: &'a Limits,
+    disk: Option<Disk<'a>>,
 }
 
 impl<R> Counted<'_, R> {
-    fn check(&self) -> io::Result<()> {
+    fn check(&mut self) -> io::Result<()> {
         let Limits { bytes, room, .. } = *self.limits;
-        let (limit, kind, why) = match room < bytes {
-            true => (room, io::ErrorKind::StorageFull, ", and there is no space for more"),
+        let is_full = match &mut self.disk {
+            Some(disk) => disk.is_full(self.count)?,
+            None => false,
+        };
+        let (limit, kind, why) = match is_full || room < bytes {
+            true => (room.min(self.count), io::ErrorKind::StorageFull, ", and there is no space for more"),
             false => (bytes, io::ErrorKind::FileTooLarge, ""),
         };
-        if self.count <= limit {
+        if !is_full && self.count <= limit {
             return Ok(());
         }
         Err(io::Error::new(kind, format!("the archive has more than {limit} bytes when uncompressed{why}")))

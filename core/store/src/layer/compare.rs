@@ -97,7 +97,7 @@ pub fn compare(first: impl Read, second: impl Read) -> Result<Option<Difference>
 fn files(tar: impl Read) -> Result<Files, ApplyError> {
     let mut files = Files::new();
     // Nobody asks for the digest of the whole.
-    each(tar, &Limits::default(), Some(Digest::of(b"")), |entry, path, data| {
+    each(tar, (&Limits::default(), None), Some(Digest::of(b"")), |entry, path, data| {
         let failed = |source| ApplyError::Entry { path: shown(path), source };
         files.insert(path.to_vec(), seen(entry, data).map_err(failed)?);
         Ok(())

@@ -111,11 +111,44 @@ impl Limits {
     /// When the kernel does not say how much that is.
     pub fn with_room(dir: BorrowedFd<'_>) -> io::Result<Self> {
         let disk = rustix::fs::fstatvfs(dir)?;
-        let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+        let free = free_of(&disk);
         let usual = Self::default();
         // Some file systems make inodes when they need them, and say that they have none.
         let entries = if disk.f_files == 0 { usual.entries } else { usual.entries.min(disk.f_favail) };
         Ok(Self { entries, room: free - LEFT.min(free / 10), ..usual })
+    }
+}
+
+fn free_of(disk: &rustix::fs::StatVfs) -> u64 {
+    disk.f_bavail.saturating_mul(disk.f_frsize)
+}
+
+/// The disk that an archive is unpacked on. Others write to it meanwhile, such as whoever brings the archive,
+/// so what there was room for at the beginning is not all that counts.
+pub(crate) struct Disk<'a> {
+    dir: BorrowedFd<'a>,
+    /// Bytes that have to stay free.
+    left: u64,
+    /// When to look again, in bytes of the archive.
+    next: u64,
+}
+
+impl<'a> Disk<'a> {
+    /// Between two looks.
+    const STEP: u64 = 1 << 20;
+
+    pub(crate) fn of(dir: BorrowedFd<'a>) -> io::Result<Self> {
+        let free = free_of(&rustix::fs::fstatvfs(dir)?);
+        Ok(Self { dir, left: LEFT.min(free / 10), next: Self::STEP })
+    }
+
+    /// Whether it is full, for whoever unpacked so many bytes.
+    fn is_full(&mut self, unpacked: u64) -> io::Result<bool> {
+        if unpacked < self.next {
+            return Ok(false);
+        }
+        self.next = unpacked + Self::STEP;
+        Ok(free_of(&rustix::fs::fstatvfs(self.dir)?) < self.left)
     }
 }
 

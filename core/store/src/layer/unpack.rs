@@ -15,12 +15,12 @@ use rustix::fs::{Gid, OFlags, Uid};
 use rustix::io::Errno;
 use wharf_model::Digest;
 
-use super::Limits;
 use super::apply::{Applied, ApplyError, each};
-use super::entry::{Entry, Kind, normalised, shown};
+use super::entry::{Entry, Kind, TarError, normalised, shown};
 use super::place::{Place, open_below};
 use super::put::Putter;
 use super::whiteout::is_reserved;
+use super::{Disk, Limits};
 
 /// Unpacks an archive, compressed or not, into the directory `dest` below `root`, which is made
 /// if it is missing. Modes and times are the archive's. Everything, also what is made of `dest`,
@@ -43,7 +43,8 @@ pub fn unpack(
     let mut putter = Putter::new(dir.as_fd(), limits);
     // Nobody asks for the digest of the archive.
     let unneeded = Some(Digest::of(b""));
-    let read = each(archive, limits, unneeded, |entry, path, mut data| {
+    let disk = Disk::of(root).map_err(TarError::Read)?;
+    let read = each(archive, (limits, Some(disk)), unneeded, |entry, path, mut data| {
         if path.is_empty() || matches!(entry.kind, Kind::Fifo | Kind::Char(..) | Kind::Block(..)) {
             // The destination stays as it is.
             return Ok(());

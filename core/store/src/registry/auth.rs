@@ -148,7 +148,7 @@ impl Session {
                 error => error,
             });
         }
-        let text = body(&asked, response, ANSWER).await?;
+        let text = body(&asked, response, ANSWER, self.patience.stall).await?;
         granted(&text, call.endpoint)
     }
 }
@@ -205,10 +205,20 @@ impl Wanted<'_> {
     }
 }
 
-/// Our own scopes, and those that the registry names besides.
+/// Our own scopes, and those that the registry names and ours do not hold.
 fn union(own: &[String], named: &[String]) -> Vec<String> {
-    let fresh = named.iter().filter(|scope| !own.contains(scope));
+    let fresh = named.iter().filter(|scope| !own.iter().any(|own| holds(own, scope)));
     own.iter().chain(fresh).cloned().collect()
+}
+
+/// Whether a scope allows all that another one does: `TYPE:NAME:ACTION[,ACTION]`, where a name may hold a colon.
+fn holds(scope: &str, other: &str) -> bool {
+    let (Some((place, actions)), Some((other_place, wanted))) =
+        (scope.rsplit_once(':'), other.rsplit_once(':'))
+    else {
+        return scope == other;
+    };
+    place == other_place && wanted.split(',').all(|action| actions.split(',').any(|own| own == action))
 }
 
 /// Whether a server of tokens may be asked, and with what.
@@ -306,6 +316,22 @@ mod tests {
                 fine,
                 "{registry} {realm} {login:?}"
             );
+        }
+    }
+
+    #[test]
+    fn a_scope_is_asked_for_once() {
+        let own = ["repository:a:pull,push".to_owned(), "repository:h:80/b:pull".to_owned()];
+        for (named, fresh) in [
+            ("repository:a:pull", false),
+            ("repository:a:push,pull", false),
+            ("repository:a:delete", true),
+            ("repository:b:pull", true),
+            ("repository:h:80/b:pull", false),
+            ("registry:catalog:*", true),
+            ("nonsense", true),
+        ] {
+            assert_eq!(union(&own, &[named.to_owned()]).len() == 3, fresh, "{named}");
         }
     }
 

@@ -1,7 +1,7 @@
 //! Manifests and indexes: the OCI image specification's, and docker's of schema 2.
 //!
-//! A document says in its body what it is; the type that the server gives has to agree where the body
-//! says nothing. One that is an index and a manifest at once is refused (CVE-2021-41190), and one that
+//! A document says in its body what it is; the type that it has there, and the one that the server or the index
+//! gives it, have to agree. One that is an index and a manifest at once is refused (CVE-2021-41190), and one that
 //! holds no digests (schema 1) as well. Only what is needed is read; the bytes are kept as they are,
 //! because their digest is the name.
 
@@ -151,7 +151,8 @@ pub(super) fn parse_any(what: &str, text: &[u8], said: &str) -> Result<Document,
         }
         _ => return Err(damaged("it is neither an index nor the manifest of an image".to_owned())),
     };
-    if is_of_other_kind(&kind, matches!(document, Document::Index(_))) {
+    let is_index = matches!(document, Document::Index(_));
+    if let Some(kind) = [said, &kind].into_iter().find(|kind| is_of_other_kind(kind, is_index)) {
         return Err(damaged(format!("it is not of its type, {kind}")));
     }
     Ok(document)

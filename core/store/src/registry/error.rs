@@ -187,6 +187,11 @@ impl RegistryError {
     /// What would get the user past this, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
+            Self::Reach { host, reason } if is_alert(reason) => Some(format!(
+                "the registry may want a certificate of its clients, or another one: put it into \
+                 /etc/docker/certs.d/{}/client.cert, and its key beside it into client.key",
+                authority(host)
+            )),
             Self::Reach { host, reason } if is_tls(reason) => Some(format!(
                 "put the registry's certificate authority into /etc/docker/certs.d/{}/ca.crt",
                 authority(host)
@@ -234,6 +239,12 @@ impl RegistryError {
 /// The type of an artifact, in words where there are some.
 fn described(kind: &str) -> String {
     if kind == WASM_CONFIG { format!("a WebAssembly artifact ({kind})") } else { format!("of type {kind}") }
+}
+
+/// Whether the server ended a TLS connection because of us; with TLS 1.3 it does so when a client's certificate
+/// is wrong or missing, after the client took it to be connected.
+pub(super) fn is_alert(reason: &str) -> bool {
+    reason.contains("received fatal alert")
 }
 
 fn is_tls(reason: &str) -> bool {

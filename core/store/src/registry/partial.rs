@@ -123,10 +123,25 @@ impl Arriving {
             std::fs::remove_file(&self.path).map_err(failed)?;
             return Ok(Began::Here);
         }
+        self.has_room(incoming.have).map_err(failed)?;
         self.set(|state| {
             (state.have, state.stage, state.unsure) = (incoming.have, Stage::Flowing, incoming.have > 0);
         });
         Ok(Began::Own(incoming))
+    }
+
+    /// What is too long for the disk is not begun: it would be full for whoever comes next.
+    fn has_room(&self, have: u64) -> io::Result<()> {
+        let room = self.blobs.room().map_err(io::Error::other)?.room;
+        let missing = self.size - have;
+        if missing <= room {
+            return Ok(());
+        }
+        if have == 0 {
+            std::fs::remove_file(&self.path)?;
+        }
+        let text = format!("{missing} bytes are missing, and there is no space for more than {room}");
+        Err(io::Error::new(io::ErrorKind::StorageFull, text))
     }
 
     /// Whether the blob is in the store, and not damaged.

@@ -128,7 +128,7 @@ impl Session {
             value.unwrap_or_default().to_owned()
         };
         let (kind, said) = (header(CONTENT_TYPE.as_str()), header(DIGEST_HEADER));
-        let text = body(&call, response, LIMIT).await?;
+        let text = body(&call, response, LIMIT, self.patience.stall).await?;
         let found = Digest::of(&text);
         check(what, (found, text.len() as u64), wanted)?;
         if said.parse::<Digest>().is_ok_and(|said| said != found) {
@@ -175,7 +175,7 @@ impl Session {
             what: what.to_owned(),
         };
         let response = self.send(&call).await?;
-        let text = body(&call, response, LIMIT).await?;
+        let text = body(&call, response, LIMIT, self.patience.stall).await?;
         let wanted = Some((descriptor.digest, Some(descriptor.size)));
         check(what, (Digest::of(&text), text.len() as u64), wanted)?;
         Ok(text)

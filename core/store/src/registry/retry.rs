@@ -1,19 +1,22 @@
 //! What is tried again, and after which pause.
 //!
 //! A registry that is busy (429) or not well (5xx), and a line that was cut, may be better a moment
-//! later. Whoever refuses, and a host that nobody answers at, will not be.
+//! later. Whoever refuses, and a host that nobody answers at, will not be. A line that gives crumbs only
+//! counts as cut.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
+
+use super::error::{is_alert, reason};
 
 /// How long one waits for a server.
 #[derive(Debug, Clone)]
 pub struct Patience {
     /// For a connection.
     pub connect: Duration,
-    /// For the next bytes.
+    /// For the next bytes, and for more than crumbs of them.
     pub stall: Duration,
     /// Between two tries; there is one more try than there are pauses.
     pub pauses: Vec<Duration>,
@@ -33,6 +36,33 @@ impl Default for Patience {
     }
 }
 
+/// As many bytes as are as good as none.
+pub(super) const CRUMBS: u64 = 1024;
+
+/// Looks whether bytes come fast enough to go on waiting: a server that gives one at a time, each before
+/// the line counts as silent, could keep anybody for years.
+#[derive(Debug)]
+pub(super) struct Pace {
+    since: Instant,
+    came: u64,
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self { since: Instant::now(), came: 0 }
+    }
+
+    /// Bytes came; false when there were crumbs only in the time in which a line counts as silent.
+    pub(super) fn goes_on(&mut self, bytes: usize, stall: Duration) -> bool {
+        self.came += bytes as u64;
+        if self.came < CRUMBS {
+            return self.since.elapsed() < stall;
+        }
+        *self = Self::new();
+        true
+    }
+}
+
 /// What was wrong with a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -46,7 +76,7 @@ pub(super) enum Again {
 pub(super) fn verdict(answer: &Result<Response, reqwest::Error>, now: i64) -> Again {
     match answer {
         Ok(response) => of_status(response.status(), response.headers(), now),
-        Err(error) if error.is_connect() || error.is_builder() => Again::No,
+        Err(error) if error.is_connect() || error.is_builder() || is_alert(&reason(error)) => Again::No,
         Err(_) => Again::After(Duration::ZERO),
     }
 }

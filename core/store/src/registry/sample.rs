@@ -35,6 +35,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
     /// Say this length, whatever is sent.
     pub(super) length: Option<u64>,
+    /// Send one byte at a time, with this pause after each.
+    pub(super) drip: Duration,
     /// Send nothing more for so long before the line is cut.
     pub(super) stall: Duration,
 }
@@ -312,7 +314,14 @@ fn write(mut stream: &TcpStream, request: &Request, answer: &Answer) -> std::io:
     }
     stream.write_all(format!("{head}\r\n").as_bytes())?;
     if request.method != "HEAD" {
-        stream.write_all(&answer.body)?;
+        if answer.drip.is_zero() {
+            stream.write_all(&answer.body)?;
+        } else {
+            for byte in &answer.body {
+                stream.write_all(&[*byte])?;
+                thread::sleep(answer.drip);
+            }
+        }
         thread::sleep(answer.stall);
     }
     stream.flush()

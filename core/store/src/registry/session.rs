@@ -20,15 +20,17 @@ use wharf_model::registry::Route;
 use super::auth::{Granted, Login, Logins};
 use super::challenge;
 use super::endpoint::{self, Endpoint, is_loopback, same, shown};
-use super::error::{RegistryError, reason};
+use super::error::{RegistryError, is_alert, reason};
 use super::payload::Payload;
-use super::retry::{Again, Patience, verdict};
+use super::retry::{Again, Pace, Patience, verdict};
 use super::tls::Certificates;
 
 /// As many redirects as anybody needs.
 const HOPS: usize = 5;
 /// Bytes of a registry's excuse.
 const EXCUSE: u64 = 64 << 10;
+/// Nobody waits longer for the rest of one.
+const EXCUSED: Duration = Duration::from_secs(5);
 
 /// What a pull or a push knows about registries: ways, logins, connections.
 pub struct Session {
@@ -279,17 +281,21 @@ pub(super) async fn body(
     call: &Call<'_>,
     mut response: Response,
     limit: u64,
+    stall: Duration,
 ) -> Result<Vec<u8>, RegistryError> {
     let long = || RegistryError::TooLong { what: call.what.clone(), limit };
     if response.content_length().is_some_and(|length| length > limit) {
         return Err(long());
     }
-    let mut bytes = Vec::new();
+    let (mut bytes, mut pace) = (Vec::new(), Pace::new());
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, &error))? {
         if (bytes.len() + chunk.len()) as u64 > limit {
             return Err(long());
         }
         bytes.extend_from_slice(&chunk);
+        if !pace.goes_on(chunk.len(), stall) {
+            return Err(crumbs(call));
+        }
     }
     Ok(bytes)
 }
@@ -312,7 +318,7 @@ struct Fault {
 pub(super) async fn refusal(call: &Call<'_>, response: Response) -> RegistryError {
     let status = response.status();
     let plain = status.canonical_reason().unwrap_or("no reason given").to_owned();
-    let text = body(call, response, EXCUSE).await.unwrap_or_default();
+    let text = body(call, response, EXCUSE, EXCUSED).await.unwrap_or_default();
     let said = words(&text).unwrap_or(plain);
     let endpoint = call.endpoint;
     match status {
@@ -344,10 +350,17 @@ fn words(text: &[u8]) -> Option<String> {
 }
 
 fn unanswered(call: &Call<'_>, error: &reqwest::Error) -> RegistryError {
-    if error.is_connect() || error.is_builder() {
-        return RegistryError::Reach { host: call.endpoint.host(), reason: reason(error) };
+    let why = reason(error);
+    if error.is_connect() || error.is_builder() || is_alert(&why) {
+        return RegistryError::Reach { host: call.endpoint.host(), reason: why };
     }
     broken(call, error)
+}
+
+/// A line that might as well be silent.
+pub(super) fn crumbs(call: &Call<'_>) -> RegistryError {
+    let reason = "hardly anything came for too long".to_owned();
+    RegistryError::Broken { host: call.endpoint.host(), what: call.what.clone(), reason }
 }
 
 /// A line that was cut.

@@ -63,7 +63,7 @@ impl Session {
             };
             let response = self.send(&call).await?;
             let next = next_page(&url, &response);
-            let text = body(&call, response, LIMIT).await?;
+            let text = body(&call, response, LIMIT, self.patience.stall).await?;
             let listed: Listed =
                 serde_json::from_slice(&text).map_err(|error| damaged(&error.to_string()))?;
             all.extend(listed.tags.unwrap_or_default());

@@ -15,6 +15,7 @@ use crate::archive::sample::Home;
 use crate::layer::sample::{Tar, is_root};
 
 mod artifact;
+mod hostile;
 
 struct Bench {
     dir: tempfile::TempDir,

@@ -1,7 +1,7 @@
 //! Blobs from a registry: several at once, each from where it was left.
 //!
 //! A line that is cut is taken up again with `Range`, and where the server has no ear for that, what is
-//! here already is skipped. As long as bytes come, one goes on; tries that bring nothing are counted.
+//! here already is skipped. As long as bytes come, one goes on; tries that bring next to nothing are counted.
 //! What an earlier run left and turns out to be wrong is fetched once more, from its beginning.
 
 use std::collections::VecDeque;
@@ -19,7 +19,8 @@ use super::error::RegistryError;
 use super::partial::{Arriving, Began, Incoming};
 use super::payload::Payload;
 use super::resolve::pull_scope;
-use super::session::{Call, Session, broken, refusal};
+use super::retry::{CRUMBS, Pace};
+use super::session::{Call, Session, broken, crumbs, refusal};
 
 /// So many at the same time.
 const AT_ONCE: usize = 4;
@@ -139,7 +140,7 @@ async fn fill(
             Ok(()) => continue,
             Err(error) => error,
         };
-        if incoming.have > before {
+        if incoming.have >= before + CRUMBS {
             pauses = session.patience.pauses.iter();
         }
         match pauses.next() {
@@ -178,7 +179,7 @@ async fn once(
         status if status.is_success() => incoming.have,
         _ => return Err(refusal(&call, response).await),
     };
-    receive(&call, response, arriving, incoming, skip).await
+    receive(&call, response, arriving, incoming, (skip, session.patience.stall)).await
 }
 
 /// A part may begin earlier than what was asked for, but not later.
@@ -197,8 +198,9 @@ async fn receive(
     mut response: Response,
     arriving: &Arriving,
     incoming: &mut Incoming<'_>,
-    mut skip: u64,
+    (mut skip, stall): (u64, Duration),
 ) -> Result<(), RegistryError> {
+    let mut pace = Pace::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, &error))? {
         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
         skip -= skipped as u64;
@@ -208,6 +210,9 @@ async fn receive(
             return Err(RegistryError::TooLong { what: what(arriving), limit: arriving.size });
         }
         incoming.add(fresh)?;
+        if !pace.goes_on(chunk.len(), stall) {
+            return Err(crumbs(call));
+        }
     }
     if incoming.have < arriving.size {
         let reason = format!("it ended after {} of {} bytes", incoming.have, arriving.size);
