@@ -58,11 +58,12 @@ impl Registry {
         let file = directory.path().join("config.yml");
         fs::write(&file, config).unwrap();
         let log = fs::File::create(directory.path().join("log")).unwrap();
+        let questions = fs::File::create(directory.path().join("asked")).unwrap();
         let process = Command::new(program)
             .arg("serve")
             .arg(&file)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(questions)
             .stderr(log)
             .spawn()
             .unwrap();
@@ -87,20 +88,36 @@ impl Registry {
         format!("{}/{image}", self.address())
     }
 
-    /// Puts a document under a tag, as a client that knows what it does would.
+    /// What it was asked, a line for each question.
+    pub(crate) fn asked(&self) -> String {
+        fs::read_to_string(self.directory.path().join("asked")).unwrap()
+    }
+
+    /// Puts a document under a tag or a digest, as a client that knows what it does would.
     pub(crate) fn put_document(&self, image: &str, tag: &str, kind: &str, text: &str) {
+        let head = format!("PUT /v2/{image}/manifests/{tag} HTTP/1.1\r\nContent-Type: {kind}\r\n");
+        let answer = self.send(&head, text);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
+    /// Puts a blob.
+    pub(crate) fn put_blob(&self, image: &str, digest: &str, text: &str) {
+        let begun = self.send(&format!("POST /v2/{image}/blobs/uploads/ HTTP/1.1\r\n"), "");
+        let location = begun.lines().find_map(|line| line.strip_prefix("Location: "));
+        let location = location.unwrap_or_else(|| panic!("{begun}"));
+        let path = location.strip_prefix(&format!("http://{}", self.address())).unwrap_or(location);
+        let answer = self.send(&format!("PUT {path}&digest={digest} HTTP/1.1\r\n"), text);
+        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+    }
+
+    fn send(&self, head: &str, text: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let length = text.len();
-        write!(
-            stream,
-            "PUT /v2/{image}/manifests/{tag} HTTP/1.1\r\nHost: {}\r\nContent-Type: {kind}\r\n\
-             Content-Length: {length}\r\nConnection: close\r\n\r\n{text}",
-            self.address()
-        )
-        .unwrap();
+        let (host, length) = (self.address(), text.len());
+        let rest = format!("Host: {host}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{text}");
+        write!(stream, "{head}{rest}").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
-        assert!(answer.starts_with("HTTP/1.1 201"), "{answer}");
+        answer
     }
 
     /// The authority that its certificate is from.

@@ -12,3 +12,4 @@ mod names;
 mod platforms;
 mod registry;
 mod serve;
+mod trust;

@@ -71,7 +71,7 @@ pub mod hook {
 }
 
 pub use hook::exports::wharf::plugin::hook as hooks;
-pub use hook::wharf::plugin::{hook_types, image_files};
+pub use hook::wharf::plugin::{hook_types, image_files, image_signatures};
 pub use instruction::exports::wharf::plugin::instruction as instructions;
 pub use instruction::wharf::plugin::{build_context, build_plan, host, types};
 pub use network::exports::wharf::plugin::network_driver;

@@ -362,6 +362,8 @@ pub struct Config {
     pub network: String,
     /// Bytes that the build cache may have after a build; without it, it is never emptied by itself.
     pub build_cache: Option<u64>,
+    /// Where the site keeps signatures of images, each in a file `sha256-<hex>.NAME`.
+    pub signatures: Option<PathBuf>,
     /// How many steps of a build are carried out at a time; the engine's choice without it.
     pub parallelism: Option<usize>,
     /// In the order they are first named, which is the order of hooks.

@@ -24,6 +24,7 @@ files!(
     "instruction.wit",
     "network.wit",
     "remote.wit",
+    "signatures.wit",
     "storage.wit",
     "types.wit",
 );

@@ -28,7 +28,7 @@
 //! `host.log`, `context.arg`, `view.get`, `files.stat`, `remote.call` and so on. Both `call`s return 0, or 1 (panicked), 2 (no such function), 3 (input not
 //! understood), 4 (host: not available now), with a text in `output`. Each side frees what it
 //! made; neither lets a panic cross. The contract's text must be ours, but for comments and
-//! blanks.
+//! blanks, or one that ours only adds imports to.
 //!
 //! Each call runs on a thread of its own, and the library asks us by messages. A call that takes
 //! longer than `limits.time_ms`, not counting what it waits for us, is given up: its thread can not
@@ -53,6 +53,8 @@ use rustix::fs::{MemfdFlags, SealFlags};
 use scoped_tls_hkt::scoped_thread_local;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use wharf_model::Digest;
 
 use crate::Fault;
 use crate::contract::WIT;
@@ -152,7 +154,7 @@ impl Library {
         if world != format!("{}-plugin", W::WORLD) {
             return Err(Fault::World { expected: W::WORLD, exports: vec![format!("wharf:plugin/{world}")] });
         }
-        if plain(&text(table.wit).map_err(|reason| Fault::Native { reason })?) != plain(WIT) {
+        if !is_ours(&text(table.wit).map_err(|reason| Fault::Native { reason })?) {
             return Err(Fault::Native { reason: "it was built for another text of the contract".into() });
         }
         match (table.call, table.free) {
@@ -367,6 +369,16 @@ fn text(bytes: Bytes) -> Result<String, String> {
         return Err("a text of its table is too long".into());
     }
     String::from_utf8(copy(bytes)).map_err(|_| "a text of its table is not UTF-8".into())
+}
+
+/// Texts of this version of the contract from before it knew one import more, each by the digest of what
+/// [`plain`] leaves of it. A library that was built from one asks and answers as ever.
+const EARLIER: [&str; 1] = ["sha256:fced8a21b2a1090c6d9e4b5e52224011e79407065b1a18c23497bb3bc91e74b3"];
+
+/// Whether a library that was built from this text of the contract understands us.
+fn is_ours(contract: &str) -> bool {
+    let lines = plain(contract);
+    lines == plain(WIT) || EARLIER.contains(&Digest::of(lines.join("\n")).to_string().as_str())
 }
 
 /// The contract without comments and blanks.

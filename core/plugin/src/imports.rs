@@ -3,7 +3,9 @@
 use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
 
-use crate::bindings::{Context, Files, View, build_context, build_plan, hook_types, host, image_files};
+use crate::bindings::{
+    Context, Files, View, build_context, build_plan, hook_types, host, image_files, image_signatures,
+};
 use crate::bindings::{
     hook, instruction, network, network_plan, remote, state, storage, storage_plan, types,
 };
@@ -115,7 +117,14 @@ contract!(
     "network-driver",
     [types, host, state, network_plan]
 );
-contract!(Hook, hook, HookPlugin, HookPluginPre, "hook", [types, host, build_plan, hook_types, image_files]);
+contract!(
+    Hook,
+    hook,
+    HookPlugin,
+    HookPluginPre,
+    "hook",
+    [types, host, build_plan, hook_types, image_files, image_signatures]
+);
 
 impl types::Host for Caller {}
 impl build_plan::Host for Caller {}
@@ -258,6 +267,22 @@ impl image_files::HostFiles for Caller {
 
     fn drop(&mut self, _: Resource<Files>) -> Result<()> {
         Ok(())
+    }
+}
+
+impl image_signatures::Host for Caller {
+    fn asked_at(&mut self) -> Result<Result<u64, types::Failure>> {
+        Ok(self.session.asked_at()?.map_err(Into::into))
+    }
+
+    fn digests(&mut self) -> Result<Result<Vec<String>, types::Failure>> {
+        let answer = self.session.image_digests()?;
+        Ok(answer.map(|digests| digests.iter().map(ToString::to_string).collect()).map_err(Into::into))
+    }
+
+    fn about(&mut self, subject: String) -> Result<Result<Vec<image_signatures::Signature>, types::Failure>> {
+        let answer = self.session.image_signatures(&subject)?;
+        Ok(answer.map(|found| found.into_iter().map(Into::into).collect()).map_err(Into::into))
     }
 }
 

@@ -149,6 +149,33 @@ pub trait ImageFiles {
     fn glob(&mut self, patterns: &[String], limit: u32) -> Result<Vec<Entry>, Failure>;
 }
 
+/// Something that was found beside an image in its registry, or that the site keeps about it. Nothing of
+/// it was verified.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signature {
+    /// `referrer`, `tag` or `site`.
+    pub origin: &'static str,
+    /// What it is.
+    pub media_type: String,
+    /// What its descriptor says beside that.
+    pub annotations: Vec<(String, String)>,
+    /// All of it.
+    pub content: Vec<u8>,
+}
+
+/// What there is about an image that is about to be pulled; see [`with_signatures`](crate::with_signatures).
+pub trait ImageSignatures {
+    /// When the image was asked for, in seconds since 1970.
+    fn asked_at(&mut self) -> u64;
+    /// What its name leads to first, its manifest last.
+    fn digests(&mut self) -> Vec<Digest>;
+    /// What there is about one of these digests.
+    ///
+    /// # Errors
+    /// When the registry does not tell, or there is too much.
+    fn about(&mut self, subject: &Digest) -> Result<Vec<Signature>, Failure>;
+}
+
 /// The way out for plugins that were granted an address.
 ///
 /// By the time a request comes here it has been checked: the address is granted, method, headers

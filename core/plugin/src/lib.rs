@@ -52,8 +52,9 @@ pub use config::{
 pub use config::{Request, Source, Trust, World};
 pub use error::{Fault, PluginError};
 pub use kind::{BuildContext, Entry, EntryKind, Hook, Instruction, Network, ResolvedImage, Root, StateView};
-pub use kind::{ImageFiles, Remote, Storage};
+pub use kind::{ImageFiles, ImageSignatures, Remote, Signature, Storage};
 pub use registry::{Embedded, Plugins, Portrait, Role};
+pub use session::with_signatures;
 pub use trace::{Trace, Traced};
 use wharf_model::Diagnostic;
 

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::{build_context, remote, types};
+use crate::bindings::{build_context, image_signatures, remote, types};
 use crate::convert;
 use crate::kind::Root;
 use crate::session::{Refused, Session};
@@ -27,6 +27,7 @@ pub(crate) fn answer(session: &mut Session, function: &str, input: &[u8]) -> (St
         Some(("context", function)) => context(session, function, input),
         Some(("view", function)) => view(session, function, input),
         Some(("files", function)) => image_files(session, function, input),
+        Some(("signatures", function)) => signatures(session, function, input),
         Some(("remote", "call")) => decode(input).and_then(|input| call_server(session, input)),
         Some(_) | None => unknown(function),
     };
@@ -120,6 +121,21 @@ fn image_files(session: &mut Session, function: &str, input: &[u8]) -> Reply {
             let answer = session.image_glob(&patterns, limit).map_err(refused)?;
             let convert = |entries: Vec<_>| entries.into_iter().map(Into::into).collect();
             let answer: Result<Vec<types::Entry>, _> = answer.map(convert);
+            reply(&answer.map_err(types::Failure::from))
+        }
+        _ => unknown(function),
+    }
+}
+
+fn signatures(session: &mut Session, function: &str, input: &[u8]) -> Reply {
+    match function {
+        "asked-at" => reply(&session.asked_at().map_err(refused)?.map_err(types::Failure::from)),
+        "digests" => reply(&session.image_digests().map_err(refused)?.map_err(types::Failure::from)),
+        "about" => {
+            let (subject,): (String,) = decode(input)?;
+            let answer = session.image_signatures(&subject).map_err(refused)?;
+            let convert = |found: Vec<_>| found.into_iter().map(Into::into).collect();
+            let answer: Result<Vec<image_signatures::Signature>, _> = answer.map(convert);
             reply(&answer.map_err(types::Failure::from))
         }
         _ => unknown(function),

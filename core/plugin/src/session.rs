@@ -11,16 +11,19 @@ use scoped_tls_hkt::scoped_thread_local;
 use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
 use wharf_model::remote::{RemoteRequest, RemoteResponse};
-use wharf_model::{Diagnostic, Failure, FailureKind, Platform, Settings, Severity};
+use wharf_model::{Diagnostic, Digest, Failure, FailureKind, Platform, Settings, Severity};
 
 use crate::authorize::{self, Denied, Reads};
 use crate::config::{Limits, PluginConfig};
-use crate::kind::{BuildContext, Entry, ImageFiles, Remote, ResolvedImage, Root, StateView};
+use crate::kind::{
+    BuildContext, Entry, ImageFiles, ImageSignatures, Remote, ResolvedImage, Root, Signature, StateView,
+};
 use crate::{Cost, Event, remote, rights};
 
 scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
 scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
 scoped_thread_local!(static mut FILES: for<'a> &'a mut (dyn ImageFiles + 'a));
+scoped_thread_local!(static mut SIGNATURES: for<'a> &'a mut (dyn ImageSignatures + 'a));
 
 /// Bytes of one file, or of one answer, at most.
 pub(crate) const BYTES: usize = 16 << 20;
@@ -125,6 +128,11 @@ pub(crate) fn with_files<R>(image: Option<&mut dyn ImageFiles>, call: impl FnOnc
         Some(image) => FILES.set(image, call),
         None => call(),
     }
+}
+
+/// Makes `signatures` what hooks ask about while `asking` lasts.
+pub fn with_signatures<R>(signatures: &mut dyn ImageSignatures, asking: impl FnOnce() -> R) -> R {
+    SIGNATURES.set(signatures, asking)
 }
 
 impl Subject {
@@ -335,6 +343,40 @@ impl Session {
         if FILES.is_set() { Ok(FILES.with(ask)) } else { Err(Refused::Absent) }
     }
 
+    pub(crate) fn asked_at(&mut self) -> Asked<Result<u64, Failure>> {
+        self.signatures(0, |found| Ok(found.asked_at()))
+    }
+
+    pub(crate) fn image_digests(&mut self) -> Asked<Result<Vec<Digest>, Failure>> {
+        self.signatures(0, |found| Ok(found.digests()))
+    }
+
+    pub(crate) fn image_signatures(&mut self, subject: &str) -> Asked<Result<Vec<Signature>, Failure>> {
+        let answer = self.signatures(subject.len(), |found| {
+            let digests = found.digests();
+            match subject.parse::<Digest>().ok().filter(|subject| digests.contains(subject)) {
+                Some(subject) => found.about(&subject),
+                None => Err(not_of_this_image(subject)),
+            }
+        })?;
+        if let Ok(found) = &answer {
+            self.count(found.iter().map(|found| found.content.len()).sum())?;
+        }
+        Ok(answer)
+    }
+
+    fn signatures<R>(
+        &mut self,
+        size: usize,
+        ask: impl FnOnce(&mut dyn ImageSignatures) -> Result<R, Failure>,
+    ) -> Asked<Result<R, Failure>> {
+        self.count(size)?;
+        if !self.subject.grants.read.contains("signatures") {
+            return Ok(Err(self.deny("signatures")));
+        }
+        if SIGNATURES.is_set() { Ok(SIGNATURES.with(ask)) } else { Err(Refused::Absent) }
+    }
+
     /// Calls a server that the grants cover.
     pub(crate) fn remote(
         &mut self,
@@ -394,6 +436,12 @@ impl Session {
         self.denied.get_or_insert(denied);
         Failure { kind: FailureKind::Denied, diagnostics: vec![diagnostic] }
     }
+}
+
+fn not_of_this_image(subject: &str) -> Failure {
+    let what = format!("`{}` is no digest of this image", crate::convert::shown(subject.to_owned()));
+    let diagnostic = Diagnostic::new(Severity::Error, "wharf/signatures", what);
+    Failure { kind: FailureKind::InvalidInput, diagnostics: vec![diagnostic] }
 }
 
 /// Relative to the root, without `.` and `..`; what would leave the root stays at it, as for

@@ -104,6 +104,7 @@ macro_rules! worlds {
                     world hook {
                         import wharf:plugin/host@0.1.0;
                         import wharf:plugin/image-files@0.1.0;
+                        import wharf:plugin/image-signatures@0.1.0;
                         import wharf:plugin/remote@0.1.0;
                         export wharf:plugin/hook@0.1.0;
                     }",

@@ -61,6 +61,7 @@ pub mod network;
 pub mod path;
 pub mod remote;
 pub mod setting;
+pub mod signatures;
 pub mod state;
 pub mod storage;
 #[cfg(not(target_arch = "wasm32"))]

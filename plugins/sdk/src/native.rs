@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 use crate::hook::Files;
 use crate::instruction::{Context, Entry, ResolvedImage, Root};
 use crate::remote::{Request, Response};
+use crate::signatures::Signature;
 use crate::state::View;
 use crate::{Diagnostic, Failure, Platform, Settings};
 
@@ -38,6 +39,7 @@ const WIT: &str = concat!(
     include_str!("../../../wit/instruction.wit"),
     include_str!("../../../wit/network.wit"),
     include_str!("../../../wit/remote.wit"),
+    include_str!("../../../wit/signatures.wit"),
     include_str!("../../../wit/storage.wit"),
     include_str!("../../../wit/types.wit"),
 );
@@ -328,6 +330,18 @@ impl Context for HostContext {
 /// Calls a server through the engine.
 pub(crate) fn call_server(token: &str, request: &Request) -> Result<Response, Failure> {
     must("remote.call", &(token, request))
+}
+
+pub(crate) fn asked_at() -> Result<u64, Failure> {
+    must("signatures.asked-at", &())
+}
+
+pub(crate) fn digests() -> Result<Vec<String>, Failure> {
+    must("signatures.digests", &())
+}
+
+pub(crate) fn about(subject: &str) -> Result<Vec<Signature>, Failure> {
+    must("signatures.about", &(subject,))
 }
 
 /// The image of the running call.

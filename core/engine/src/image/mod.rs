@@ -15,6 +15,7 @@ mod pull;
 mod push;
 mod remove;
 mod serve;
+mod signature;
 
 pub use attachment::AttachmentError;
 pub use elsewhere::{Elsewhere, ElsewhereError, Via};

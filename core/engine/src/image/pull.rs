@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use wharf_model::hook::ImageTransfer;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
-use wharf_store::registry::{self, Found, PullError, Pulled, Session, Watch};
+use wharf_plugin::with_signatures;
+use wharf_store::registry::{self, Beside, Found, PullError, Pulled, Session, Watch};
 use wharf_store::{RecordError, ResolveError};
 
+use super::signature::Signatures;
 use crate::Engine;
 use crate::event::Entry;
 use crate::home::LateHome;
@@ -151,7 +153,8 @@ impl Engine {
         self.sweep_unfinished();
         let loaded = OnceCell::new();
         let mut denied = None;
-        let mut judge = |found: &Found| self.ask_about_pull(name, found, &mut denied);
+        let mut judge =
+            |found: &Found, beside: &Beside<'_>| self.ask_about_pull(name, found, beside, &mut denied);
         let mut watch = Watch { judge: &mut judge, show };
         let mut home = LateHome::new(self, &loaded);
         let pulled = registry::pull(&self.store, &session, name, platform, &mut home, &mut watch);
@@ -178,6 +181,7 @@ impl Engine {
         &self,
         name: &Reference,
         found: &Found,
+        beside: &Beside<'_>,
         denied: &mut Option<HookError>,
     ) -> Result<(), wharf_store::HomeError> {
         let transfer = ImageTransfer {
@@ -185,7 +189,9 @@ impl Engine {
             digest: Some(found.manifest),
             layers: found.layers.clone(),
         };
-        self.ask_aloud(&mut AskedTransfer::Pull(transfer)).map_err(|error| {
+        let mut signatures = Signatures { beside, directory: self.config().signatures.as_deref() };
+        let asking = || self.ask_aloud(&mut AskedTransfer::Pull(transfer));
+        with_signatures(&mut signatures, asking).map_err(|error| {
             let said = error.to_string();
             *denied = Some(error);
             said.into()

@@ -11,7 +11,7 @@ use wharf_model::hook::ImageTransfer;
 use wharf_model::{Digest, Reference, ReferenceError};
 use wharf_plugin::outline::{self, Form, Outline};
 use wharf_plugin::{PluginSource, Trust, shelf};
-use wharf_store::registry::{self, Pushed, WasmArtifact, WasmPulled};
+use wharf_store::registry::{self, Beside, Found, Pushed, WasmArtifact, WasmPulled};
 
 use super::ChangeError;
 use crate::Engine;
@@ -84,7 +84,8 @@ impl Engine {
     /// The component that a registry has under a name.
     pub(super) fn fetch_plugin(&self, name: &Reference) -> Result<Vec<u8>, ChangeError> {
         let mut denied = None;
-        let mut judge = |found: &registry::Found| self.ask_about_pull(name, found, &mut denied);
+        let mut judge =
+            |found: &Found, beside: &Beside<'_>| self.ask_about_pull(name, found, beside, &mut denied);
         let pulled = registry::pull_wasm(&self.store, &self.session(), name, outline::LARGEST, &mut judge);
         if let Some(denied) = denied {
             return Err(PullImageError::from(denied).into());

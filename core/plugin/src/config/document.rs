@@ -175,6 +175,19 @@ impl<'a> Node<'a> {
         one_of(self, self.text()?, words)
     }
 
+    /// A list of tables, where the first item is one.
+    pub(super) fn tables(&self) -> Option<Result<Vec<Table<'a>>, ConfigError>> {
+        let list = self
+            .value
+            .as_array()
+            .filter(|list| list.first().is_some_and(|item| item.get_ref().is_table()))?;
+        let table = |item: &'a Spanned<DeValue<'a>>| {
+            let inside = Node { start: item.span().start, value: item.get_ref(), ..self.clone() };
+            inside.table()
+        };
+        Some(list.iter().map(table).collect())
+    }
+
     /// A list of strings.
     pub(super) fn texts(&self) -> Result<Vec<&'a str>, ConfigError> {
         let list = self.value.as_array().ok_or_else(|| self.expected("a list of strings"))?;

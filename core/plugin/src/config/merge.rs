@@ -1,6 +1,7 @@
 //! Several files, one configuration: who may say what.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use wharf_model::registry::Route;
 use wharf_model::{Digest, Settings, Value};
@@ -16,6 +17,7 @@ pub(super) struct Merged {
     storage: Option<String>,
     network: Option<String>,
     build_cache: Option<u64>,
+    signatures: Option<PathBuf>,
     parallelism: Option<usize>,
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
@@ -85,6 +87,7 @@ impl Merged {
         self.storage = layer.storage.map(|said| said.value).or(self.storage.take());
         self.network = layer.network.map(|said| said.value).or(self.network.take());
         self.build_cache = layer.build_cache.map(|said| said.value).or(self.build_cache);
+        self.signatures = layer.signatures.map(|said| said.value).or(self.signatures.take());
         self.parallelism = layer.parallelism.map(|said| said.value).or(self.parallelism);
         for partial in layer.plugins {
             self.plugin(partial, level)?;
@@ -111,6 +114,7 @@ impl Merged {
             storage: self.storage.unwrap_or_else(|| "overlay".into()),
             network: self.network.unwrap_or_else(|| "bridge".into()),
             build_cache: self.build_cache,
+            signatures: self.signatures,
             parallelism: self.parallelism,
             plugins,
             networks: self.networks,
@@ -144,6 +148,7 @@ impl Merged {
         ask(&mut self.requests, layer.storage);
         ask(&mut self.requests, layer.network);
         ask(&mut self.requests, layer.build_cache);
+        ask(&mut self.requests, layer.signatures);
         ask(&mut self.requests, layer.parallelism);
         for said in layer.networks {
             ask(&mut self.requests, Some(said));
@@ -177,9 +182,9 @@ fn pin(slot: Slot, locks: &[Lock]) -> PluginConfig {
     plugin
 }
 
-/// A required plugin belongs to the file that requires it.
+/// A required plugin belongs to the file that requires it, unless that file has switched it off.
 fn refuse_locked(slot: &Slot, partial: &Partial, level: Level) -> Result<(), ConfigError> {
-    if !slot.plugin.required || slot.level == level {
+    if !slot.plugin.required || !slot.enabled || slot.level == level {
         return Ok(());
     }
     Err(ConfigError::Key {
@@ -228,6 +233,8 @@ fn amend(slot: &mut Slot, partial: Partial, level: Level) {
     set(&mut plugin.trust, partial.trust);
     set(&mut slot.enabled, partial.enabled);
     plugin.digest = partial.digest.map(|said| said.value).or(plugin.digest);
+    let lists: BTreeSet<String> = partial.settings.iter().filter_map(|(name, _)| list_of(name)).collect();
+    plugin.settings.retain(|(name, _)| list_of(name).is_none_or(|list| !lists.contains(&list)));
     for (name, said) in partial.settings {
         put(&mut plugin.settings, name, said.value);
     }
@@ -238,6 +245,18 @@ fn set<T>(field: &mut T, said: Option<Said<T>>) {
     if let Some(said) = said {
         *field = said.value;
     }
+}
+
+/// `rule.0.prefix` belongs to the list `rule`, which a later file replaces whole.
+fn list_of(name: &str) -> Option<String> {
+    let mut above = String::new();
+    for part in name.split('.') {
+        if !above.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Some(above);
+        }
+        above = if above.is_empty() { part.to_owned() } else { format!("{above}.{part}") };
+    }
+    None
 }
 
 fn put(settings: &mut Settings, name: String, value: Value) {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use toml::de::DeValue;
@@ -40,6 +40,7 @@ pub(super) struct Layer {
     pub(super) storage: Maybe<String>,
     pub(super) network: Maybe<String>,
     pub(super) build_cache: Maybe<u64>,
+    pub(super) signatures: Maybe<PathBuf>,
     pub(super) parallelism: Maybe<usize>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
@@ -138,10 +139,11 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
-        engine.only(&["storage", "network", "build-cache", "max-parallelism"])?;
+        engine.only(&["storage", "network", "build-cache", "max-parallelism", "signatures"])?;
         layer.storage = said(&engine, "storage", |node| node.text().map(str::to_owned))?;
         layer.network = said(&engine, "network", |node| node.text().map(str::to_owned))?;
         layer.build_cache = said(&engine, "build-cache", disk_size)?;
+        layer.signatures = said(&engine, "signatures", directory)?;
         let count =
             |node: &Node<'_>| node.positive().map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         layer.parallelism = said(&engine, "max-parallelism", count)?;
@@ -163,6 +165,11 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
         }
     }
     Ok(layer)
+}
+
+fn directory(node: &Node<'_>) -> Result<PathBuf, ConfigError> {
+    let path = PathBuf::from(node.text()?);
+    if path.is_absolute() { Ok(path) } else { Err(node.wrong("not an absolute path", None)) }
 }
 
 /// `"20GB"`, and `"20GiB"` for binary ones.
@@ -348,8 +355,8 @@ fn reads(node: &Node<'_>) -> Result<BTreeSet<String>, ConfigError> {
         if let Some(pattern) = text.strip_prefix("context:") {
             glob::Pattern::new(pattern)
                 .map_err(|error| node.wrong(format!("`{pattern}` is not a pattern: {error}"), None))?;
-        } else if text != "context" && text != "image" {
-            let help = "known here: context, context:<pattern>, image".to_owned();
+        } else if !["context", "image", "signatures"].contains(&text) {
+            let help = "known here: context, context:<pattern>, image, signatures".to_owned();
             return Err(node.wrong(format!("`{text}` is not known"), Some(help)));
         }
         reads.insert(text.to_owned());
@@ -403,10 +410,29 @@ fn phases(node: &Node<'_>) -> Result<Vec<(Moment, Phase)>, ConfigError> {
 fn settings(table: &Table<'_>) -> Result<Vec<(String, Said<Value>)>, ConfigError> {
     let Some(node) = table.get("settings") else { return Ok(Vec::new()) };
     let mut settings = Vec::new();
-    for (name, node) in node.table()?.entries() {
-        settings.push(((*name).to_owned(), here(node, setting(node)?)?));
-    }
+    flatten(String::new(), &node.table()?, &mut settings)?;
     Ok(settings)
+}
+
+/// A table in a table gives keys with dots, and a list of tables gives them numbers: `rule.0.prefix`.
+fn flatten(
+    above: String,
+    table: &Table<'_>,
+    settings: &mut Vec<(String, Said<Value>)>,
+) -> Result<(), ConfigError> {
+    for (name, node) in table.entries() {
+        let name = format!("{above}{name}");
+        if node.value().is_table() {
+            flatten(format!("{name}."), &node.table()?, settings)?;
+        } else if let Some(tables) = node.tables() {
+            for (number, table) in tables?.iter().enumerate() {
+                flatten(format!("{name}.{number}."), table, settings)?;
+            }
+        } else {
+            settings.push((name, here(node, setting(node)?)?));
+        }
+    }
+    Ok(())
 }
 
 fn setting(node: &Node<'_>) -> Result<Value, ConfigError> {

@@ -69,7 +69,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[engine]\nx = 1",
         "user.toml:2: engine.x: unknown key",
-        "known here: storage, network, build-cache, max-parallelism",
+        "known here: storage, network, build-cache, max-parallelism, signatures",
     ),
     ("[engine]\nmax-parallelism = 0", "user.toml:2: engine.max-parallelism: expected", ""),
     ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
@@ -209,6 +209,36 @@ fn a_plugin_can_be_switched_off_unless_it_is_required() {
     let error = Config::load(&[source(Level::Site, APT), off("policy")]).unwrap_err();
     let words = "user.toml:1: plugin.policy: is required by /etc/wharf/wharf.toml:13";
     assert_eq!(error.to_string(), words);
+}
+
+#[test]
+fn what_is_required_and_switched_off_can_be_switched_on() {
+    let off = APT.replace("required = true", "required = true\nenabled = false");
+    let on = source(Level::User, "[plugin.policy]\nenabled = true\nsettings.strict = true\n");
+    assert!(Config::load(&[source(Level::Site, &off)]).unwrap().plugin("policy").is_none());
+    let config = Config::load(&[source(Level::Site, &off), on]).unwrap();
+    assert!(config.plugin("policy").unwrap().required);
+    let project = source(Level::Project, "[plugin.policy]\nenabled = true\n");
+    let config = Config::load(&[source(Level::Site, &off), project]).unwrap();
+    assert!(config.plugin("policy").is_none());
+    assert_eq!(config.requests.len(), 1, "a project may ask for it");
+}
+
+#[test]
+fn tables_in_settings_get_names_with_dots_and_a_list_is_replaced_whole() {
+    let rules = |level, prefixes: &[&str]| {
+        let rules =
+            prefixes.iter().map(|prefix| format!("[[plugin.apt.settings.rule]]\nprefix = \"{prefix}\"\n"));
+        source(level, &format!("[plugin.apt.settings]\nmirror.main = \"m\"\n{}", rules.collect::<String>()))
+    };
+    let names = |sources: &[Source]| {
+        let config = Config::load(sources).unwrap();
+        let settings = &config.plugin("apt").unwrap().settings;
+        settings.iter().map(|(name, _)| name.clone()).filter(|name| name.contains('.')).collect::<Vec<_>>()
+    };
+    let (site, two) = (source(Level::Site, APT), rules(Level::Site, &["a", "b"]));
+    assert_eq!(names(&[site.clone(), two.clone()]), ["mirror.main", "rule.0.prefix", "rule.1.prefix"]);
+    assert_eq!(names(&[site, two, rules(Level::User, &["c"])]), ["mirror.main", "rule.0.prefix"]);
 }
 
 #[test]

@@ -4,7 +4,8 @@ use wharf_model::manifest::{Manifest, Request};
 use wharf_model::remote::{RemoteRequest, RemoteResponse};
 
 use super::{Checked, Nonsense, each, name, shown, wit, wrong};
-use crate::bindings::remote;
+use crate::bindings::{image_signatures, remote};
+use crate::kind::Signature;
 
 /// Keys of the `grants` table.
 const KEYS: [&str; 5] = ["ops", "net", "read", "remote", "extensions"];
@@ -46,6 +47,13 @@ fn line(what: &str, text: String) -> Checked<String> {
 impl From<remote::Request> for RemoteRequest {
     fn from(raw: remote::Request) -> Self {
         Self { method: raw.method, url: raw.url, headers: raw.headers, body: raw.body }
+    }
+}
+
+impl From<Signature> for image_signatures::Signature {
+    fn from(found: Signature) -> Self {
+        let Signature { origin, media_type, annotations, content } = found;
+        Self { origin: origin.to_owned(), media_type, annotations, content }
     }
 }
 

@@ -14,6 +14,10 @@ const TRUST: &str = "trust = \"native-full\"\ngrants.ops = [\"expand\"]";
 
 /// Compiles the library with one `--cfg`.
 fn library(wrong: &str) -> Vec<u8> {
+    library_of(wrong, &crate::contract::FILES.iter().map(|(_, text)| *text).collect::<String>())
+}
+
+fn library_of(wrong: &str, contract: &str) -> Vec<u8> {
     let temp = tempfile::tempdir().unwrap();
     let source = temp.path().join("plugin.rs");
     let output = temp.path().join("libplugin.so");
@@ -22,16 +26,19 @@ fn library(wrong: &str) -> Vec<u8> {
     rustc.args(["--edition=2024", "--crate-type=cdylib", "--cap-lints=allow", "-Cstrip=symbols"]);
     rustc.args(["--cfg", wrong, "-o"]).arg(&output).arg(&source);
     // Comments and blanks are no part of the contract.
-    rustc.env("CONTRACT", format!("// a comment\n\n{}", crate::contract::WIT));
+    rustc.env("CONTRACT", format!("// a comment\n\n{contract}"));
     let built = rustc.output().unwrap();
     assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
     std::fs::read(output).unwrap()
 }
 
 fn ask(wrong: &str) -> Result<Outcome, PluginError> {
-    let bytes = library(wrong);
+    ask_of(&library(wrong))
+}
+
+fn ask_of(bytes: &[u8]) -> Result<Outcome, PluginError> {
     let mut shelf = Shelf::new();
-    shelf.add("hello", "instruction", &bytes, &format!("{TRUST}\ndigest = \"{}\"", Digest::of(&bytes)));
+    shelf.add("hello", "instruction", bytes, &format!("{TRUST}\ndigest = \"{}\"", Digest::of(bytes)));
     let outcome = plan(&shelf.plugins());
     if outcome.is_ok() {
         assert_eq!(shelf.events(), ["hello debug: hi!"]);
@@ -42,6 +49,16 @@ fn ask(wrong: &str) -> Result<Outcome, PluginError> {
 #[test]
 fn a_library_asks_and_answers_like_a_component() {
     assert_eq!(ask("nothing").unwrap(), Outcome::Expand(vec!["1.2".into(), "234".into()]));
+}
+
+#[test]
+fn a_library_of_the_contract_before_an_import_was_added_goes_on_loading() {
+    let files = crate::contract::FILES.iter().filter(|(name, _)| *name != "signatures.wit");
+    let before: String = files.map(|(_, text)| text.replace("    import image-signatures;\n", "")).collect();
+    assert_eq!(ask_of(&library_of("nothing", &before)).unwrap(), ask("nothing").unwrap());
+    let other = before.replace("import image-files;", "");
+    let refused = ask_of(&library_of("nothing", &other)).unwrap_err();
+    assert!(refused.to_string().contains("another text of the contract"), "{refused}");
 }
 
 #[test]

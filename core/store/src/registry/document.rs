@@ -5,6 +5,8 @@
 //! holds no digests (schema 1) as well. Only what is needed is read; the bytes are kept as they are,
 //! because their digest is the name.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use wharf_model::{Digest, Platform};
 
@@ -57,6 +59,12 @@ pub(crate) struct Descriptor {
     /// What an image is for, in an index.
     #[serde(default)]
     pub(crate) platform: Option<Platform>,
+    /// Of which kind a manifest is, in a list of referrers.
+    #[serde(default)]
+    pub(crate) artifact_type: Option<String>,
+    /// What else is said of it.
+    #[serde(default)]
+    pub(crate) annotations: Option<BTreeMap<String, String>>,
 }
 
 /// A document that was understood.
@@ -65,7 +73,7 @@ pub(crate) enum Document {
     /// Images for several platforms, or further indexes.
     Index(Vec<Descriptor>),
     /// One image.
-    Manifest(Manifest),
+    Manifest(Box<Manifest>),
 }
 
 /// One image: a config and layers, the lowest first.
@@ -147,7 +155,7 @@ pub(super) fn parse_any(what: &str, text: &[u8], said: &str) -> Result<Document,
         }
         (Some(manifests), None, None) => Document::Index(manifests),
         (None, Some(config), Some(layers)) => {
-            Document::Manifest(Manifest { media_type: kind.clone(), config, layers })
+            Document::Manifest(Box::new(Manifest { media_type: kind.clone(), config, layers }))
         }
         _ => return Err(damaged("it is neither an index nor the manifest of an image".to_owned())),
     };
@@ -338,6 +346,8 @@ mod tests {
                 digest: Digest::of(text),
                 size: 1,
                 platform: Some(platform),
+                artifact_type: None,
+                annotations: None,
             }
         };
         let all = [

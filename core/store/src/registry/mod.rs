@@ -13,6 +13,7 @@
 //! | `pull` | an image from a registry |
 //! | `gzip`, `pack`, `upload`, `push` | an image to a registry |
 //! | `list` | indexes of what registries have already |
+//! | `beside` | what others say about an image, in the same repository |
 //! | `wasm` | plugins, to and from registries |
 //! | `artifact`, `push/artifact` | what has layers and is no image: a build cache |
 //! | `serve` | the other side: what is here, for others |
@@ -29,6 +30,7 @@
 
 mod artifact;
 mod auth;
+mod beside;
 mod challenge;
 mod credentials;
 mod document;
@@ -59,6 +61,7 @@ mod wasm;
 
 pub use artifact::Artifact;
 pub use auth::{Login, Logins};
+pub use beside::{Beside, Kept};
 pub use credentials::{ConfigFile, CredentialsError, Keeper};
 pub use error::RegistryError;
 pub use list::{Member, MemberDescriptor, MemberPlatform, inspect, list_text, members, push_list};

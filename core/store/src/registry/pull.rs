@@ -20,6 +20,7 @@ use tokio::sync::oneshot;
 use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference};
 
+use super::beside::Beside;
 use super::document::{Descriptor, Wanted};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
@@ -91,7 +92,7 @@ pub enum PullEvent<'a> {
 /// Who is asked, and told, while an image comes.
 pub struct Watch<'a> {
     /// May say no before anything is fetched.
-    pub judge: &'a mut dyn FnMut(&Found) -> Result<(), HomeError>,
+    pub judge: &'a mut dyn FnMut(&Found, &Beside<'_>) -> Result<(), HomeError>,
     /// Is told how far it is.
     pub show: &'a mut dyn FnMut(PullEvent<'_>),
 }
@@ -158,7 +159,8 @@ pub fn pull(
     let resolved = runtime.block_on(session.resolve(name, Wanted::Image(platform.unwrap_or(&host))))?;
     let layers: Vec<Digest> = resolved.manifest.layers.iter().map(|layer| layer.digest).collect();
     let found = Found { manifest: resolved.manifest_digest, layers };
-    (watch.judge)(&found).map_err(PullError::Judged)?;
+    let beside = Beside { session, runtime: &runtime, resolved: &resolved, name };
+    (watch.judge)(&found, &beside).map_err(PullError::Judged)?;
     let (text, config) = config(store, session, &runtime, name, &resolved)?;
     fits(name, &config, platform, watch)?;
     let image = Coming { store, name, resolved: &resolved, config: &config };

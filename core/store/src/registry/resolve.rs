@@ -89,7 +89,14 @@ impl Session {
                 Document::Manifest(manifest) => {
                     let others = Vec::new();
                     let manifest_digest = last;
-                    return Ok(Resolved { endpoint, others, digest, manifest_digest, manifest, documents });
+                    return Ok(Resolved {
+                        endpoint,
+                        others,
+                        digest,
+                        manifest_digest,
+                        manifest: *manifest,
+                        documents,
+                    });
                 }
                 Document::Index(entries) => entries,
             };

@@ -15,6 +15,7 @@ use crate::archive::sample::Home;
 use crate::layer::sample::{Tar, is_root};
 
 mod artifact;
+mod beside;
 mod hostile;
 
 struct Bench {
@@ -62,7 +63,7 @@ impl Bench {
     fn pull_for(&mut self, name: &str, platform: Option<&str>) -> Result<Pulled, PullError> {
         let name: Reference = name.parse().unwrap();
         let platform: Option<Platform> = platform.map(|text| text.parse().unwrap());
-        let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+        let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
         pull(&self.store, &self.session(), &name, platform.as_ref(), &mut self.home, &mut watch)
     }
 
@@ -639,7 +640,7 @@ fn a_mirror_is_asked_first_and_not_believed_more() {
     let mut pull_by = |mirrors: Vec<String>, name: String| {
         let logins = Box::new(Same(Login::Anonymous));
         let session = Session::new(vec![route(mirrors)], Certificates::below(Vec::new()), quick(), logins);
-        let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+        let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
         let name: Reference = name.parse().unwrap();
         pull(&bench.store, &Arc::new(session), &name, None, &mut bench.home, &mut watch)
     };

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 use wharf_model::{Digest, Reference};
 
+use super::beside::Beside;
 use super::document::{WASM_CONFIG, WASM_LAYER, Wanted};
 use super::error::RegistryError;
 use super::partial::Arriving;
@@ -70,7 +71,8 @@ impl WasmArtifact {
 
     /// Of its manifest, and of the component.
     pub fn digests(&self) -> Found {
-        Found { manifest: Digest::of(&self.manifest), layers: vec![Digest::of(&self.code)] }
+        let manifest = Digest::of(&self.manifest);
+        Found { manifest, layers: vec![Digest::of(&self.code)] }
     }
 }
 
@@ -83,13 +85,15 @@ pub fn pull_wasm(
     session: &Arc<Session>,
     name: &Reference,
     limit: u64,
-    judge: &mut dyn FnMut(&Found) -> Result<(), HomeError>,
+    judge: &mut dyn FnMut(&Found, &Beside<'_>) -> Result<(), HomeError>,
 ) -> Result<WasmPulled, PullError> {
     let _guard = store.guard()?;
     let runtime = runtime()?;
     let resolved = runtime.block_on(session.resolve(name, Wanted::Wasm))?;
     let layers: Vec<Digest> = resolved.manifest.layers.iter().map(|layer| layer.digest).collect();
-    judge(&Found { manifest: resolved.manifest_digest, layers }).map_err(PullError::Judged)?;
+    let found = Found { manifest: resolved.manifest_digest, layers };
+    let beside = Beside { session, runtime: &runtime, resolved: &resolved, name };
+    judge(&found, &beside).map_err(PullError::Judged)?;
     let what = format!("the component of {}", name.familiar());
     let Some(layer) = resolved.manifest.layers.first() else {
         return Err(RegistryError::NotWasm { what, is: "an empty one".to_owned() }.into());

@@ -89,7 +89,7 @@ impl Guest {
 
     fn pull(&self, session: Session, name: &str) -> Result<Pulled, PullError> {
         let mut home = Home::new(self.dir.path(), LayerFormat::Overlay);
-        let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+        let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
         pull(&self.store, &Arc::new(session), &name.parse().unwrap(), None, &mut home, &mut watch)
     }
 
