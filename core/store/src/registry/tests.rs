@@ -681,7 +681,7 @@ fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
     };
     let (certificates, logins) = (Certificates::below(Vec::new()), Box::new(Same(Login::Anonymous)));
     let session = Arc::new(Session::new(vec![route], certificates, quick(), logins));
-    let mut watch = Watch { judge: &mut |_| Ok(()), show: &mut |_| {} };
+    let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
     let name = own.name("app:1").parse().unwrap();
     let pulled = pull(&bench.store, &session, &name, None, &mut bench.home, &mut watch).unwrap();
     assert_eq!(pulled.id, image.id);
