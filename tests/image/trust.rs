@@ -307,3 +307,14 @@ fn who_demands_nothing_of_images_asks_nobody_for_signatures() {
     port.refuses(&["is not signed"]);
     assert_eq!(asked(), 3, "{}", port.registry.asked());
 }
+
+#[test]
+fn the_hook_is_shown_as_switched_off() {
+    let box_ = Sandbox::new();
+    let row = |list: String| list.lines().find(|line| line.starts_with("image-trust ")).unwrap().to_owned();
+    assert!(row(box_.run("plugin ls").success().stdout).ends_with("off"));
+    box_.run("plugin ls -q").success().without("image-trust");
+    box_.run("plugin inspect image-trust").success().shows("off").shows("read:signatures");
+    box_.config("[plugin.image-trust]\nenabled = true\n");
+    assert!(row(box_.run("plugin ls").success().stdout).ends_with("embedded"));
+}

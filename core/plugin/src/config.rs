@@ -368,6 +368,8 @@ pub struct Config {
     pub parallelism: Option<usize>,
     /// In the order they are first named, which is the order of hooks.
     pub plugins: Vec<PluginConfig>,
+    /// Those that are switched off.
+    pub switched_off: Vec<PluginConfig>,
     /// Networks the user defined.
     pub networks: Vec<NetworkConfig>,
     /// Where images come from and go to, where that is not what their names say.

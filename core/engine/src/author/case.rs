@@ -124,8 +124,11 @@ mod tests {
 
     #[test]
     fn a_wrong_line_has_its_own_number() {
-        let (_dir, case) =
-            case(&[("settings.toml", "a = 1\nb = {}\n"), ("args.toml", "A = 1\n"), ("image.json", "[")]);
+        let (_dir, case) = case(&[
+            ("settings.toml", "a = 1\nb = 1979-05-27\n"),
+            ("args.toml", "A = 1\n"),
+            ("image.json", "["),
+        ]);
         let said = |error: ProjectError| super::super::outcome::chain(&error);
         let settings = said(case.settings().unwrap_err());
         assert!(settings.contains("settings.toml is wrong: line 2: b: "), "{settings}");

@@ -194,12 +194,16 @@ impl Workshop {
         }
     }
 
-    /// A file, or a plugin of the configuration by its name, which keeps its grants and settings.
+    /// A file, or a plugin of the configuration by its name, which keeps its grants and settings. One that
+    /// is switched off can be tried, too.
     ///
     /// # Errors
     /// When there is neither.
     pub fn named(&self, name: &str, native: bool) -> Result<Candidate, WorkshopError> {
-        let config = self.config()?;
+        let mut config = self.config()?;
+        if let Some(off) = config.switched_off.iter().find(|plugin| plugin.name == name) {
+            config.plugins.push(off.clone());
+        }
         if let Some(plugin) = config.plugin(name) {
             let plugin = plugin.clone();
             let code = Plugins::load(config, &self.cache, self.options.embedded)?;

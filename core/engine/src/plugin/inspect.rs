@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::statement::FlagSpec;
 use wharf_plugin::outline::{self, Form, Outline};
-use wharf_plugin::{Config, Limits, PluginSource, Plugins, Portrait, Trust};
+use wharf_plugin::{Config, Limits, PluginConfig, PluginSource, Plugins, Portrait, Trust};
 
 use super::add::{Arrival, name_in_registry, name_of, shown};
 use super::list::{PluginState, PluginSummary};
@@ -88,10 +88,20 @@ impl Engine {
         if self.config().plugin(name).is_none() && path.is_file() {
             return self.inspect_file(path);
         }
-        let plugin = Self::known(self.config(), name)?;
-        let portrait = self.plugins.portrait(name).ok();
-        let outline = self.plugins.code(name).ok().and_then(|bytes| Outline::of(&bytes).ok());
-        let mut details = details(self.plugin_summary(plugin), portrait.as_ref(), outline.as_ref());
+        let Some(off) = self.config().switched_off.iter().find(|plugin| plugin.name == name) else {
+            return Ok(self.inspect_configured(&self.plugins, Self::known(self.config(), name)?));
+        };
+        let probe = self.plugins_of(Config { plugins: vec![off.clone()], ..Config::default() })?;
+        let mut details = self.inspect_configured(&probe, off);
+        details.summary.state = PluginState::Off;
+        Ok(details)
+    }
+
+    fn inspect_configured(&self, plugins: &Plugins, plugin: &PluginConfig) -> PluginDetails {
+        let portrait = plugins.portrait(&plugin.name).ok();
+        let outline = plugins.code(&plugin.name).ok().and_then(|bytes| Outline::of(&bytes).ok());
+        let summary = self.plugin_summary(plugins, plugin);
+        let mut details = details(summary, portrait.as_ref(), outline.as_ref());
         details.configured = true;
         details.limits = plugin.limits;
         details.settings = plugin.settings.iter().map(|(key, value)| (key.clone(), toml_of(value))).collect();
@@ -99,12 +109,12 @@ impl Engine {
         details.native = plugin.trust == Trust::NativeFull;
         details.place = Some(plugin.place.to_string());
         details.lock = plugin.pin.as_ref().map(|pinned| pinned.lock.clone());
-        details.compiled = compiled(&self.plugins, &details);
+        details.compiled = compiled(plugins, &details);
         for keyword in &mut details.keywords {
             let own = plugin.keywords.iter().find(|(_, here)| here.as_str() == keyword.name);
             keyword.own = own.map_or_else(|| keyword.name.clone(), |(own, _)| own.to_string());
         }
-        Ok(details)
+        details
     }
 
     /// A library says what it is only when it runs, so of one that is not configured only its size

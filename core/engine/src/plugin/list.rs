@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::Digest;
 use wharf_plugin::rights::{self, RightState};
-use wharf_plugin::{Config, Fault, Level, PluginConfig, PluginError, PluginSource, Source, World};
+use wharf_plugin::{Config, Fault, Level, PluginConfig, PluginError, PluginSource, Plugins, Source, World};
 use wharf_plugin::{outline, shelf};
 
 use crate::Engine;
@@ -24,6 +24,8 @@ pub enum PluginState {
     Broken,
     /// A project asks for it.
     NotApproved,
+    /// Its definition is there, and says that it is not used.
+    Off,
 }
 
 impl PluginState {
@@ -36,6 +38,7 @@ impl PluginState {
             Self::Changed => "changed",
             Self::Broken => "broken",
             Self::NotApproved => "not approved",
+            Self::Off => "off",
         }
     }
 }
@@ -66,13 +69,16 @@ pub struct PluginSummary {
 }
 
 impl Engine {
-    /// All plugins, in the order of the config; those that a project asks for come last.
+    /// All plugins, in the order of the config; those that are switched off and those that a project asks
+    /// for come last.
     pub fn list_plugins(&self) -> Vec<PluginSummary> {
-        let configured = self.config().plugins.iter().map(|plugin| self.plugin_summary(plugin));
-        configured.chain(self.asked_for()).collect()
+        let configured =
+            self.config().plugins.iter().map(|plugin| self.plugin_summary(&self.plugins, plugin));
+        let off = self.config().switched_off.iter().map(|plugin| unused(plugin, PluginState::Off));
+        configured.chain(off).chain(self.asked_for()).collect()
     }
 
-    pub(super) fn plugin_summary(&self, plugin: &PluginConfig) -> PluginSummary {
+    pub(super) fn plugin_summary(&self, plugins: &Plugins, plugin: &PluginConfig) -> PluginSummary {
         let mut summary = PluginSummary {
             name: plugin.name.clone(),
             world: plugin.world,
@@ -85,7 +91,7 @@ impl Engine {
             note: None,
             defined: plugin.place.file.clone(),
         };
-        match self.plugins.portrait(&plugin.name) {
+        match plugins.portrait(&plugin.name) {
             Ok(portrait) => {
                 summary.names = portrait.names();
                 summary.version.clone_from(&portrait.manifest.version);
@@ -139,15 +145,24 @@ fn asked_plugin(line: &str, file: &Path) -> Option<PluginSummary> {
     let source = Source { path: file.to_owned(), text: line.to_owned(), level: Level::User };
     let plugin = Config::load(&[source]).ok()?.plugins.into_iter().next()?;
     Some(PluginSummary {
-        name: plugin.name,
+        note: Some("`wharf plugin approve` shows what it asks for".to_owned()),
+        defined: file.to_owned(),
+        ..unused(&plugin, PluginState::NotApproved)
+    })
+}
+
+/// Without a look at its code.
+fn unused(plugin: &PluginConfig, state: PluginState) -> PluginSummary {
+    PluginSummary {
+        name: plugin.name.clone(),
         world: plugin.world,
         names: plugin.keywords.values().map(ToString::to_string).collect(),
         version: String::new(),
         source: plugin.source.to_string(),
         digest: plugin.digest,
         rights: Vec::new(),
-        state: PluginState::NotApproved,
-        note: Some("`wharf plugin approve` shows what it asks for".to_owned()),
-        defined: file.to_owned(),
-    })
+        state,
+        note: None,
+        defined: plugin.place.file.clone(),
+    }
 }

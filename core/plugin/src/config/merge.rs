@@ -103,10 +103,10 @@ impl Merged {
         Ok(())
     }
 
-    /// The whole, without what is switched off.
+    /// The whole; what is switched off may be wrong as a whole.
     pub(super) fn finish(self, locks: &[Lock]) -> Result<Config, ConfigError> {
-        let slots = self.plugins.into_iter().filter(|slot| slot.enabled);
-        let plugins: Vec<PluginConfig> = slots.map(|slot| pin(slot, locks)).collect();
+        let (on, off): (Vec<Slot>, Vec<Slot>) = self.plugins.into_iter().partition(|slot| slot.enabled);
+        let plugins: Vec<PluginConfig> = on.into_iter().map(|slot| pin(slot, locks)).collect();
         for plugin in &plugins {
             check(plugin)?;
         }
@@ -117,6 +117,7 @@ impl Merged {
             signatures: self.signatures,
             parallelism: self.parallelism,
             plugins,
+            switched_off: off.into_iter().map(|slot| slot.plugin).collect(),
             networks: self.networks,
             registries: self.registries,
             requests: self.requests,

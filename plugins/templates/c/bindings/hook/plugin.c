@@ -28,6 +28,17 @@ extern void __wasm_import_wharf_plugin_image_files_method_files_read(int32_t, ui
 __attribute__((__import_module__("wharf:plugin/image-files@0.1.0"), __import_name__("[method]files.glob")))
 extern void __wasm_import_wharf_plugin_image_files_method_files_glob(int32_t, uint8_t *, size_t, int32_t, uint8_t *);
 
+// Imported Functions from `wharf:plugin/image-signatures@0.1.0`
+
+__attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("asked-at")))
+extern void __wasm_import_wharf_plugin_image_signatures_asked_at(uint8_t *);
+
+__attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("digests")))
+extern void __wasm_import_wharf_plugin_image_signatures_digests(uint8_t *);
+
+__attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("about")))
+extern void __wasm_import_wharf_plugin_image_signatures_about(uint8_t *, size_t, uint8_t *);
+
 // Imported Functions from `wharf:plugin/remote@0.1.0`
 
 __attribute__((__import_module__("wharf:plugin/remote@0.1.0"), __import_name__("call")))
@@ -714,7 +725,11 @@ void wharf_plugin_image_files_result_list_entry_failure_free(wharf_plugin_image_
   }
 }
 
-void wharf_plugin_remote_failure_free(wharf_plugin_remote_failure_t *ptr) {
+void wharf_plugin_image_signatures_digest_free(wharf_plugin_image_signatures_digest_t *ptr) {
+  wharf_plugin_types_digest_free(ptr);
+}
+
+void wharf_plugin_image_signatures_failure_free(wharf_plugin_image_signatures_failure_t *ptr) {
   wharf_plugin_types_failure_free(ptr);
 }
 
@@ -732,6 +747,62 @@ void plugin_list_tuple2_string_string_free(plugin_list_tuple2_string_string_t *p
     }
     free(list_ptr);
   }
+}
+
+void wharf_plugin_image_signatures_signature_free(wharf_plugin_image_signatures_signature_t *ptr) {
+  plugin_string_free(&ptr->origin);
+  plugin_string_free(&ptr->media_type);
+  plugin_list_tuple2_string_string_free(&ptr->annotations);
+  plugin_list_u8_free(&ptr->content);
+}
+
+void wharf_plugin_image_signatures_result_u64_failure_free(wharf_plugin_image_signatures_result_u64_failure_t *ptr) {
+  if (!ptr->is_err) {
+  } else {
+    wharf_plugin_image_signatures_failure_free(&ptr->val.err);
+  }
+}
+
+void wharf_plugin_image_signatures_list_digest_free(wharf_plugin_image_signatures_list_digest_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharf_plugin_image_signatures_digest_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharf_plugin_image_signatures_digest_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void wharf_plugin_image_signatures_result_list_digest_failure_free(wharf_plugin_image_signatures_result_list_digest_failure_t *ptr) {
+  if (!ptr->is_err) {
+    wharf_plugin_image_signatures_list_digest_free(&ptr->val.ok);
+  } else {
+    wharf_plugin_image_signatures_failure_free(&ptr->val.err);
+  }
+}
+
+void wharf_plugin_image_signatures_list_signature_free(wharf_plugin_image_signatures_list_signature_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharf_plugin_image_signatures_signature_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharf_plugin_image_signatures_signature_free(&list_ptr[i]);
+    }
+    free(list_ptr);
+  }
+}
+
+void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plugin_image_signatures_result_list_signature_failure_t *ptr) {
+  if (!ptr->is_err) {
+    wharf_plugin_image_signatures_list_signature_free(&ptr->val.ok);
+  } else {
+    wharf_plugin_image_signatures_failure_free(&ptr->val.err);
+  }
+}
+
+void wharf_plugin_remote_failure_free(wharf_plugin_remote_failure_t *ptr) {
+  wharf_plugin_types_failure_free(ptr);
 }
 
 void wharf_plugin_remote_request_free(wharf_plugin_remote_request_t *ptr) {
@@ -1688,6 +1759,96 @@ bool wharf_plugin_image_files_method_files_glob(wharf_plugin_image_files_borrow_
     case 0: {
       result.is_err = false;
       result.val.ok = (wharf_plugin_image_files_list_entry_t) { (wharf_plugin_image_files_entry_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (wharf_plugin_types_failure_t) {
+        (wharf_plugin_types_failure_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (wharf_plugin_types_list_diagnostic_t) (wharf_plugin_types_list_diagnostic_t) { (wharf_plugin_types_diagnostic_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool wharf_plugin_image_signatures_asked_at(uint64_t *ret, wharf_plugin_image_signatures_failure_t *err) {
+  __attribute__((__aligned__(8)))
+  uint8_t ret_area[(16+2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wharf_plugin_image_signatures_asked_at(ptr);
+  wharf_plugin_image_signatures_result_u64_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (uint64_t) (*((int64_t*) (ptr + 8)));
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (wharf_plugin_types_failure_t) {
+        (wharf_plugin_types_failure_kind_t) (int32_t) *((uint8_t*) (ptr + 8)),
+        (wharf_plugin_types_list_diagnostic_t) (wharf_plugin_types_list_diagnostic_t) { (wharf_plugin_types_diagnostic_t*)(*((uint8_t **) (ptr + (8+1*sizeof(void*))))), (*((size_t*) (ptr + (8+2*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool wharf_plugin_image_signatures_digests(wharf_plugin_image_signatures_list_digest_t *ret, wharf_plugin_image_signatures_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wharf_plugin_image_signatures_digests(ptr);
+  wharf_plugin_image_signatures_result_list_digest_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (wharf_plugin_image_signatures_list_digest_t) { (wharf_plugin_image_signatures_digest_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (wharf_plugin_types_failure_t) {
+        (wharf_plugin_types_failure_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (wharf_plugin_types_list_diagnostic_t) (wharf_plugin_types_list_diagnostic_t) { (wharf_plugin_types_diagnostic_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t *subject, wharf_plugin_image_signatures_list_signature_t *ret, wharf_plugin_image_signatures_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wharf_plugin_image_signatures_about((uint8_t *) (*subject).ptr, (*subject).len, ptr);
+  wharf_plugin_image_signatures_result_list_signature_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      result.val.ok = (wharf_plugin_image_signatures_list_signature_t) { (wharf_plugin_image_signatures_signature_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
       break;
     }
     case 1: {

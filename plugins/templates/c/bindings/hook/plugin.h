@@ -302,7 +302,9 @@ typedef struct {
   } val;
 } wharf_plugin_image_files_result_list_entry_failure_t;
 
-typedef wharf_plugin_types_failure_t wharf_plugin_remote_failure_t;
+typedef wharf_plugin_types_digest_t wharf_plugin_image_signatures_digest_t;
+
+typedef wharf_plugin_types_failure_t wharf_plugin_image_signatures_failure_t;
 
 typedef struct {
   plugin_string_t f0;
@@ -313,6 +315,56 @@ typedef struct {
   plugin_tuple2_string_string_t *ptr;
   size_t len;
 } plugin_list_tuple2_string_string_t;
+
+// Something that was found.
+typedef struct wharf_plugin_image_signatures_signature_t {
+  // Where: `referrer` (a manifest whose subject is the image), `tag` (`sha256-<hex>.sig` of the same
+  // repository) or `site` (the directory that `[engine] signatures` names). More may come.
+  plugin_string_t   origin;
+  // What it is: `application/vnd.dev.sigstore.bundle.v0.3+json`,
+  // `application/vnd.dev.cosign.simplesigning.v1+json`, ...
+  plugin_string_t   media_type;
+  // What its descriptor says beside that. Cosign keeps a signature there.
+  plugin_list_tuple2_string_string_t   annotations;
+  // All of it, at most 1 MiB.
+  plugin_list_u8_t   content;
+} wharf_plugin_image_signatures_signature_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    uint64_t ok;
+    wharf_plugin_image_signatures_failure_t err;
+  } val;
+} wharf_plugin_image_signatures_result_u64_failure_t;
+
+typedef struct {
+  wharf_plugin_image_signatures_digest_t *ptr;
+  size_t len;
+} wharf_plugin_image_signatures_list_digest_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    wharf_plugin_image_signatures_list_digest_t ok;
+    wharf_plugin_image_signatures_failure_t err;
+  } val;
+} wharf_plugin_image_signatures_result_list_digest_failure_t;
+
+typedef struct {
+  wharf_plugin_image_signatures_signature_t *ptr;
+  size_t len;
+} wharf_plugin_image_signatures_list_signature_t;
+
+typedef struct {
+  bool is_err;
+  union {
+    wharf_plugin_image_signatures_list_signature_t ok;
+    wharf_plugin_image_signatures_failure_t err;
+  } val;
+} wharf_plugin_image_signatures_result_list_signature_failure_t;
+
+typedef wharf_plugin_types_failure_t wharf_plugin_remote_failure_t;
 
 // An HTTP request.
 typedef struct wharf_plugin_remote_request_t {
@@ -1292,6 +1344,17 @@ extern bool wharf_plugin_image_files_method_files_read(wharf_plugin_image_files_
 // more than `limit`.
 extern bool wharf_plugin_image_files_method_files_glob(wharf_plugin_image_files_borrow_files_t self, plugin_list_string_t *patterns, uint32_t limit, wharf_plugin_image_files_list_entry_t *ret, wharf_plugin_image_files_failure_t *err);
 
+// Imported Functions from `wharf:plugin/image-signatures@0.1.0`
+// When the image was asked for, in seconds since 1970.
+extern bool wharf_plugin_image_signatures_asked_at(uint64_t *ret, wharf_plugin_image_signatures_failure_t *err);
+// The digests that the image goes by: what its name leads to comes first, its manifest last. Each
+// document was found to list the next one, so what is said of any of them is said of the image.
+extern bool wharf_plugin_image_signatures_digests(wharf_plugin_image_signatures_list_digest_t *ret, wharf_plugin_image_signatures_failure_t *err);
+// What there is about one of these digests, at most 64 things of each origin; the site's come first. The
+// failure is `transient` when the registry does not tell and the site has nothing, `invalid-input` when
+// there is more than anybody needs.
+extern bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t *subject, wharf_plugin_image_signatures_list_signature_t *ret, wharf_plugin_image_signatures_failure_t *err);
+
 // Imported Functions from `wharf:plugin/remote@0.1.0`
 // Sends a request and waits for the answer, 10 seconds at most. `token` is sent as
 // `Idempotency-Key`: use the one that the plan function got, with a suffix for each of several
@@ -1381,11 +1444,27 @@ void wharf_plugin_image_files_list_entry_free(wharf_plugin_image_files_list_entr
 
 void wharf_plugin_image_files_result_list_entry_failure_free(wharf_plugin_image_files_result_list_entry_failure_t *ptr);
 
-void wharf_plugin_remote_failure_free(wharf_plugin_remote_failure_t *ptr);
+void wharf_plugin_image_signatures_digest_free(wharf_plugin_image_signatures_digest_t *ptr);
+
+void wharf_plugin_image_signatures_failure_free(wharf_plugin_image_signatures_failure_t *ptr);
 
 void plugin_tuple2_string_string_free(plugin_tuple2_string_string_t *ptr);
 
 void plugin_list_tuple2_string_string_free(plugin_list_tuple2_string_string_t *ptr);
+
+void wharf_plugin_image_signatures_signature_free(wharf_plugin_image_signatures_signature_t *ptr);
+
+void wharf_plugin_image_signatures_result_u64_failure_free(wharf_plugin_image_signatures_result_u64_failure_t *ptr);
+
+void wharf_plugin_image_signatures_list_digest_free(wharf_plugin_image_signatures_list_digest_t *ptr);
+
+void wharf_plugin_image_signatures_result_list_digest_failure_free(wharf_plugin_image_signatures_result_list_digest_failure_t *ptr);
+
+void wharf_plugin_image_signatures_list_signature_free(wharf_plugin_image_signatures_list_signature_t *ptr);
+
+void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plugin_image_signatures_result_list_signature_failure_t *ptr);
+
+void wharf_plugin_remote_failure_free(wharf_plugin_remote_failure_t *ptr);
 
 void wharf_plugin_remote_request_free(wharf_plugin_remote_request_t *ptr);
 
