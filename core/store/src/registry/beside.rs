@@ -110,7 +110,9 @@ impl Beside<'_> {
         call.headers.insert(ACCEPT, HeaderValue::from_static(INDEX));
         let response = self.session.ask(&call).await?;
         let text = match response.status() {
-            status if status.is_success() => Some(body(&call, response, LIMIT).await?),
+            status if status.is_success() => {
+                Some(body(&call, response, LIMIT, self.session.patience.stall).await?)
+            }
             // A registry that knows no referrers does not know the path.
             StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST => {
                 self.document(endpoint, &format!("sha256-{}", subject.hex()), None).await?
