@@ -267,7 +267,7 @@ fn bundles_count_beside_the_image_and_in_the_sites_directory() {
     );
     port.lets_in();
     fs::remove_file(&kept).unwrap();
-    port.refuses(&["it is no index"]);
+    port.refuses(&["it is not of its type"]);
 }
 
 #[test]
