@@ -11,5 +11,6 @@ mod manifest;
 mod names;
 mod platforms;
 mod registry;
+mod search;
 mod serve;
 mod trust;

@@ -38,6 +38,7 @@ mod rm;
 mod rmi;
 mod run;
 mod save;
+mod search;
 mod serve_registry;
 mod start;
 mod stop;
@@ -91,6 +92,7 @@ pub(crate) enum Command {
     Rmi(rmi::Rmi),
     Run(Box<run::Run>),
     Save(save::Save),
+    Search(search::Search),
     ServeRegistry(serve_registry::ServeRegistry),
     Start(start::Start),
     Stop(stop::Stop),
@@ -146,6 +148,7 @@ impl Command {
             Self::Rmi(verb) => verb.run(globals),
             Self::Run(verb) => verb.run(globals),
             Self::Save(verb) => verb.run(globals),
+            Self::Search(verb) => verb.run(globals),
             Self::ServeRegistry(verb) => verb.run(globals),
             Self::Start(verb) => verb.run(globals),
             Self::Stop(verb) => verb.run(globals),

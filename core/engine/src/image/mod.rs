@@ -14,6 +14,7 @@ mod manifest;
 mod pull;
 mod push;
 mod remove;
+mod search;
 mod serve;
 mod signature;
 
@@ -29,6 +30,7 @@ pub use manifest::{Annotation, ManifestError};
 pub use pull::{LayerStage, PullEvent, PullImageError, PullListener, PullPolicy};
 pub use push::{Arrived, PushEvent, PushImageError, PushListener, PushStage};
 pub use remove::{RemoveImageError, Removed};
+pub use search::{SearchError, SearchFilter};
 pub use serve::{Listening, ServeError, TlsFiles};
-pub use wharf_store::registry::{Keeper, Pulled, Pushed};
+pub use wharf_store::registry::{Hit, Keeper, Pulled, Pushed};
 pub use wharf_store::{Attachment, Image, ResolveError};

@@ -8,6 +8,7 @@
 //! | `challenge`, `auth` | what a registry wants to see, and tokens |
 //! | `credentials` | logins, in docker's file and the programs that it names |
 //! | `retry` | what is tried again |
+//! | `search` | which images there are |
 //! | `document`, `resolve`, `platforms`, `tags` | manifests and indexes, the way through them, and what there is |
 //! | `partial`, `transfer` | blobs on their way, several at once, each from where it was left |
 //! | `pull` | an image from a registry |
@@ -49,6 +50,7 @@ mod resolve;
 mod retry;
 #[cfg(test)]
 pub(crate) mod sample;
+mod search;
 mod serve;
 mod session;
 mod tags;
@@ -72,6 +74,7 @@ pub use push::{
     Part, PushError, PushEvent, PushStage, Pushed, Say, Sending, push, push_index, send_artifact,
 };
 pub use retry::Patience;
+pub use search::{Hit, search};
 pub use serve::{Layers, Offer, serve, serve_line};
 pub use session::{Line, Session};
 pub use tags::tags;

@@ -120,6 +120,13 @@ impl Session {
         endpoint::to_push(name, &self.routes, &|server| self.certificates.has(server))
     }
 
+    /// A registry, by host and port, or where the config says that all of its images are.
+    pub(super) fn registry(&self, host: &str) -> Result<Endpoint, RegistryError> {
+        let anything = format!("{host}/any/image").parse::<Reference>();
+        let failed = |reason: String| RegistryError::Setup { host: host.to_owned(), reason };
+        self.target(&anything.map_err(|error| failed(error.to_string()))?)
+    }
+
     /// Sends a request; only success is an answer.
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
         let response = self.ask(call).await?;

@@ -17,9 +17,9 @@ use super::session::{Call, Session, body};
 use crate::record::repository;
 
 /// Of one page.
-const PAGE: &str = "1000";
+pub(super) const PAGE: &str = "1000";
 /// More are no list that anybody could want.
-const PAGES: usize = 100;
+pub(super) const PAGES: usize = 100;
 
 #[derive(Debug, Deserialize)]
 struct Listed {
@@ -77,7 +77,7 @@ impl Session {
 }
 
 /// `Link: </v2/app/tags/list?last=x>; rel="next"`, on the same server (RFC 8288).
-fn next_page(url: &Url, response: &Response) -> Option<Url> {
+pub(super) fn next_page(url: &Url, response: &Response) -> Option<Url> {
     let link = response.headers().get(LINK)?.to_str().ok()?;
     let (target, relation) = link.strip_prefix('<')?.split_once('>')?;
     let next = url.join(target).ok()?;
