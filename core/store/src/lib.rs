@@ -60,7 +60,7 @@ pub use image::{CommitError, Image};
 pub use journal::Journal;
 pub use layer::{HomeError, Layer, LayerHome};
 pub use lock::LockGuard;
-pub use name::{ResolveError, TagError};
+pub use name::{ResolveError, TagError, usual_first};
 pub use record::{
     AttachError, Attachment, CacheEntry, CacheItem, LeaseError, Lookup, NameTaken, Record, Remote,
     VolumeRecord,

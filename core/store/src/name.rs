@@ -1,5 +1,7 @@
 //! Names: reference -> image. What a person typed is looked for as a name first, then as an id.
 
+use std::collections::HashMap;
+
 use rusqlite::{Connection, OptionalExtension};
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 
@@ -102,11 +104,54 @@ impl Store {
     /// # Errors
     /// When the database fails.
     pub fn variants(&self, name: &Reference) -> Result<Vec<Image>, RecordError> {
+        self.database.read(|database| Ok(usual_first(images(database, &holders(database, name)?)?)))
+    }
+
+    /// The names of one repository with their images, sorted; `repository` as [`crate::record::repository`] writes
+    /// it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn named_in(&self, repository: &str) -> Result<Vec<(Reference, Image)>, RecordError> {
         self.database.read(|database| {
-            let mut all = images(database, &holders(database, name)?)?;
-            let first = usual(&all).map(|image| image.id);
-            all.sort_by_cached_key(|image| (Some(image.id) != first, image.config.platform().to_string()));
-            Ok(all)
+            // Each is the letter after the one that begins a tag or a digest.
+            let query = "SELECT reference, image FROM names WHERE (reference >= ?1 || ':' AND reference < ?1 || ';') \
+                         OR (reference >= ?1 || '@' AND reference < ?1 || 'A') ORDER BY reference, image";
+            let mut query = database.prepare_cached(query)?;
+            let rows = query.query_map([repository], |row| Ok((row.get::<_, String>(0)?, digest(row, 1)?)))?;
+            let mut named = Vec::new();
+            for row in rows {
+                let (name, id) = row?;
+                let name = parsed(&name)?;
+                named.extend(find(database, &id)?.map(|image| (name, image)));
+            }
+            Ok(named)
+        })
+    }
+
+    /// All names that images have, sorted.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub(crate) fn names(&self) -> Result<Vec<Reference>, RecordError> {
+        self.database.read(|database| {
+            let mut query = database.prepare("SELECT DISTINCT reference FROM names ORDER BY reference")?;
+            let rows = query.query_map([], |row| row.get::<_, String>(0))?;
+            rows.map(|row| parsed(&row?)).collect()
+        })
+    }
+
+    /// The names that lead to an index, and to which.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn indexes(&self) -> Result<HashMap<Reference, Digest>, RecordError> {
+        self.database.read(|database| {
+            let query = "SELECT DISTINCT reference, via FROM names WHERE via IS NOT NULL";
+            let mut query = database.prepare(query)?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, digest(row, 1)?)))?;
+            rows.map(|row| row.map_err(RecordError::from).and_then(|(name, via)| Ok((parsed(&name)?, via))))
+                .collect()
         })
     }
 
@@ -210,6 +255,20 @@ fn best<'i>(images: &'i [Image], wanted: &Platform) -> Option<&'i Image> {
     ranked.min_by_key(|(rank, _)| *rank).map(|(_, image)| image)
 }
 
+/// The images of one name, the usual one first, the others by their platforms.
+pub fn usual_first(mut all: Vec<Image>) -> Vec<Image> {
+    let first = usual(&all).map(|image| image.id);
+    all.sort_by_cached_key(|image| (Some(image.id) != first, image.config.platform().to_string()));
+    all
+}
+
+fn parsed(name: &str) -> Result<Reference, RecordError> {
+    name.parse().map_err(|error: ReferenceError| RecordError::Damaged {
+        what: format!("the name `{name}`"),
+        source: error.into(),
+    })
+}
+
 /// The image for this machine, or the one that came last.
 fn usual(images: &[Image]) -> Option<&Image> {
     let newest = || images.iter().max_by_key(|image| (image.added, image.id));
@@ -305,6 +364,23 @@ mod tests {
         let twins = store.images().unwrap().iter().filter(|image| image.id.hex()[..1] == first[..1]).count();
         let found = store.resolve(&first[..1]);
         assert_eq!(matches!(found, Err(ResolveError::Ambiguous { .. })), twins > 1);
+    }
+
+    #[test]
+    fn a_repository_has_its_own_names_only() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let digest = format!("h:80/app@{}", Digest::of("x"));
+        let all =
+            ["h:80/app:1", "h:80/app:v2", &digest, "h:80/app/x:1", "h:80/app2:1", "h:80/ap:1", "h/app:1"];
+        let id = commit(&store, "a", &all);
+        let named = store.named_in("h:80/app").unwrap();
+        assert!(named.iter().all(|(_, image)| image.id == id));
+        let names: Vec<String> = named.iter().map(|(name, _)| name.to_string()).collect();
+        assert_eq!(names, ["h:80/app:1", "h:80/app:v2", &digest]);
+        assert!(store.named_in("h:80/app:1").unwrap().is_empty());
+        assert_eq!(store.names().unwrap().len(), all.len());
+        assert!(store.indexes().unwrap().is_empty());
     }
 
     #[test]

@@ -126,8 +126,7 @@ impl Images {
 
     fn show_tree(&self, engine: &Engine, list: Vec<ImageSummary>) -> Result<u8, Report> {
         let mut rows = Vec::new();
-        for summary in list {
-            let tree = engine.image_tree(summary).map_err(Report::failed)?;
+        for tree in engine.image_trees(list).map_err(Report::failed)? {
             rows.extend(self.branches(&tree));
         }
         let mut out = output::data();

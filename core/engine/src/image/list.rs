@@ -1,10 +1,10 @@
 //! `images`, `tag`, and looking one image up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::record::repository;
-use wharf_store::{Image, RecordError, ResolveError, TagError};
+use wharf_store::{Image, RecordError, ResolveError, TagError, usual_first};
 
 use crate::Engine;
 use crate::event::Entry;
@@ -81,33 +81,46 @@ impl Engine {
         let mut times: BTreeMap<Reference, usize> = BTreeMap::new();
         rows.iter().flat_map(|row| row.name.clone()).for_each(|name| *times.entry(name).or_default() += 1);
         for (name, _) in times.into_iter().filter(|(_, times)| *times > 1) {
-            let usual = self.store.variants(&name)?.first().map(|image| image.id);
+            let usual = variants(&name, &images).first().map(|image| image.id);
             rows.retain(|row| row.name.as_ref() != Some(&name) || Some(row.id) == usual);
         }
         Ok(rows)
     }
 
-    /// What is behind a row: the images of an index.
+    /// What is behind each of these rows: the images of an index.
     ///
     /// # Errors
     /// When the records can not be read.
-    pub fn image_tree(&self, summary: ImageSummary) -> Result<ImageTree, RecordError> {
-        let (index, images) = match &summary.name {
-            Some(name) => (self.store.index_of(name)?, self.store.variants(name)?),
-            None => (None, self.store.image(&summary.id)?.into_iter().collect()),
+    pub fn image_trees(&self, rows: Vec<ImageSummary>) -> Result<Vec<ImageTree>, RecordError> {
+        let (images, indexes) = (self.store.images()?, self.store.indexes()?);
+        let containers = self.containers(true)?;
+        let used: HashSet<Digest> = containers.into_iter().map(|item| item.container.image_id).collect();
+        let mut named: HashMap<&Reference, Vec<Image>> = HashMap::new();
+        for image in &images {
+            image.names.iter().for_each(|name| named.entry(name).or_default().push(image.clone()));
+        }
+        let tree = |summary: ImageSummary| {
+            let index = summary.name.as_ref().and_then(|name| indexes.get(name)).copied();
+            let behind = match &summary.name {
+                Some(name) => usual_first(named.get(name).cloned().unwrap_or_default()),
+                None => images.iter().filter(|image| image.id == summary.id).cloned().collect(),
+            };
+            let variants = behind.iter().map(|image| self.variant(image, used.contains(&image.id))).collect();
+            ImageTree { summary, index, variants }
         };
-        let used: Vec<Digest> =
-            self.containers(true)?.into_iter().map(|item| item.container.image_id).collect();
+        Ok(rows.into_iter().map(tree).collect())
+    }
+
+    fn variant(&self, image: &Image, in_use: bool) -> ImageVariant {
         let size = |digest: &Digest| self.store.blobs().size(digest).unwrap_or(0);
-        let variant = |image: &Image| ImageVariant {
+        let layers = image.layers.iter().filter_map(|layer| layer.blob.as_ref());
+        ImageVariant {
             id: image.id,
             platform: image.config.platform(),
             size: image.size,
-            content: size(&image.id)
-                + image.layers.iter().filter_map(|it| it.blob.as_ref()).map(size).sum::<u64>(),
-            in_use: used.contains(&image.id),
-        };
-        Ok(ImageTree { index, variants: images.iter().map(variant).collect(), summary })
+            content: size(&image.id) + layers.map(size).sum::<u64>(),
+            in_use,
+        }
     }
 
     /// What a registry's tag of that name led to when the image was pulled or pushed.
@@ -148,6 +161,11 @@ impl Engine {
         self.note([Entry::image("tag", &image.id, Some(reference.familiar()))]);
         Ok(())
     }
+}
+
+/// Those of these images that a name leads to, the usual one first.
+fn variants(name: &Reference, images: &[Image]) -> Vec<Image> {
+    usual_first(images.iter().filter(|image| image.names.contains(name)).cloned().collect())
 }
 
 fn rows(image: &Image) -> Vec<ImageSummary> {

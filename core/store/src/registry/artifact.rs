@@ -33,13 +33,13 @@ pub struct Artifact {
 }
 
 impl Artifact {
-    /// Asks a registry for what a name leads to; of an index, for what is for this machine.
+    /// Asks a registry for what a name leads to; of an index, for what is for this platform, or for this machine.
     ///
     /// # Errors
     /// When the registry does not give it, or it can not be understood.
-    pub fn find(session: &Session, name: &Reference) -> Result<Self, PullError> {
-        let runtime = runtime()?;
-        let resolved = runtime.block_on(session.resolve(name, Wanted::Cache(&Platform::host())))?;
+    pub fn find(session: &Session, name: &Reference, platform: Option<&Platform>) -> Result<Self, PullError> {
+        let (runtime, host) = (runtime()?, Platform::host());
+        let resolved = runtime.block_on(session.resolve(name, Wanted::Cache(platform.unwrap_or(&host))))?;
         let places = resolved.places();
         let manifest = resolved.manifest;
         let what = format!("the config of {}", name.familiar());

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_model::hook::ImageTransfer;
 use wharf_model::image::ImageConfig;
-use wharf_model::{Diagnostic, Digest, Reference, ReferenceError, Severity};
+use wharf_model::{Diagnostic, Digest, Platform, Reference, ReferenceError, Severity};
 use wharf_store::registry::{Artifact, PullError};
 use wharf_store::{Image, ResolveError};
 
@@ -61,7 +61,7 @@ impl Engine {
             if let CacheFrom::Registry(_) = cache {
                 report(BuildEvent::Caching(&format!("importing cache manifest from {shown}")));
             }
-            match self.read_cache(cache, options.pull) {
+            match self.read_cache(cache, options) {
                 Ok((records, place)) => imported.add(Source::new(shown, records, place)),
                 Err(error) => warn(&format!("cannot use the cache `{shown}`: {}", causes(&error)), report),
             }
@@ -69,32 +69,41 @@ impl Engine {
         imported
     }
 
-    fn read_cache(&self, cache: &CacheFrom, policy: PullPolicy) -> Result<(Records, Place), CacheReadError> {
+    fn read_cache(
+        &self,
+        cache: &CacheFrom,
+        options: &BuildOptions,
+    ) -> Result<(Records, Place), CacheReadError> {
+        let platform = options.platform.as_ref();
         match cache {
             CacheFrom::Local(from) => {
                 let directory = Directory::open(from)?;
                 Ok((directory.records()?, Place::Directory(directory)))
             }
-            CacheFrom::Registry(name) => self.read_remote(name),
-            CacheFrom::Image(name) => match (self.read_here(name), policy) {
+            CacheFrom::Registry(name) => self.read_remote(name, platform),
+            CacheFrom::Image(name) => match (self.read_here(name, platform), options.pull) {
                 (Err(CacheReadError::Image(_) | CacheReadError::NoInline(_)), policy)
                     if policy != PullPolicy::Never =>
                 {
-                    self.read_remote(&name.parse()?)
+                    self.read_remote(&name.parse()?, platform)
                 }
                 (read, _) => read,
             },
         }
     }
 
-    fn read_here(&self, name: &str) -> Result<(Records, Place), CacheReadError> {
-        let image: Image = self.store.resolve(name)?;
+    fn read_here(&self, name: &str, platform: Option<&Platform>) -> Result<(Records, Place), CacheReadError> {
+        let image: Image = self.store.resolve_for(name, platform)?;
         Ok((inline(name, &image.config)?, Place::Here))
     }
 
-    fn read_remote(&self, name: &Reference) -> Result<(Records, Place), CacheReadError> {
+    fn read_remote(
+        &self,
+        name: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<(Records, Place), CacheReadError> {
         let session = self.session();
-        let artifact = Artifact::find(&session, name)?;
+        let artifact = Artifact::find(&session, name, platform)?;
         let transfer = ImageTransfer {
             reference: name.to_string(),
             digest: Some(artifact.digest),

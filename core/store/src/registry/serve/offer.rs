@@ -67,8 +67,9 @@ impl Offer {
     }
 
     fn catalog(&self, page: &Page) -> Result<Response<Content>, Refused> {
-        let names = self.names()?.into_iter().map(|(name, _)| name.familiar_name());
-        Ok(list(json!({}), "repositories", "/v2/_catalog", names.collect(), page))
+        let names = self.store.names().map_err(|error: RecordError| Refused::failed(&error))?;
+        let offered = names.iter().filter(|name| self.is_offered(name)).map(Reference::familiar_name);
+        Ok(list(json!({}), "repositories", "/v2/_catalog", offered.collect(), page))
     }
 
     fn tags(&self, path: &str, page: &Page) -> Result<Response<Content>, Refused> {
@@ -143,21 +144,18 @@ impl Offer {
         })
     }
 
-    /// Names that are offered, with their images.
-    fn names(&self) -> Result<Vec<(Reference, Image)>, Refused> {
-        let images = self.store.images().map_err(|error: RecordError| Refused::failed(&error))?;
-        let named = images.iter().flat_map(|image| image.names.iter().map(move |name| (name, image)));
-        let offered = named.filter(|(name, _)| self.only.is_empty() || self.only.contains(name));
-        Ok(offered.map(|(name, image)| (name.clone(), image.clone())).collect())
+    fn is_offered(&self, name: &Reference) -> bool {
+        self.only.is_empty() || self.only.contains(name)
     }
 
-    /// Those of one repository; never none.
+    /// The names of one repository that are offered, with their images; never none.
     fn images(&self, path: &str) -> Result<Vec<(Reference, Image)>, Refused> {
         let unknown = || Refused::unknown("NAME_UNKNOWN", format!("there is no {path} here"));
         let wanted = repository(&path.parse::<Reference>().map_err(|_| unknown())?);
-        let mut names = self.names()?;
-        names.retain(|(name, _)| repository(name) == wanted);
-        if names.is_empty() { Err(unknown()) } else { Ok(names) }
+        let named = self.store.named_in(&wanted);
+        let mut named = named.map_err(|error: RecordError| Refused::failed(&error))?;
+        named.retain(|(name, _)| self.is_offered(name));
+        if named.is_empty() { Err(unknown()) } else { Ok(named) }
     }
 
     /// What a name leads to, the first that can be given: its index, when the image is one of those that

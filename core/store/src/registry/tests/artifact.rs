@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use wharf_model::Digest;
+use wharf_model::{Digest, Platform};
 
 use super::{Bench, noise};
 use crate::archive::Arrival;
@@ -15,7 +15,7 @@ use crate::registry::{Artifact, Part, PullError, Sending, send_artifact};
 const KIND: &str = "application/vnd.wharf.cache.config.v1+json";
 
 fn find(bench: &Bench, name: &str) -> Result<Artifact, PullError> {
-    Artifact::find(&bench.session(), &name.parse().unwrap())
+    Artifact::find(&bench.session(), &name.parse().unwrap(), None)
 }
 
 /// A manifest with this config, called `app:1`.
@@ -110,4 +110,25 @@ fn layers_that_are_nowhere_make_no_cache() {
     let sent = send_artifact(&bench.store, &session, &sending, &mut bench.home, &mut |_| {});
     assert_eq!(sent.unwrap(), None);
     assert!(fake.get("/v2/app/manifests/1").is_none());
+}
+
+#[test]
+fn of_an_index_of_caches_the_one_for_the_platform_is_taken() {
+    let (fake, bench) = (Fake::new(), Bench::new());
+    let other: Platform = "linux/s390x".parse().unwrap();
+    let entries = [Platform::host(), other.clone()].map(|platform| {
+        let image = fake.put_image_for("one", &[], &platform);
+        json!({ "mediaType": MANIFEST, "digest": image.digest, "size": image.size, "platform": platform })
+    });
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string();
+    fake.put_manifest("all", INDEX, &index);
+    let find = |platform: Option<&Platform>| {
+        let name = fake.name("app:all").parse().unwrap();
+        Artifact::find(&bench.session(), &name, platform).map(|found| found.digest.to_string())
+    };
+    let digest = |number: usize| entries[number]["digest"].as_str().unwrap().to_owned();
+    assert_eq!(find(None).unwrap(), digest(0));
+    assert_eq!(find(Some(&other)).unwrap(), digest(1));
+    let error = find(Some(&"linux/riscv64".parse().unwrap())).unwrap_err().to_string();
+    assert!(error.contains("linux/s390x"), "{error}");
 }
