@@ -10,6 +10,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::mpsc::RecvTimeoutError;
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -305,7 +306,12 @@ impl<'a> Way<'a> {
         let mut view = View::new(self, &pieces, &there, show);
         let (sent, delivered) = thread::scope(|scope| {
             let target = self.target.clone();
-            let sending = scope.spawn(|| self.runtime.block_on(deliver_all(target, work, done)));
+            let (ending, ended) = std::sync::mpsc::channel::<()>();
+            let runtime = self.runtime;
+            let sending = scope.spawn(move || {
+                let _ending = ending;
+                runtime.block_on(deliver_all(target, work, done))
+            });
             let mut kept: Vec<Parked> = Vec::new();
             let mut queue = || -> Result<Vec<Sent>, PushError> {
                 let mut sent = Vec::new();
@@ -325,8 +331,8 @@ impl<'a> Way<'a> {
             };
             let sent = queue();
             drop(jobs);
-            while !sending.is_finished() {
-                thread::sleep(GLANCE);
+            // It is over at once when it is: with nothing to send, that is before the first look.
+            while ended.recv_timeout(GLANCE) == Err(RecvTimeoutError::Timeout) {
                 view.hear(&mut results);
             }
             (sent, sending.join())
