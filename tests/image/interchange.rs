@@ -52,6 +52,11 @@ fn add_archive(path: &Path) {
     for name in ["odd/hard-2", "odd/hard-3"] {
         archive.append_link(&mut header(tar::EntryType::Link, 0, 0o6640), name, "odd/hard-1").unwrap();
     }
+    // More than an octal number of a header holds, and older than its zero.
+    archive
+        .append_pax_extensions([("uid", &b"3000000"[..]), ("gid", b"4000000000"), ("mtime", b"-31536000")])
+        .unwrap();
+    archive.append_data(&mut header(tar::EntryType::Regular, 4, 0o644), "odd/old", &b"old\n"[..]).unwrap();
     archive.append_data(&mut header(tar::EntryType::Regular, 5, 0o600), long_name(), &b"long\n"[..]).unwrap();
     archive.finish().unwrap();
 }
@@ -84,7 +89,10 @@ fn files(box_: &Sandbox, image: &str) -> BTreeMap<String, String> {
             .into_iter()
             .flatten()
             .map(Result::unwrap)
-            .filter(|extension| extension.key_bytes().starts_with(b"SCHILY.xattr."))
+            .filter(|extension| {
+                let key = extension.key_bytes();
+                key.starts_with(b"SCHILY.xattr.") || [&b"uid"[..], b"gid", b"mtime"].contains(&key)
+            })
             .map(|extension| format!(" {:?}={:?}", extension.key(), extension.value_bytes()))
             .collect();
         words += &extensions.concat();
@@ -107,6 +115,11 @@ fn files(box_: &Sandbox, image: &str) -> BTreeMap<String, String> {
 fn expect_odd(files: &BTreeMap<String, String>) {
     let of = |name: &str| files.get(name).unwrap_or_else(|| panic!("no {name} in {:?}", files.keys()));
     assert!(of("odd/cap").contains("security.capability") && of("odd/cap").contains("user.note"));
+    let old = of("odd/old");
+    assert!(
+        old.contains("Ok(\"uid\")=") && old.contains("Ok(\"gid\")=") && old.contains("Ok(\"mtime\")="),
+        "{old}"
+    );
     assert!(of("odd/null").starts_with("Char 666 0:0"), "{}", of("odd/null"));
     assert!(of("odd/null").contains("(Some(Some(1)), Some(Some(3)))"), "{}", of("odd/null"));
     assert!(of("odd/hard-3").contains("odd/hard-1") || of("odd/hard-1").contains("odd/hard-3"));

@@ -603,6 +603,29 @@ mod tests {
         assert!(meta.len() == 1 << 30 && meta.blocks() < 1000);
     }
 
+    /// A tar that knows nothing of holes has them as zeros.
+    #[test]
+    fn privileged_zeros_become_holes() {
+        if !is_root() {
+            return;
+        }
+        let mut bytes = vec![0; 8 << 20];
+        bytes[3_000_000] = 1;
+        let last = [bytes.as_slice(), b"end"].concat();
+        let tar = Tar::default().file("middle", &bytes).file("last", &last).file("all", &vec![0; 5_000_001]);
+        let tar = tar.file("few", &[0; 5000]).file("none", b"").end();
+        let dir = tempfile::tempdir().unwrap();
+        let size = apply_to(dir.path(), &tar, LayerFormat::Overlay).unwrap().size;
+        assert_eq!(size, (8 << 20) * 2 + 3 + 5_000_001 + 5000);
+        let read = |name: &str| fs::read(dir.path().join(name)).unwrap();
+        assert!(read("middle") == bytes && read("last") == last && read("all") == vec![0; 5_000_001]);
+        assert!(read("few") == [0; 5000] && read("none").is_empty());
+        for name in ["middle", "last", "all"] {
+            let blocks = fs::metadata(dir.path().join(name)).unwrap().blocks();
+            assert!(blocks * 512 < 1 << 20, "{name}: {blocks}");
+        }
+    }
+
     #[test]
     fn privileged_the_umask_does_not_matter() {
         if !is_root() {

@@ -19,6 +19,8 @@ use super::place::{self, Place, kind_of, open_below, split};
 use super::{Limits, attributes};
 
 const BUFFER: usize = 256 * 1024;
+/// Bytes of the smallest piece that is worth a hole.
+const HOLE: usize = 64 * 1024;
 
 /// Puts entries below one root.
 pub(crate) struct Putter<'a> {
@@ -126,12 +128,19 @@ impl<'a> Putter<'a> {
         let mut file = File::from(rustix::fs::openat(dir, name, flags, Mode::from(0o600))?);
         match &entry.sparse {
             Some(sparse) => self.copy_sparse(sparse, data, &mut file)?,
-            None => self.copy(entry.size, data, &mut file)?,
+            None => {
+                self.copy(entry.size, data, &mut file)?;
+                if file.stream_position()? > file.metadata()?.len() {
+                    file.set_len(entry.size)?;
+                }
+            }
         }
         self.size += entry.file_size();
         Ok(())
     }
 
+    /// A piece of nothing but zeros is left out, as a tar holds a file with holes whole. Whoever wants the length
+    /// sets it.
     fn copy(&mut self, mut left: u64, data: &mut impl Read, file: &mut File) -> io::Result<()> {
         while left > 0 {
             let most = usize::try_from(left).unwrap_or(BUFFER).min(BUFFER);
@@ -140,7 +149,12 @@ impl<'a> Putter<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 result => result?,
             };
-            file.write_all(&self.buffer[..count])?;
+            let piece = &self.buffer[..count];
+            if count >= HOLE && is_zero(piece) {
+                file.seek(SeekFrom::Current(i64::try_from(count).map_err(io::Error::other)?))?;
+            } else {
+                file.write_all(piece)?;
+            }
             left -= count as u64;
         }
         Ok(())
@@ -182,6 +196,10 @@ impl<'a> Putter<'a> {
         }
         rustix::fs::linkat(&from, target_name, dir, name, AtFlags::empty()).map_err(failed)
     }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.chunks(64).all(|chunk| chunk.iter().fold(0, |all, byte| all | byte) == 0)
 }
 
 /// `u32::MAX` would mean "leave it" to the kernel.
