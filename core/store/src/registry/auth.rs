@@ -293,7 +293,7 @@ mod tests {
 
     fn endpoint(base: &str) -> Endpoint {
         let base = Url::parse(base).unwrap();
-        Endpoint { base, registry: "h.io".into(), repository: "a".into(), insecure: false }
+        Endpoint { base, registry: "h.io".into(), repository: "a".into(), insecure: false, is_mirror: false }
     }
 
     #[test]

@@ -27,6 +27,8 @@ pub(crate) struct Endpoint {
     pub(super) repository: String,
     /// Any certificate will do.
     pub(super) insecure: bool,
+    /// There is another place with the same, so that nobody waits long for this one.
+    pub(super) is_mirror: bool,
 }
 
 impl Endpoint {
@@ -77,7 +79,8 @@ pub(super) fn to_pull(
     let mut all = Vec::new();
     for mirror in mirrors {
         let below = below(name, &route.map(|route| route.prefix.clone()).unwrap_or_default());
-        all.push(endpoint(&joined(mirror, &below), routes, has_certificates)?);
+        let mirror = endpoint(&joined(mirror, &below), routes, has_certificates)?;
+        all.push(Endpoint { is_mirror: true, ..mirror });
     }
     all.push(to_push(name, routes, has_certificates)?);
     Ok(all)
@@ -113,7 +116,13 @@ pub(super) fn of_line(host: &str, name: &Reference) -> Result<Endpoint, Registry
     let texts = [format!("http://{host}/"), format!("http://[{host}]/")];
     let base = texts.iter().find_map(|text| Url::parse(text).ok());
     let base = base.map_or_else(|| Url::parse("http://other-machine/"), Ok).map_err(failed)?;
-    Ok(Endpoint { base, registry: host.to_owned(), repository: repository(name), insecure: false })
+    Ok(Endpoint {
+        base,
+        registry: host.to_owned(),
+        repository: repository(name),
+        insecure: false,
+        is_mirror: false,
+    })
 }
 
 /// A registry as such, by host and port.
@@ -165,6 +174,7 @@ fn endpoint(
         registry: registry.to_owned(),
         repository: path.to_owned(),
         insecure: route.is_some_and(|route| route.insecure),
+        is_mirror: false,
     })
 }
 

@@ -27,6 +27,8 @@ use super::tls::Certificates;
 
 /// As many redirects as anybody needs.
 const HOPS: usize = 5;
+/// So many times one waits for a mirror, which is there to save time.
+const MIRROR_PAUSES: usize = 2;
 /// Bytes of a registry's excuse.
 const EXCUSE: u64 = 64 << 10;
 /// Nobody waits longer for the rest of one.
@@ -133,9 +135,16 @@ impl Session {
         if response.status().is_success() { Ok(response) } else { Err(refusal(call, response).await) }
     }
 
+    /// The pauses between tries at one place.
+    pub(super) fn pauses(&self, endpoint: &Endpoint) -> std::slice::Iter<'_, Duration> {
+        let all = &self.patience.pauses;
+        let count = if endpoint.is_mirror { MIRROR_PAUSES } else { all.len() };
+        all.get(..count).unwrap_or(all).iter()
+    }
+
     /// Sends a request until there is an answer that waiting would not change.
     pub(super) async fn ask(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
-        let mut pauses = self.patience.pauses.iter();
+        let mut pauses = self.pauses(call.endpoint);
         loop {
             let answer = self.authorised(call).await?;
             let now = jiff::Timestamp::now().as_second();

@@ -2,6 +2,7 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -673,6 +674,11 @@ fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
         }
         Some(answer)
     });
+    assert_eq!(pull_by(&mirror, &own), image.id);
+    assert!(!mirror.asked("/blobs/").is_empty() && !own.asked("/blobs/").is_empty());
+}
+
+fn pull_by(mirror: &Fake, own: &Fake) -> Digest {
     let mut bench = Bench::new();
     let route = wharf_model::registry::Route {
         prefix: own.address.to_string(),
@@ -683,9 +689,34 @@ fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
     let session = Arc::new(Session::new(vec![route], certificates, quick(), logins));
     let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
     let name = own.name("app:1").parse().unwrap();
-    let pulled = pull(&bench.store, &session, &name, None, &mut bench.home, &mut watch).unwrap();
-    assert_eq!(pulled.id, image.id);
-    assert!(!mirror.asked("/blobs/").is_empty() && !own.asked("/blobs/").is_empty());
+    pull(&bench.store, &session, &name, None, &mut bench.home, &mut watch).unwrap().id
+}
+
+/// Tries of a request and tries of a layer do not multiply, and a mirror gets fewer of them.
+#[test]
+fn privileged_a_mirror_that_broke_is_soon_given_up() {
+    if !is_root() {
+        return;
+    }
+    let own = Fake::new();
+    let image = own.put_image("1", &tars());
+    let behind = own.clone();
+    let broken = Arc::new(AtomicBool::new(false));
+    let mirror = Fake::with(move |request, _| {
+        let answer = behind.answer(request);
+        if request.path.contains("/blobs/") && answer.body.len() > 500_000 {
+            broken.store(true, Ordering::SeqCst);
+            return Some(answer.cut(400_000));
+        }
+        Some(if broken.load(Ordering::SeqCst) { Answer::new(503, "") } else { answer })
+    });
+    assert_eq!(pull_by(&mirror, &own), image.id);
+    let mut tries = std::collections::BTreeMap::new();
+    let layers = mirror.asked("/blobs/");
+    layers.iter().for_each(|request| *tries.entry(request.path.as_str()).or_insert(0) += 1);
+    // The large one is cut twice before it fits into what is answered at all.
+    assert!(tries.values().all(|count| *count <= 2 + 3), "{tries:?}");
+    assert!(!own.asked("/blobs/").is_empty());
 }
 
 #[test]

@@ -76,9 +76,8 @@ async fn fetch(session: &Session, places: &[Endpoint], arriving: &Arriving) -> R
         }
     };
     let mut result = Ok(());
-    for (number, place) in places.iter().enumerate() {
-        let is_last = number + 1 == places.len();
-        result = complete(session, (place, is_last), arriving, &mut incoming).await;
+    for place in places {
+        result = complete(session, place, arriving, &mut incoming).await;
         // The disk is the same for all of them.
         if matches!(result, Ok(()) | Err(RegistryError::Keep { .. })) {
             break;
@@ -91,17 +90,17 @@ async fn fetch(session: &Session, places: &[Endpoint], arriving: &Arriving) -> R
     Ok(())
 }
 
-/// Adds what is missing of one, and looks whether it is what was asked for. What comes from a place that is
-/// not the last one may be wrong without being an error.
+/// Adds what is missing of one, and looks whether it is what was asked for. What comes from a mirror may be
+/// wrong without being an error.
 async fn complete(
     session: &Session,
-    (endpoint, is_last): (&Endpoint, bool),
+    endpoint: &Endpoint,
     arriving: &Arriving,
     incoming: &mut Incoming<'_>,
 ) -> Result<(), RegistryError> {
     let mut left_over = incoming.have > 0;
     loop {
-        incoming.doubt(left_over || !is_last);
+        incoming.doubt(left_over || endpoint.is_mirror);
         fill(session, endpoint, arriving, incoming).await?;
         let found = incoming.found();
         if found == arriving.digest {
@@ -133,15 +132,19 @@ async fn fill(
     arriving: &Arriving,
     incoming: &mut Incoming<'_>,
 ) -> Result<(), RegistryError> {
-    let mut pauses = session.patience.pauses.iter();
+    let scopes = pull_scope(endpoint);
+    let mut pauses = session.pauses(endpoint);
     while incoming.have < arriving.size {
         let before = incoming.have;
-        let error = match once(session, endpoint, arriving, incoming).await {
+        let call = call(endpoint, &scopes, arriving, before);
+        // Asking has its own patience.
+        let response = session.ask(&call).await?;
+        let error = match receive(&call, response, arriving, incoming, session.patience.stall).await {
             Ok(()) => continue,
             Err(error) => error,
         };
         if incoming.have >= before + CRUMBS {
-            pauses = session.patience.pauses.iter();
+            pauses = session.pauses(endpoint);
         }
         match pauses.next() {
             Some(pause) if matches!(error, RegistryError::Broken { .. }) => tokio::time::sleep(*pause).await,
@@ -151,35 +154,23 @@ async fn fill(
     Ok(())
 }
 
-/// One request, and as much of its answer as comes.
-async fn once(
-    session: &Session,
-    endpoint: &Endpoint,
-    arriving: &Arriving,
-    incoming: &mut Incoming<'_>,
-) -> Result<(), RegistryError> {
+/// For what is missing after so many bytes.
+fn call<'a>(endpoint: &'a Endpoint, scopes: &'a [String], arriving: &Arriving, have: u64) -> Call<'a> {
     let mut headers = HeaderMap::new();
-    if incoming.have > 0
-        && let Ok(range) = HeaderValue::from_str(&format!("bytes={}-", incoming.have))
+    if have > 0
+        && let Ok(range) = HeaderValue::from_str(&format!("bytes={have}-"))
     {
         headers.insert(RANGE, range);
     }
-    let call = Call {
+    Call {
         endpoint,
         method: Method::GET,
         url: endpoint.url(&format!("blobs/{}", arriving.digest)),
         headers,
         body: Payload::None,
-        scopes: &pull_scope(endpoint),
+        scopes,
         what: what(arriving),
-    };
-    let response = session.ask(&call).await?;
-    let skip = match response.status() {
-        StatusCode::PARTIAL_CONTENT => starts_at(&call, &response, incoming.have)?,
-        status if status.is_success() => incoming.have,
-        _ => return Err(refusal(&call, response).await),
-    };
-    receive(&call, response, arriving, incoming, (skip, session.patience.stall)).await
+    }
 }
 
 /// A part may begin earlier than what was asked for, but not later.
@@ -193,13 +184,19 @@ fn starts_at(call: &Call<'_>, response: &Response, have: u64) -> Result<u64, Reg
     })
 }
 
+/// As much of an answer as comes.
 async fn receive(
     call: &Call<'_>,
     mut response: Response,
     arriving: &Arriving,
     incoming: &mut Incoming<'_>,
-    (mut skip, stall): (u64, Duration),
+    stall: Duration,
 ) -> Result<(), RegistryError> {
+    let mut skip = match response.status() {
+        StatusCode::PARTIAL_CONTENT => starts_at(call, &response, incoming.have)?,
+        status if status.is_success() => incoming.have,
+        _ => return Err(refusal(call, response).await),
+    };
     let mut pace = Pace::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| broken(call, &error))? {
         let skipped = usize::try_from(skip).unwrap_or(usize::MAX).min(chunk.len());
