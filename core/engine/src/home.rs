@@ -46,7 +46,7 @@ impl LayerHome for Home<'_> {
             snapshot::container(&format!("new-{}", &crate::container::fresh_id()?[..16]), hexes(parents));
         let claim = Unfinished::tree(self.snapshots.store(), self.snapshots.driver(), &fresh)?;
         let (fresh, _) = self.pending.insert((fresh, claim));
-        self.snapshots.create(fresh)?;
+        self.snapshots.create_apart(fresh)?;
         Ok(self.snapshots.changes(fresh)?)
     }
 

@@ -29,8 +29,10 @@ use wharf_runtime::mount::RootMount;
 use wharf_runtime::tree;
 use wharf_store::Store;
 
+mod apart;
 mod disk;
 
+use self::apart::Apart;
 use crate::event::{self, Asker, Entry, Kind};
 use crate::{Engine, home};
 
@@ -195,6 +197,12 @@ impl Snapshots<'_> {
     pub(crate) fn create(&self, object: &Object) -> Result<(), SnapshotError> {
         let plan = self.driver.plan_create(&object.id, object, &self.state())?;
         self.carry_out(object, &plan)
+    }
+
+    /// Makes an object that many files come into, away from where others were.
+    pub(crate) fn create_apart(&self, object: &Object) -> Result<(), SnapshotError> {
+        let _apart = Apart::below(&self.area(object.area));
+        self.create(object)
     }
 
     /// The directory a layer is unpacked into, or where a container's changes are. Where the driver
