@@ -30,7 +30,9 @@ impl Instruction for Expose {
             ports.extend((exposed.first..=exposed.last).map(|port| (port, exposed.protocol)));
         }
         if ports.is_empty() {
-            return Err(refuse("EXPOSE requires at least one argument"));
+            let help =
+                "a variable without a value is none: give it one with `ARG NAME=DEFAULT` or `--build-arg`";
+            return Err(refuse("EXPOSE requires at least one argument").help(help));
         }
         let exposed = |(port, protocol)| ConfigChange::Expose(format!("{port}/{protocol}"));
         let plan = Plan::config(ports.into_iter().map(exposed));

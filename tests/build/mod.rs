@@ -17,6 +17,7 @@ mod language;
 mod lint;
 mod mounts;
 mod named;
+mod odd;
 mod options;
 mod output;
 mod parallel;

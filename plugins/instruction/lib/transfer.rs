@@ -75,7 +75,8 @@ impl Transfer {
         let given = |flag: &str| call.flag(flag).filter(|value| !value.is_empty());
         Ok(Self {
             sources: sources.into_iter().map(|source| whole_if_empty(source)).collect(),
-            dest: dest.clone(),
+            // A variable that nobody set leads to the working directory, as in BuildKit.
+            dest: if dest.is_empty() { ".".to_owned() } else { dest.clone() },
             from: Input::Local,
             unpack_files: false,
             unpack_remote: false,

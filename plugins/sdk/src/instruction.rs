@@ -208,7 +208,9 @@ impl Invocation {
     /// When there is nothing.
     pub fn argument(&self) -> Result<&str, Failure> {
         match self.text() {
-            "" => Err(refuse(format!("{} requires exactly one argument", self.keyword))),
+            "" => Err(refuse(format!("{} requires exactly one argument", self.keyword)).help(
+                "a variable without a value is none: give it one with `ARG NAME=DEFAULT` or `--build-arg`",
+            )),
             text => Ok(text),
         }
     }

@@ -20,7 +20,7 @@ use super::named::{Given, Named};
 use super::pattern::{Glob, PatternError, below_root};
 use super::provenance::Material;
 use super::resolve::{Last, file_type, open_file, regular, resolve};
-use super::source::{self, Digests, Kind, Origin, Source, SourceError, Visitor, Walk};
+use super::source::{self, Digests, Origin, Source, SourceError, Visitor, Walk};
 
 /// An open context.
 #[derive(Debug)]
@@ -346,7 +346,6 @@ impl Matching<'_> {
         if self.found.len() as u64 >= u64::from(self.limit) {
             return Err(SourceError::TooMany(self.limit));
         }
-        debug_assert!(entry.kind != Kind::Special, "a context shows none");
         self.found.push(self.context.entry(&path, entry.path, entry.stat)?);
         Ok(())
     }

@@ -109,9 +109,10 @@ impl State {
         Self { config, args, over_env, directory, own_cmd: false, arguments }
     }
 
-    /// On the state of an earlier stage: with its arguments, as BuildKit has it.
+    /// On the state of an earlier stage: with its arguments, as BuildKit has it. Its ENVs are those of an
+    /// image to stand on, and count however its ARGs came after them.
     pub(super) fn on_stage(below: Self, arguments: Arguments) -> Self {
-        Self { own_cmd: false, arguments, ..below }
+        Self { own_cmd: false, over_env: BTreeSet::new(), arguments, ..below }
     }
 
     /// The same with a PATH, so that `ENV PATH=$PATH:/x` means something on any base.
@@ -286,9 +287,13 @@ mod tests {
     fn a_stage_on_a_stage_has_its_arguments() {
         let mut below = state(&[]);
         below.apply(&ConfigChange::DeclareArg("A".into(), Some("1".into())));
+        below.apply(&ConfigChange::SetEnv("B".into(), "env".into()));
+        below.apply(&ConfigChange::DeclareArg("B".into(), Some("arg".into())));
         below.apply(&ConfigChange::Cmd(vec!["inherited".into()]));
+        assert_eq!(below.exec_env(), ["A=1", "B=arg"]);
         let mut state = State::on_stage(below, Arguments::default());
-        assert_eq!((state.get("A"), state.exec_env()), (Some("1".into()), vec!["A=1".to_owned()]));
+        assert_eq!((state.get("A"), state.get("B")), (Some("1".into()), Some("env".into())));
+        assert_eq!(state.exec_env(), ["B=env", "A=1"]);
         state.apply(&ConfigChange::Entrypoint(vec!["e".into()]));
         assert_eq!(state.config.config.cmd, None);
     }

@@ -14,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::build::resolve::{file_type, open_entry};
-use crate::build::source::{Entry, Kind, SourceError, copyable_attributes};
+use crate::build::source::{Entry, Kind, SourceError};
 
 use super::CopyError;
 use super::metadata::Metadata;
@@ -107,7 +107,7 @@ fn regular(
     metadata: &Metadata<'_>,
 ) -> Result<(), Failure> {
     let from = File::from(open_entry(entry.dir, entry.name).map_err(Failure::Read)?);
-    let attributes = copyable_attributes(from.as_fd()).map_err(Failure::Read)?;
+    let attributes = metadata.source.attributes(from.as_fd()).map_err(Failure::Read)?;
     let to = in_place(dir, name, || create(dir, name))?;
     content(&from, &to, entry.stat)?;
     metadata.source.copied(&fstat(&from).map_err(reading)?);

@@ -8,7 +8,7 @@ use rustix::fs::{AtFlags, FileType, Mode, Stat, linkat, mkdirat, statat};
 use rustix::io::Errno;
 
 use crate::build::resolve::{Last, file_type, open_dir, resolve};
-use crate::build::source::{Attributes, Entry, Kind, Origin, SourceError, Visitor, copyable_attributes};
+use crate::build::source::{Attributes, Entry, Kind, Origin, SourceError, Visitor};
 
 use super::file;
 use super::metadata::Metadata;
@@ -121,7 +121,10 @@ impl Visitor for Tree<'_> {
         let path = self.level().path.join(entry.name);
         let (dir, path, is_itself) = self.directory(&path)?;
         let attributes = match entry.own {
-            Some(own) if is_itself => copyable_attributes(own)
+            Some(own) if is_itself => self
+                .metadata
+                .source
+                .attributes(own)
                 .map_err(|error| SourceError::read(&self.top.join(entry.path), error))?,
             _ => Attributes::new(),
         };

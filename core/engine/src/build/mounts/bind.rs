@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 
 use wharf_model::Digest;
@@ -15,6 +15,7 @@ use super::super::copy::{self, NoUnpack, Target};
 use super::super::execute::{Execution, Trees};
 use super::super::plan::{Base, Step};
 use super::super::request::BuildError;
+use super::super::source::{Kind, Origin, Source, kind_of};
 use super::super::tree::{Chain, Work};
 use super::{Mounted, Shown};
 use crate::container::{Mount, MountKind};
@@ -130,8 +131,11 @@ impl<'a> Execution<'a, '_> {
         };
         let target =
             Target { root: into.as_fd(), accounts: into.as_fd(), working_dir: "/", epoch: i64::MAX >> 32 };
-        copy::copy(&request, &self.source(&opened), &target, &mut NoUnpack)?;
-        Ok(name.map_or_else(|| place.to_owned(), |name| place.join(name)))
+        let source = self.source(&opened);
+        copy::copy(&request, &source, &target, &mut NoUnpack)?;
+        let copy = name.map_or_else(|| place.to_owned(), |name| place.join(name));
+        as_the_original(&copy, &source, &inside).map_err(failed)?;
+        Ok(copy)
     }
 }
 
@@ -145,6 +149,21 @@ fn literal(path: &str) -> String {
         pattern.push(letter);
     }
     pattern
+}
+
+/// The directory that a COPY is made into has a mode of its own; one that is shown has that of the
+/// original, and of a stage or an image the owner.
+fn as_the_original(copy: &Path, source: &Source<'_>, inside: &str) -> io::Result<()> {
+    let Ok((_, stat)) = source.find(inside) else { return Ok(()) };
+    // Where a context lies is no part of it, and neither is the mode of that directory.
+    let is_context = inside == "/" && source.origin == Origin::Context;
+    if is_context || kind_of(&stat) != Some(Kind::Directory) {
+        return Ok(());
+    }
+    if source.origin == Origin::Rootfs {
+        chown(copy, Some(stat.st_uid), Some(stat.st_gid))?;
+    }
+    fs::set_permissions(copy, fs::Permissions::from_mode(stat.st_mode & 0o7777))
 }
 
 #[cfg(test)]

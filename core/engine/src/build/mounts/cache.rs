@@ -5,8 +5,9 @@
 //! ```
 //!
 //! It is called by its id and, when it begins with files of a stage, an image or a context, by what those
-//! are: a cache of other beginnings is another cache. One appears whole, by a rename, with the owner and
-//! the permission bits of whoever was first.
+//! are: a cache of other beginnings is another cache. One appears whole, by a rename. An empty one has the
+//! owner and the permission bits that whoever was first asked for, another one those of the directory that
+//! it begins with.
 //!
 //! One that is `locked` is held by one program at a time, and one that is `private` by the first who finds
 //! it free. The program's monitor holds the lock as well, so that a build that is killed does not let go
@@ -96,13 +97,13 @@ impl<'a> Execution<'a, '_> {
         let failed = |source| BuildError::File { path: place.to_owned(), source };
         let fresh = match source {
             Input::Scratch => {
-                let made = fs::DirBuilder::new().recursive(true).mode(0o755).create(room);
-                made.map(|()| room.to_owned()).map_err(failed)?
+                fs::DirBuilder::new().recursive(true).mode(0o755).create(room).map_err(failed)?;
+                chown(room, Some(*uid), Some(*gid)).map_err(failed)?;
+                fs::set_permissions(room, fs::Permissions::from_mode(*mode)).map_err(failed)?;
+                room.to_owned()
             }
             input => self.copied(step, input, source_path, room)?,
         };
-        chown(&fresh, Some(*uid), Some(*gid)).map_err(failed)?;
-        fs::set_permissions(&fresh, fs::Permissions::from_mode(*mode)).map_err(failed)?;
         fs::DirBuilder::new().recursive(true).mode(0o700).create(self.caches()).map_err(failed)?;
         fs::rename(&fresh, place).map_err(failed)
     }

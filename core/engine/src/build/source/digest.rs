@@ -132,7 +132,7 @@ impl<'a> Tree<'a> {
             Kind::Directory => {
                 self.text.push(b'd');
                 if let Some(own) = entry.own {
-                    attributes(&copyable(own)?, |bytes| self.text.extend_from_slice(bytes));
+                    attributes(&self.source.attributes(own)?, |bytes| self.text.extend_from_slice(bytes));
                 }
             }
             Kind::Symlink => {
@@ -170,7 +170,7 @@ impl<'a> Tree<'a> {
             self.hasher.update(known.digest.as_bytes());
             done = gap.at;
             let hasher = &mut self.hasher;
-            if known.has_attributes {
+            if known.has_attributes && self.source.origin == Origin::Rootfs {
                 let file = open_file(self.source.root, &gap.path);
                 let found = file.and_then(|file| copyable(file.as_fd()));
                 let found = found.map_err(|error| SourceError::read(&gap.path, error))?;

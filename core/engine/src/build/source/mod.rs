@@ -24,7 +24,7 @@ use super::ignore::Ignore;
 use super::pattern::PatternError;
 use super::resolve::file_type;
 
-pub(in crate::build) use attribute::{Attributes, copyable as copyable_attributes, set as set_attributes};
+pub(in crate::build) use attribute::{Attributes, set as set_attributes};
 pub(crate) use find::find_below;
 pub use known::Digests;
 pub(in crate::build) use select::{Selected, Selection};
@@ -33,8 +33,8 @@ pub(in crate::build) use walk::{Entry, Visitor, Walk};
 /// What kind of tree a source is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
-    /// A directory of the user's: owners and times mean nothing, hard links are parted, and there
-    /// are only files, directories and links.
+    /// A directory of the user's: owners, times and extended attributes mean nothing, and hard links are
+    /// parted.
     Context,
     /// The root file system of a stage or an image: owners, times and hard links are kept.
     Rootfs,
@@ -76,14 +76,6 @@ pub enum SourceError {
         path: String,
         /// Why.
         source: io::Error,
-    },
-    /// A pipe or a device in a build context.
-    #[error("`/{path}` is {what}: a build context may hold files, directories and symbolic links")]
-    Special {
-        /// Below the root.
-        path: String,
-        /// What it is.
-        what: &'static str,
     },
     /// More than was asked for.
     #[error("`/{path}` is longer than {limit} bytes")]
@@ -132,20 +124,24 @@ pub(in crate::build) enum Kind {
     Special,
 }
 
+/// What an entry is; `None` for a socket, which nobody copies.
+pub(in crate::build) fn kind_of(stat: &Stat) -> Option<Kind> {
+    match file_type(stat) {
+        FileType::RegularFile => Some(Kind::File),
+        FileType::Directory => Some(Kind::Directory),
+        FileType::Symlink => Some(Kind::Symlink),
+        FileType::Socket => None,
+        _ => Some(Kind::Special),
+    }
+}
+
 impl Source<'_> {
-    /// What the entry at `path` is; `None` for a socket, which nobody copies.
-    pub(in crate::build) fn kind(&self, path: &Path, stat: &Stat) -> Result<Option<Kind>, SourceError> {
-        let what = match file_type(stat) {
-            FileType::RegularFile => return Ok(Some(Kind::File)),
-            FileType::Directory => return Ok(Some(Kind::Directory)),
-            FileType::Symlink => return Ok(Some(Kind::Symlink)),
-            FileType::Socket => return Ok(None),
-            FileType::Fifo => "a named pipe",
-            _ => "a device",
-        };
+    /// The attributes that a copy of an open file or directory has. As in BuildKit those of a context, which
+    /// no repository keeps, are none of them.
+    pub(in crate::build) fn attributes(&self, file: BorrowedFd<'_>) -> io::Result<Attributes> {
         match self.origin {
-            Origin::Rootfs => Ok(Some(Kind::Special)),
-            Origin::Context => Err(SourceError::Special { path: path.display().to_string(), what }),
+            Origin::Context => Ok(Attributes::new()),
+            Origin::Rootfs => attribute::copyable(file),
         }
     }
 

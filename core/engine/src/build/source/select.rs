@@ -12,7 +12,7 @@ use crate::build::pattern::{Glob, below_root, is_pattern};
 use crate::build::resolve::{Last, Resolved, names, open_dir, resolve, stat};
 
 use super::walk::text;
-use super::{Entry, Kind, Source, SourceError, Visitor, Walk};
+use super::{Entry, Kind, Source, SourceError, Visitor, Walk, kind_of};
 
 /// One file, or one directory whose content is meant.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl Selection {
         let mut entries = Vec::new();
         for path in paths {
             match (parents, is_pattern(path)) {
-                (true, _) => entries.push(source.with_parents(path)?),
+                (true, _) => entries.extend(source.with_parents(path)?),
                 (false, false) => entries.extend(source.literal(path)?),
                 (false, true) => entries.extend(source.matching(path, &exclude)?),
             }
@@ -94,7 +94,7 @@ impl Source<'_> {
         let failed = |error| SourceError::read(Path::new(&wanted), error);
         let Resolved { path, stat } = resolve(self.root, Path::new(&wanted), Last::Follow).map_err(failed)?;
         let Some(stat) = stat else { return Err(not_found(wanted, false)) };
-        let is_dir = self.kind(&path, &stat)? == Some(Kind::Directory);
+        let is_dir = kind_of(&stat) == Some(Kind::Directory);
         if !self.shows(&path, is_dir)? {
             return Err(not_found(wanted, true));
         }
@@ -123,23 +123,32 @@ impl Source<'_> {
     fn literal(&self, written: &str) -> Result<Option<Selected>, SourceError> {
         let name = Path::new(&below_root(written)).file_name().unwrap_or_default().to_owned();
         let (path, stat) = self.find(written)?;
-        let kind = self.kind(&path, &stat)?;
+        let kind = kind_of(&stat);
         Ok(kind.map(|kind| Selected { path, name, stat, kind, include: None }))
     }
 
-    /// `a/./b/*.c`: the entries of `a` that match `b/*.c`, with their directories.
-    fn with_parents(&self, written: &str) -> Result<Selected, SourceError> {
+    /// `a/./b/*.c`: the entries of `a` that match `b/*.c`, with their directories. `*/./b` means the entries
+    /// called `b` of every directory.
+    fn with_parents(&self, written: &str) -> Result<Vec<Selected>, SourceError> {
         let (top, pattern) = written.split_once("/./").unwrap_or(("", written));
         let pattern = below_root(pattern);
         if !is_pattern(top) && !is_pattern(&pattern) {
             self.find(&format!("{top}/{pattern}"))?;
         }
-        let (path, stat) = self.find(top)?;
-        if self.kind(&path, &stat)? != Some(Kind::Directory) {
+        let mut tops = if is_pattern(top) {
+            self.matching(top, &Ignore::default())?
+        } else {
+            self.literal(top)?.into_iter().collect()
+        };
+        tops.retain(|top| top.kind == Kind::Directory);
+        if tops.is_empty() && !is_pattern(top) {
             return Err(not_found(written.to_owned(), false));
         }
         let include = if pattern.is_empty() { None } else { Some(Ignore::new([pattern])?) };
-        Ok(Selected { path, name: OsString::new(), stat, kind: Kind::Directory, include })
+        Ok(tops
+            .into_iter()
+            .map(|top| Selected { name: OsString::new(), include: include.clone(), ..top })
+            .collect())
     }
 
     /// Components are matched one by one, and links on the way are not followed.
@@ -166,7 +175,7 @@ impl Source<'_> {
         let mut found = Vec::new();
         for path in dirs {
             let failed = |error| SourceError::read(path, error);
-            if self.kind(path, &stat(self.root, path).map_err(failed)?)? != Some(Kind::Directory) {
+            if kind_of(&stat(self.root, path).map_err(failed)?) != Some(Kind::Directory) {
                 continue;
             }
             let dir = open_dir(self.root, path).map_err(failed)?;
@@ -182,7 +191,7 @@ impl Source<'_> {
     fn matched(&self, matched: &Path, exclude: &Ignore) -> Result<Option<Selected>, SourceError> {
         let failed = |error| SourceError::read(matched, error);
         let own = stat(self.root, matched).map_err(failed)?;
-        let own_kind = self.kind(matched, &own)?;
+        let own_kind = kind_of(&own);
         if !self.shows(matched, own_kind == Some(Kind::Directory))? {
             return Ok(None);
         }
@@ -191,7 +200,7 @@ impl Source<'_> {
             Resolved { path, stat: Some(stat) } => (path, stat),
             Resolved { stat: None, .. } => (matched.to_owned(), own),
         };
-        let kind = self.kind(&path, &stat)?;
+        let kind = kind_of(&stat);
         let is_excluded = |text: &str| exclude.judge_alone(text).0;
         if kind != Some(Kind::Directory)
             && (is_excluded(&name.to_string_lossy()) || is_excluded(&text(matched)))

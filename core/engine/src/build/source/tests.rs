@@ -150,16 +150,41 @@ fn ignored_sources_are_not_found() {
 }
 
 #[test]
-fn sockets_are_passed_over_and_pipes_refused() {
+fn sockets_are_passed_over_and_pipes_are_not() {
     let (dir, fd) = tree(&["a"]);
     let _socket = std::os::unix::net::UnixListener::bind(dir.path().join("socket")).unwrap();
-    let mut source = source(&fd, None);
+    let source = source(&fd, None);
     assert_eq!(walked(&source, ".", "", false), ["a"]);
+    let plain = source.digest(&[".".into()], &[], false).unwrap();
     nix::unistd::mkfifo(&dir.path().join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let refused = source.digest(&[".".into()], &[], false).unwrap_err();
-    assert!(refused.to_string().starts_with("`/pipe` is a named pipe"), "{refused}");
-    source.origin = Origin::Rootfs;
     assert_eq!(walked(&source, ".", "", false), ["a", "pipe"]);
+    assert_ne!(source.digest(&[".".into()], &[], false).unwrap(), plain);
+}
+
+#[test]
+fn attributes_are_those_of_a_stage_and_none_of_a_context() {
+    let (dir, fd) = tree(&["d/a"]);
+    let origins = [Origin::Context, Origin::Rootfs];
+    let digests = || {
+        origins.map(|origin| {
+            let source = Source { origin, ..source(&fd, None) };
+            source.digest(&["d".into()], &[], false).unwrap()
+        })
+    };
+    let before = digests();
+    for path in ["d", "d/a"] {
+        let file = File::open(dir.path().join(path)).unwrap();
+        match rustix::fs::fsetxattr(&file, "user.wharf", b"1", rustix::fs::XattrFlags::empty()) {
+            Err(rustix::io::Errno::OPNOTSUPP) => {
+                eprintln!("skipped: the file system of {} has no attributes", dir.path().display());
+                return;
+            }
+            set => set.unwrap(),
+        }
+    }
+    let after = digests();
+    assert_eq!(after[0], before[0]);
+    assert_ne!(after[1], before[1]);
 }
 
 #[test]

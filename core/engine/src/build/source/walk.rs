@@ -17,7 +17,7 @@ use crate::build::ignore::{Ignore, Matched};
 use crate::build::resolve::file_type;
 
 use super::ahead::{AHEAD, Ahead, Listing, Upcoming};
-use super::{Kind, Source, SourceError};
+use super::{Kind, Source, SourceError, kind_of};
 
 /// As deep as a layer can be.
 const DEPTH: usize = 1024;
@@ -193,7 +193,7 @@ impl<V: Visitor> Walker<'_, V> {
     fn leaf(&mut self, name: &OsStr, path: &Path, stat: &Stat) -> Result<(), V::Failure> {
         let kind = match file_type(stat) {
             FileType::RegularFile => Some(Kind::File),
-            _ => self.walk.source.kind(&self.walk.top.join(path), stat)?,
+            _ => kind_of(stat),
         };
         let Some(kind) = kind else { return Ok(()) };
         self.show_directories()?;
