@@ -141,8 +141,7 @@ fn split(term: &str) -> Result<(&str, &str), SearchError> {
     };
     let is_host = format!("{host}/x").parse::<Reference>().is_ok_and(|name| name.domain() == host);
     match (is_host, host) {
-        (true, "index.docker.io") => Ok((DOCKER, rest.strip_prefix("library/").unwrap_or(rest))),
-        (true, DOCKER) => Ok((DOCKER, rest.strip_prefix("library/").unwrap_or(rest))),
+        (_, "index.docker.io" | DOCKER) => Ok((DOCKER, rest.strip_prefix("library/").unwrap_or(rest))),
         (true, host) => Ok((host, rest)),
         (false, _) => Err(SearchError::Registry(host.to_owned())),
     }
