@@ -31,6 +31,9 @@ fn target_builds_one_stage() {
     }
     box_.write("Dockerfile", "FROM busybox\n");
     box_.refuses(1, &["build", "--target", "x", "."], &["no stage has a name"]);
+    // As scripts write it whose variable is empty; and quiet progress is --quiet.
+    let built = box_.wharf(["build", "--target", "", "--progress=quiet", "."]).success();
+    assert_eq!((built.line(), built.stderr.as_str()), (box_.run("build -q .").success().line(), ""));
 }
 
 #[test]

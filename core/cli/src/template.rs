@@ -15,6 +15,10 @@ pub(crate) fn one(format: &str, value: &Value) -> Result<String, Report> {
         let cause = cause.split(" for {").next().unwrap_or_default();
         Report::message(64, format!("template parsing error: {cause}"))
     };
+    // The template engine would look for the end for ever.
+    if is_unclosed(format) {
+        return Err(failed("an action has no end: expected }}".to_owned()));
+    }
     let mut template = gtmpl::Template::default();
     template.add_func("json", json_function);
     template.add_func("join", join_function);
@@ -64,6 +68,15 @@ fn shown(format: &str) -> String {
         rest = after;
     }
     text + rest
+}
+
+fn is_unclosed(format: &str) -> bool {
+    let mut rest = format;
+    while let Some((_, action)) = rest.split_once("{{") {
+        let Some((_, after)) = action.split_once("}}") else { return true };
+        rest = after;
+    }
+    false
 }
 
 fn prints(action: &str) -> bool {
@@ -224,6 +237,9 @@ mod tests {
             assert_eq!(one(format, &value).unwrap(), text, "for {format}");
         }
         assert!(one("{{.State", &value).is_err());
+        for unclosed in ["{{.", "{{", "a {{.Name}} {{if"] {
+            assert!(one(unclosed, &value).is_err(), "{unclosed}");
+        }
         let unknown = one("{{.Nope}}", &value).unwrap_err();
         assert!(format!("{unknown:?}").len() < 300);
     }

@@ -73,6 +73,11 @@ impl Progress {
         !matches!(self.view, View::Json(_))
     }
 
+    /// Whether only the result is wanted.
+    pub(crate) fn is_quiet(&self) -> bool {
+        matches!(self.view, View::Quiet)
+    }
+
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &BuildEvent<'_>) {
         if let BuildEvent::Pull(event) = event {

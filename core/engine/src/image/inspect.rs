@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use wharf_model::image::RunConfig;
 use wharf_model::{Platform, Reference};
 use wharf_store::{Attachment, Remote, ResolveError};
 
@@ -29,7 +30,7 @@ impl Engine {
             "Comment": config.history.last().and_then(|step| step.comment.clone()).unwrap_or_default(),
             "Created": config.created,
             "Author": config.author.clone().unwrap_or_default(),
-            "Config": config.config,
+            "Config": with_all_keys(&config.config),
             "Architecture": config.architecture,
             "Variant": config.variant.clone().unwrap_or_default(),
             "Os": config.os,
@@ -40,6 +41,28 @@ impl Engine {
             "Attachments": attachments,
         }))
     }
+}
+
+/// What an image does not say has docker's empty values: a template asks for a key whether or not it is there.
+fn with_all_keys(config: &RunConfig) -> Value {
+    let mut all = json!({
+        "User": "",
+        "ExposedPorts": null,
+        "Env": null,
+        "Cmd": null,
+        "Healthcheck": null,
+        "Volumes": null,
+        "WorkingDir": "",
+        "Entrypoint": null,
+        "OnBuild": null,
+        "Labels": null,
+        "StopSignal": "",
+        "Shell": null,
+    });
+    if let (Value::Object(all), Value::Object(said)) = (&mut all, json!(config)) {
+        all.extend(said);
+    }
+    all
 }
 
 /// As people write it, with the digest that a registry's tag leads to.

@@ -109,6 +109,7 @@ impl Build {
             return check(engine, &options);
         }
         let mut progress = Progress::new(if self.quiet { Some("quiet") } else { self.progress.as_deref() })?;
+        let quiet = progress.is_quiet();
         let mut graph = self.graph.begin();
         let built = engine.build(&options, &mut |event| {
             graph.hear(&event);
@@ -121,10 +122,10 @@ impl Build {
         }
         self.metadata.write(&built)?;
         if options.outputs.iter().any(Output::is_pushed) {
-            let quiet = self.quiet || !progress.is_text();
+            let quiet = quiet || !progress.is_text();
             built.names.iter().try_for_each(|name| super::push::send(engine, name, quiet))?;
         }
-        if self.quiet {
+        if quiet {
             output::lines(built.id.filter(|_| !to_stdout).map(|id| id.to_string()))?;
             return Ok(0);
         }

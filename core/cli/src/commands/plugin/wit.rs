@@ -2,7 +2,7 @@ use crate::output;
 use crate::report::Report;
 
 /// The contract, file by file.
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     include_str!("../../../../../wit/types.wit"),
     include_str!("../../../../../wit/about.wit"),
     include_str!("../../../../../wit/host.wit"),
@@ -10,6 +10,7 @@ const FILES: [&str; 8] = [
     include_str!("../../../../../wit/instruction.wit"),
     include_str!("../../../../../wit/storage.wit"),
     include_str!("../../../../../wit/network.wit"),
+    include_str!("../../../../../wit/signatures.wit"),
     include_str!("../../../../../wit/hook.wit"),
 ];
 

@@ -158,6 +158,7 @@ pub fn parse(file: &str, text: &[u8], keywords: &Keywords) -> Result<Dockerfile,
     if statements.is_empty() {
         return Err(Problem::Empty.at(&parser.span(1)));
     }
+    parser.warn_of_another_language(&text);
     Ok(Dockerfile {
         file: file.to_owned(),
         escape: parser.directives.escape(),
@@ -215,6 +216,14 @@ pub fn directives(text: &[u8]) -> Vec<Directive> {
         }
     }
     directives.found
+}
+
+/// `docker/dockerfile`, also from another registry, as mirrors have it.
+fn is_docker_s(frontend: &str) -> bool {
+    let name = frontend.split('@').next().unwrap_or_default();
+    let repository =
+        name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(left, _)| left);
+    repository.ends_with("docker/dockerfile") || repository.ends_with("docker/dockerfile-upstream")
 }
 
 fn decode(text: &[u8]) -> Cow<'_, str> {
@@ -323,6 +332,19 @@ impl Parser<'_> {
             Some((inner, inner_spec)) => inner_spec.heredocs && !body::is_json(&inner.rest),
             None => spec.heredocs && !matches!(body, Body::Json(_)),
         }
+    }
+
+    /// Docker's own language is the one that is spoken here, whatever its version; a frontend is a program that
+    /// is not run.
+    fn warn_of_another_language(&mut self, text: &str) {
+        let Some(frontend) = directive::syntax(text).filter(|frontend| !is_docker_s(frontend)) else {
+            return;
+        };
+        let message = format!("the frontend {frontend} is not used: the file is read as a Dockerfile");
+        let mut warning = Diagnostic::new(Severity::Warning, "UnknownSyntax", message);
+        warning.span = Some(Span { end_line: 1, ..self.span(1) });
+        warning.help = Some("an instruction plugin adds what a frontend of your own did".into());
+        self.warnings.push(warning);
     }
 
     fn warn_of_empty_lines(&mut self, logical: &Logical) {

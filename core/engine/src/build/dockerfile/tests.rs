@@ -87,6 +87,21 @@ fn an_empty_continuation_line_is_a_warning() {
 }
 
 #[test]
+fn another_language_is_a_warning() {
+    for ours in [
+        "docker/dockerfile:1",
+        "docker.io/docker/dockerfile:1.7-labs@sha256:0",
+        "r.io:5000/docker/dockerfile",
+    ] {
+        assert!(parsed(&format!("# syntax={ours}\nRUN a")).warnings.is_empty(), "{ours}");
+    }
+    let warnings = parsed("# syntax=r.example:5000/own/frontend\nRUN a").warnings;
+    assert_eq!((warnings.len(), warnings[0].code.as_str()), (1, "UnknownSyntax"));
+    assert!(warnings[0].message.contains("frontend r.example:5000/own/frontend is not used"));
+    assert_eq!(warnings[0].span.as_ref().map(|span| (span.line, span.end_line)), Some((1, 1)));
+}
+
+#[test]
 fn directives_end_with_the_first_other_line() {
     let file = parsed("# syntax = a/b:1\n#escape=`\n# check=skip=all\nRUN a");
     assert_eq!((file.directive("syntax"), file.escape), (Some("a/b:1"), '`'));

@@ -47,8 +47,9 @@ impl FromCheck<'_> {
         let first = &self.statement.written;
         let upper = |text: &str| text.bytes().all(|byte| byte.is_ascii_uppercase());
         let lower = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase());
-        if !word.eq_ignore_ascii_case("as") || (upper(first) && upper(word)) || (lower(first) && lower(word))
-        {
+        // FROM itself in mixed letters is what `ConsistentInstructionCasing` is about.
+        let fits = (upper(first) && upper(word)) || (lower(first) && lower(word));
+        if !word.eq_ignore_ascii_case("as") || fits || !(upper(first) || lower(first)) {
             return None;
         }
         Some(self.warning("FromAsCasing", format!("'{word}' and '{first}' keywords' casing do not match")))
@@ -195,6 +196,7 @@ mod tests {
             ("from a as b", ""),
             ("FROM a as b", "FromAsCasing"),
             ("from a AS b", "FromAsCasing"),
+            ("From a as b", ""),
             ("FROM --platform=$BUILDPLATFORM a", ""),
             ("FROM --platform=$TARGETPLATFORM a", "RedundantTargetPlatform"),
             ("FROM --platform=${TARGETPLATFORM} a", "RedundantTargetPlatform"),

@@ -17,7 +17,7 @@ impl Planner<'_> {
     /// The last stage, or the one of that name or number.
     pub(super) fn target(&self, wanted: Option<&str>) -> Result<usize, At> {
         let last = self.sections.len() - 1;
-        let Some(wanted) = wanted else { return Ok(last) };
+        let Some(wanted) = wanted.filter(|wanted| !wanted.is_empty()) else { return Ok(last) };
         let found = self.stage_of(wanted, self.sections.len());
         let known = || self.sections.iter().filter_map(|section| section.start.name.clone()).collect();
         found.ok_or_else(|| BuildError::Target { wanted: wanted.to_owned(), known: known() }.into())
