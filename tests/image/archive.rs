@@ -77,6 +77,12 @@ fn importing_twice_gives_the_same_image() {
         ".",
     ]);
     let one = box_.run("import tree.tar.gz").success();
+    // A digest is not given; and nobody types an archive.
+    let digest = format!("x@sha256:{}", "1".repeat(64));
+    box_.refuses(1, &["import", "tree.tar.gz", &digest], &["holds a digest", "gets a tag"]);
+    box_.write("Dockerfile", "FROM scratch\nCOPY tree /\n");
+    box_.refuses(1, &["build", "-t", &digest, "."], &["holds a digest"]);
+    box_.terminal("load").expect("requested load from stdin");
     let two = box_
         .wharf_with(["import", "-", "named:v1"], &std::fs::read(dir.join("tree.tar.gz")).unwrap())
         .success();

@@ -17,9 +17,13 @@ fn changed(box_: &Sandbox) {
     } else {
         eprintln!("skipped: a file with a capability needs setcap");
     }
+    // COPY leaves extended attributes behind, and ADD unpacks them.
+    let dir = box_.dir();
+    let pack = ["tar", "--xattrs", "--xattrs-include=security.capability", "-C", dir.to_str().unwrap()];
+    host(&[&pack[..], &["-cf", dir.join("able.tar").to_str().unwrap(), "able"]].concat());
     box_.build(
         "base",
-        "FROM busybox\nRUN mkdir /dir && echo old > /dir/old\nCOPY able /able\nENV A=1\nCMD [\"true\"]\n",
+        "FROM busybox\nRUN mkdir /dir && echo old > /dir/old\nADD able.tar /\nENV A=1\nCMD [\"true\"]\n",
     );
     box_.wharf(["run", "--network", "none", "--name", "it", "-e", "B=2", "base", "sh", "-c", SCRIPT])
         .success();

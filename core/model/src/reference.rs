@@ -52,9 +52,21 @@ pub enum ReferenceError {
         /// Why.
         source: DigestError,
     },
+    /// An image has the digest it has.
+    #[error("`{0}` holds a digest: an image gets a tag")]
+    Given(String),
 }
 
 impl Reference {
+    /// A name to give to an image: with a tag, and without a digest.
+    ///
+    /// # Errors
+    /// When it is none, or holds a digest.
+    pub fn to_give(text: &str) -> Result<Self, ReferenceError> {
+        let name: Self = text.parse()?;
+        if name.digest.is_some() { Err(ReferenceError::Given(text.to_owned())) } else { Ok(name) }
+    }
+
     /// The registry's host, `docker.io` by default.
     pub fn domain(&self) -> &str {
         &self.domain

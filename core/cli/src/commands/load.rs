@@ -1,3 +1,4 @@
+use std::io::IsTerminal;
 use std::path::Path;
 
 use wharf_engine::Engine;
@@ -20,7 +21,7 @@ pub(crate) struct Load {
     /// Read this file, or the OCI layout in this directory, instead of standard input
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     input: String,
-    /// Say nothing
+    /// Print the names only
     #[arg(short, long)]
     quiet: bool,
     /// Ask the one on standard input and output for this image
@@ -48,6 +49,10 @@ impl Load {
     }
 
     fn load(&self, engine: &Engine) -> Result<u8, Report> {
+        if self.input == "-" && std::io::stdin().is_terminal() {
+            return Err(Report::message(1, "requested load from stdin, but stdin is empty")
+                .hint("give an archive with `-i FILE` or `< FILE`"));
+        }
         let path = Path::new(&self.input);
         let platform = self.platform.as_ref();
         let loaded = if path.is_dir() {

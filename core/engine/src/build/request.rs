@@ -612,6 +612,7 @@ impl Engine {
 }
 
 fn references(tags: &[String]) -> Result<Vec<Reference>, BuildError> {
-    let parse = |tag: &String| tag.parse().map_err(|source| BuildError::Tag { tag: tag.clone(), source });
+    let parse =
+        |tag: &String| Reference::to_give(tag).map_err(|source| BuildError::Tag { tag: tag.clone(), source });
     tags.iter().map(parse).collect()
 }

@@ -76,7 +76,7 @@ impl Engine {
     /// When the tar can not be read or unpacked; nothing is left then.
     pub fn import(&self, tar: impl Read, options: ImportOptions) -> Result<Digest, ExchangeError> {
         let names: Vec<Reference> =
-            options.name.map(|name| name.parse::<Reference>()).transpose()?.into_iter().collect();
+            options.name.map(|name| Reference::to_give(&name)).transpose()?.into_iter().collect();
         let shown = names.first().map(Reference::familiar);
         let mut config = ImageConfig::empty(&options.platform.unwrap_or_else(Platform::host));
         config.config = options.config;
