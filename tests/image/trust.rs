@@ -309,6 +309,21 @@ fn who_demands_nothing_of_images_asks_nobody_for_signatures() {
 }
 
 #[test]
+fn a_build_cache_is_asked_about_as_an_image_is() {
+    let Some(port) = harbour() else { return };
+    let cache = port.registry.name("acme/cache:v1");
+    port.box_.write("Dockerfile", "FROM scratch\nCOPY Dockerfile /\n");
+    port.box_.run(&format!("build --cache-to type=registry,ref={cache} .")).success();
+    let from = format!("build --cache-from type=registry,ref={cache} .");
+    port.keys(&[&Key::p256()], "");
+    let told = port.box_.run(&from).success();
+    told.says("cannot use the cache").says("denied by hook `image-trust`").says("acme/cache is not signed");
+    port.rules(&["prefix = \"*/acme/cache\"\naccept = \"anything\""]);
+    let used = port.box_.run(&from).success();
+    assert!(!used.stderr.contains("cannot use the cache"), "{used}");
+}
+
+#[test]
 fn the_hook_is_shown_as_switched_off() {
     let box_ = Sandbox::new();
     let row = |list: String| list.lines().find(|line| line.starts_with("image-trust ")).unwrap().to_owned();

@@ -1,7 +1,7 @@
 //! Files that appear when they are whole.
 //!
 //! Until then one has no name (`O_TMPFILE`), so that nothing is left of it however its writer ends. Where
-//! a file system can not do that it is called `<name>.<process>.part` meanwhile.
+//! a file system can not do that it is called `<name>.<chance>.part` meanwhile.
 
 use std::ffi::OsString;
 use std::fs::{self, File};
@@ -35,8 +35,9 @@ impl WholeFile {
         match rustix::fs::open(beside.unwrap_or(Path::new(".")), flags, Mode::from(0o666)) {
             Ok(file) => Ok(Self { file: file.into(), path, part: None }),
             Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => {
-                let part = part(&path);
-                Ok(Self { file: File::create(&part)?, path, part: Some(part) })
+                let part = part(&path)?;
+                let file = File::options().write(true).create_new(true).open(&part)?;
+                Ok(Self { file, path, part: Some(part) })
             }
             Err(error) => Err(error.into()),
         }
@@ -46,15 +47,23 @@ impl WholeFile {
     ///
     /// # Errors
     /// When the disk refuses.
-    pub fn appear(mut self) -> io::Result<()> {
+    pub fn appear(self) -> io::Result<()> {
         self.file.sync_all()?;
+        self.appear_early()
+    }
+
+    /// Gives it its name although it may not be on the disk yet: for what nobody trusts before it is verified.
+    ///
+    /// # Errors
+    /// When it can not get that name.
+    pub fn appear_early(mut self) -> io::Result<()> {
         if self.part.is_none() {
             match link(&self.file, &self.path) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 linked => return linked,
             }
             // A link replaces nothing, and a rename needs a name.
-            let part = part(&self.path);
+            let part = part(&self.path)?;
             link(&self.file, &part)?;
             self.part = Some(part);
         }
@@ -73,10 +82,11 @@ impl Drop for WholeFile {
     }
 }
 
-fn part(path: &Path) -> PathBuf {
+/// Two machines may write to one directory, with the same number for a process.
+fn part(path: &Path) -> io::Result<PathBuf> {
     let mut name = OsString::from(path.file_name().unwrap_or_default());
-    name.push(format!(".{}.part", std::process::id()));
-    path.with_file_name(name)
+    name.push(format!(".{}.part", &crate::container::fresh_id()?[..16]));
+    Ok(path.with_file_name(name))
 }
 
 fn link(file: &File, path: &Path) -> io::Result<()> {
@@ -113,13 +123,11 @@ mod tests {
         let directory = WholeFile::create(dir.path()).unwrap();
         assert!(directory.appear().is_err(), "a directory stays");
         assert_eq!(names(dir.path()), ["out"]);
-        assert_eq!(names(dir.path().parent().unwrap()).iter().filter(|name| ends_in_part(name)).count(), 0);
+        let directory = dir.path().file_name().unwrap().to_string_lossy().into_owned();
+        let left = names(dir.path().parent().unwrap());
+        assert_eq!(left.iter().filter(|name| name.to_string_lossy().starts_with(&directory)).count(), 1);
         let err = WholeFile::create(&dir.path().join("no/such/out")).unwrap_err();
         assert_eq!(err.kind(), io::ErrorKind::NotFound);
-    }
-
-    fn ends_in_part(name: &OsString) -> bool {
-        name.to_string_lossy().ends_with(&format!(".{}.part", std::process::id()))
     }
 
     #[test]
@@ -127,7 +135,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("out");
         let named = || {
-            let part = part(&path);
+            let part = part(&path).unwrap();
             WholeFile { file: File::create(&part).unwrap(), path: path.clone(), part: Some(part) }
         };
         let unfinished = named();

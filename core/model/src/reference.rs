@@ -52,7 +52,7 @@ pub enum ReferenceError {
         /// Why.
         source: DigestError,
     },
-    /// An image has the digest it has.
+    /// A digest is not a name to give: an image has the one it has.
     #[error("`{0}` holds a digest: an image gets a tag")]
     Given(String),
 }

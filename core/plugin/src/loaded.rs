@@ -158,7 +158,7 @@ impl<W: Introduce> Loaded<W> {
         let error = |fault| PluginError::new(&config.name, None, fault);
         let (bytes, digest) = host.fetch(config).map_err(error)?;
         let code = if bytes.starts_with(b"\x7fELF") {
-            if config.trust != Trust::NativeFull {
+            if config.trust != Trust::NativeFull || config.digest.is_none() {
                 return Err(error(Fault::Untrusted { digest }));
             }
             Code::Native(Library::open::<W>(&config.name, &bytes).map_err(error)?)

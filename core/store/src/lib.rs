@@ -114,10 +114,10 @@ impl Store {
     pub fn open(root: &Path) -> Result<Self, OpenError> {
         if !root.join("oci-layout").exists() {
             make(root)?;
+            spare::hold(root);
         }
         let path = root.join(DATABASE);
         let database = Database::open(&path).map_err(|source| OpenError::Database { path, source })?;
-        spare::hold(root);
         Ok(Self { root: root.to_owned(), database, blobs: Blobs::at(root.join("blobs")) })
     }
 

@@ -6,7 +6,7 @@
 //!
 //! What is removed is first taken out of the database, which has to write for that. On a disk without any
 //! room nothing could be removed, so some is held back from the beginning, and given up while something
-//! is removed.
+//! is removed. Nothing looks after it at other times.
 
 use std::fs::{self, File};
 use std::io;
@@ -62,7 +62,7 @@ mod tests {
     #[test]
     fn room_is_held_back_also_after_it_was_used_or_made_a_hole() {
         let dir = tempfile::tempdir().unwrap();
-        let held = || fs::metadata(dir.path().join("spare")).unwrap().blocks() * 512;
+        let held = || fs::metadata(dir.path().join("spare")).map_or(0, |file| file.blocks() * 512);
         let store = Store::open(dir.path()).unwrap();
         if held() == 0 {
             eprintln!("skipped: the file system of {} holds nothing back", dir.path().display());
@@ -72,7 +72,7 @@ mod tests {
         drop(store.spare());
         assert!(held() >= SIZE);
         fs::write(dir.path().join("spare"), "").unwrap();
-        drop(Store::open(dir.path()).unwrap());
+        drop(store.spare());
         assert!(held() >= SIZE);
     }
 }

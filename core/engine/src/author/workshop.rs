@@ -195,13 +195,14 @@ impl Workshop {
     }
 
     /// A file, or a plugin of the configuration by its name, which keeps its grants and settings. One that
-    /// is switched off can be tried, too.
+    /// is switched off can be tried, too, unless it would run with our rights.
     ///
     /// # Errors
     /// When there is neither.
     pub fn named(&self, name: &str, native: bool) -> Result<Candidate, WorkshopError> {
         let mut config = self.config()?;
-        if let Some(off) = config.switched_off.iter().find(|plugin| plugin.name == name) {
+        let is_it = |plugin: &&PluginConfig| plugin.name == name && plugin.trust != Trust::NativeFull;
+        if let Some(off) = config.switched_off.iter().find(is_it) {
             config.plugins.push(off.clone());
         }
         if let Some(plugin) = config.plugin(name) {

@@ -502,7 +502,10 @@ impl Engine {
         self.check_outputs(options).map_err(plain)?;
         let Gathered { context, path, text } = self.gather(options, report).map_err(plain)?;
         let built = self.build_text(options, &path, &text, &context, names, report);
-        if let Err(At { error, .. }) = &built {
+        // Outputs and caches may be on another file system.
+        if let Err(At { error, .. }) = &built
+            && !matches!(error, BuildError::Output(_) | BuildError::Cache(_))
+        {
             self.give_up_parts(error);
         }
         if let Some(error) = self.keep_cache_small() {

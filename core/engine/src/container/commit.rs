@@ -63,9 +63,6 @@ pub enum CommitContainerError {
     /// The image's name is not one.
     #[error(transparent)]
     Name(#[from] ReferenceError),
-    /// A digest is not a name to give.
-    #[error("`{0}` holds a digest: an image gets a tag")]
-    Digest(String),
     /// A `--change`.
     #[error(transparent)]
     Change(#[from] Box<BuildFailure>),
@@ -144,10 +141,7 @@ impl Engine {
         options: &CommitOptions,
     ) -> Result<Committed, CommitContainerError> {
         let names: Vec<Reference> =
-            options.name.as_deref().map(str::parse::<Reference>).transpose()?.into_iter().collect();
-        if let Some(name) = names.iter().find(|name| name.digest().is_some()) {
-            return Err(CommitContainerError::Digest(name.familiar()));
-        }
+            options.name.as_deref().map(Reference::to_give).transpose()?.into_iter().collect();
         let container = self.container(name)?;
         let config = self.changed(container.config.clone(), &options.changes).map_err(Box::new)?;
         self.sweep_unfinished();

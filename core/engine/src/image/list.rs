@@ -61,9 +61,6 @@ pub enum TagImageError {
     /// The new name is not one.
     #[error(transparent)]
     Name(#[from] ReferenceError),
-    /// A digest is not a name to give.
-    #[error("`{0}` holds a digest: a tag can not")]
-    Digest(String),
     /// The name can not be kept.
     #[error(transparent)]
     Tag(#[from] TagError),
@@ -150,10 +147,7 @@ impl Engine {
     pub fn tag(&self, image: &str, name: &str) -> Result<(), TagImageError> {
         let from = image.parse::<Reference>().ok();
         let image = self.store.resolve(image)?;
-        let reference: Reference = name.parse()?;
-        if reference.digest().is_some() {
-            return Err(TagImageError::Digest(name.to_owned()));
-        }
+        let reference = Reference::to_give(name)?;
         match from.filter(|from| image.names.contains(from)) {
             Some(from) => self.store.tag_alike(&from, &reference)?,
             None => drop(self.store.tag(&image.id, &reference)?),

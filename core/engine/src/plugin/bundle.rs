@@ -20,7 +20,7 @@ use wharf_plugin::{PluginSource, World};
 
 use super::ChangeError;
 use super::add::Arrival;
-use crate::Engine;
+use crate::{Engine, WholeFile};
 
 const INDEX: &str = "plugins.json";
 /// Bytes of the index at most.
@@ -67,28 +67,27 @@ impl Engine {
                 requests: portrait.manifest.requests,
             });
         }
-        let aside = path.with_extension("tar.part");
-        let written = write(&aside, &entries, &codes).and_then(|()| std::fs::rename(&aside, path));
-        written.map_err(|source| {
-            let _gone_already = std::fs::remove_file(&aside);
-            ChangeError::Io { what: "write", path: path.to_owned(), source }
-        })?;
+        let written = WholeFile::create(path).and_then(|file| {
+            write(&file.file, &entries, &codes)?;
+            file.appear()
+        });
+        written.map_err(|source| ChangeError::Io { what: "write", path: path.to_owned(), source })?;
         Ok(entries.into_iter().map(|entry| (entry.name, entry.digest)).collect())
     }
 }
 
 fn write(
-    path: &Path,
+    file: &File,
     entries: &[Entry],
     codes: &BTreeMap<Digest, std::borrow::Cow<'static, [u8]>>,
 ) -> std::io::Result<()> {
-    let mut tar = tar::Builder::new(File::create(path)?);
+    let mut tar = tar::Builder::new(file);
     let index = serde_json::to_vec_pretty(entries)?;
     append(&mut tar, INDEX, &index)?;
     for (digest, code) in codes {
         append(&mut tar, &format!("code/{}", digest.hex()), code)?;
     }
-    tar.into_inner()?.sync_all()
+    tar.finish()
 }
 
 /// The same plugins give the same file: no times, no owners.
@@ -171,7 +170,7 @@ mod tests {
             requests: vec![],
         };
         let codes = codes.iter().map(|code| (Digest::of(code), code.as_bytes().to_vec().into())).collect();
-        write(&path, &[entry], &codes).unwrap();
+        write(&File::create(&path).unwrap(), &[entry], &codes).unwrap();
         (temp, path)
     }
 

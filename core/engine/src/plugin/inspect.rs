@@ -8,7 +8,7 @@ use wharf_plugin::outline::{self, Form, Outline};
 use wharf_plugin::{Config, Limits, PluginConfig, PluginSource, Plugins, Portrait, Trust};
 
 use super::add::{Arrival, name_in_registry, name_of, shown};
-use super::list::{PluginState, PluginSummary};
+use super::list::{self, PluginState, PluginSummary};
 use super::{ChangeError, bundle};
 use crate::Engine;
 
@@ -91,6 +91,16 @@ impl Engine {
         let Some(off) = self.config().switched_off.iter().find(|plugin| plugin.name == name) else {
             return Ok(self.inspect_configured(&self.plugins, Self::known(self.config(), name)?));
         };
+        if off.trust == Trust::NativeFull {
+            // What a library says of itself it says only when it runs.
+            let details = details(list::unused(off, PluginState::Off), None, None);
+            return Ok(PluginDetails {
+                configured: true,
+                native: true,
+                place: Some(off.place.to_string()),
+                ..details
+            });
+        }
         let probe = self.plugins_of(Config { plugins: vec![off.clone()], ..Config::default() })?;
         let mut details = self.inspect_configured(&probe, off);
         details.summary.state = PluginState::Off;

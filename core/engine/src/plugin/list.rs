@@ -152,7 +152,7 @@ fn asked_plugin(line: &str, file: &Path) -> Option<PluginSummary> {
 }
 
 /// Without a look at its code.
-fn unused(plugin: &PluginConfig, state: PluginState) -> PluginSummary {
+pub(super) fn unused(plugin: &PluginConfig, state: PluginState) -> PluginSummary {
     PluginSummary {
         name: plugin.name.clone(),
         world: plugin.world,

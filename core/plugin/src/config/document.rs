@@ -175,17 +175,18 @@ impl<'a> Node<'a> {
         one_of(self, self.text()?, words)
     }
 
-    /// A list of tables, where the first item is one.
+    /// A list of tables, where the first item is one; each has its number for a key.
     pub(super) fn tables(&self) -> Option<Result<Vec<Table<'a>>, ConfigError>> {
         let list = self
             .value
             .as_array()
             .filter(|list| list.first().is_some_and(|item| item.get_ref().is_table()))?;
-        let table = |item: &'a Spanned<DeValue<'a>>| {
+        let table = |(number, item): (usize, &'a Spanned<DeValue<'a>>)| {
             let inside = Node { start: item.span().start, value: item.get_ref(), ..self.clone() };
-            inside.table()
+            let table = inside.value.as_table().ok_or_else(|| inside.expected("a table"))?;
+            Ok(self.file.table(format!("{}.{number}", self.key()).into(), inside.start, table))
         };
-        Some(list.iter().map(table).collect())
+        Some(list.iter().enumerate().map(table).collect())
     }
 
     /// A list of strings.

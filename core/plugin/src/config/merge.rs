@@ -33,7 +33,9 @@ struct Slot {
     /// file changes it.
     defined: Option<Box<PluginConfig>>,
     enabled: bool,
+    /// Of the file that had its say last.
     level: Level,
+    holder: Place,
 }
 
 impl Slot {
@@ -117,7 +119,7 @@ impl Merged {
             signatures: self.signatures,
             parallelism: self.parallelism,
             plugins,
-            switched_off: off.into_iter().map(|slot| slot.plugin).collect(),
+            switched_off: off.into_iter().map(|slot| pin(slot, locks)).collect(),
             networks: self.networks,
             registries: self.registries,
             requests: self.requests,
@@ -191,7 +193,7 @@ fn refuse_locked(slot: &Slot, partial: &Partial, level: Level) -> Result<(), Con
     Err(ConfigError::Key {
         place: partial.place.clone(),
         key: format!("plugin.{}", partial.name),
-        what: format!("is required by {}", slot.plugin.place),
+        what: format!("is required by {}", slot.holder),
         help: Some("only that file can change it".into()),
     })
 }
@@ -212,7 +214,8 @@ fn define(partial: Partial, world: Option<World>, level: Level) -> Result<Slot, 
     let mut plugin = PluginConfig::fresh(&partial.name, world, source);
     plugin.place = partial.place.clone();
     plugin.level = level;
-    let mut slot = Slot { defined: None, plugin, enabled: true, level };
+    let holder = partial.place.clone();
+    let mut slot = Slot { defined: None, plugin, enabled: true, level, holder };
     amend(&mut slot, partial, level);
     Ok(slot)
 }
@@ -240,6 +243,7 @@ fn amend(slot: &mut Slot, partial: Partial, level: Level) {
         put(&mut plugin.settings, name, said.value);
     }
     slot.level = level;
+    slot.holder = partial.place;
 }
 
 fn set<T>(field: &mut T, said: Option<Said<T>>) {

@@ -344,6 +344,22 @@ fn what_the_user_approved_holds_for_that_file_only() {
 }
 
 #[test]
+fn each_table_of_a_list_is_asked_for_by_its_number() {
+    let project =
+        "[[plugin.apt.settings.rule]]\nprefix = \"a\"\n[[plugin.apt.settings.rule]]\nprefix = \"b\"\n";
+    let lines = ["plugin.apt.settings.rule.0.prefix = \"a\"", "plugin.apt.settings.rule.1.prefix = \"b\""];
+    let asked = approved(project, Digest::of(project), "").unwrap().requests;
+    assert_eq!(asked.iter().map(|request| &*request.grant).collect::<Vec<_>>(), lines);
+    let all = format!("'{}', '{}'", lines[0], lines[1]);
+    let config = approved(project, Digest::of(project), &all).unwrap();
+    assert!(config.requests.is_empty());
+    let settings = &config.plugin("apt").unwrap().settings;
+    for (name, value) in [("rule.0.prefix", "a"), ("rule.1.prefix", "b")] {
+        assert!(settings.contains(&(name.to_owned(), Value::Text(value.into()))), "{settings:?}");
+    }
+}
+
+#[test]
 fn a_project_s_plugin_is_the_user_s_once_it_is_approved() {
     let project = "\n[plugin.mine]\nworld = \"hook\"\nsource = \"file:./x.wasm\"\n";
     let line = "plugin.mine = { source = \"file:./x.wasm\", world = \"hook\" }";

@@ -156,26 +156,30 @@ struct Coming {
 /// Those for a platform; of a name's variants the one that serves it best. Nobody is told later that a name was
 /// left out, so each has to have one.
 fn choose(images: Vec<Coming>, wanted: &Platform) -> Result<Vec<Coming>, LoadError> {
-    let there: BTreeSet<String> = images.iter().map(|image| image.config.platform().to_string()).collect();
-    let none = |what: String| {
-        let (wanted, there) = (Box::new(wanted.clone()), there.into_iter().collect::<Vec<_>>().join(", "));
-        LoadError::Platform { what, wanted, there }
-    };
     let rank = |image: &Coming| image.config.platform().rank_for(wanted);
-    let all: BTreeSet<String> = images.iter().flat_map(Coming::names).collect();
+    let platforms = |of: &dyn Fn(&Coming) -> bool| -> String {
+        let there = images.iter().filter(|image| of(image)).map(|image| image.config.platform().to_string());
+        there.collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>().join(", ")
+    };
+    let none = |what: String, there: String| {
+        Err(LoadError::Platform { what, wanted: Box::new(wanted.clone()), there })
+    };
     let ranks: Vec<_> = images.iter().map(|image| (rank(image), image.listed.names.clone())).collect();
     let is_best = |image: &Coming| {
         let Some(own) = rank(image) else { return false };
         let shares = |names: &[Named]| names.iter().any(|name| image.listed.names.contains(name));
         !ranks.iter().any(|(other, names)| other.is_some_and(|other| other < own) && shares(names))
     };
-    let chosen: Vec<Coming> = images.into_iter().filter(is_best).collect();
-    let served: BTreeSet<String> = chosen.iter().flat_map(Coming::names).collect();
-    match all.difference(&served).next() {
-        Some(name) => Err(none(name.clone())),
-        None if chosen.is_empty() => Err(none("the archive".to_owned())),
-        None => Ok(chosen),
+    let all: BTreeSet<String> = images.iter().flat_map(Coming::names).collect();
+    let served: BTreeSet<String> =
+        images.iter().filter(|image| is_best(image)).flat_map(Coming::names).collect();
+    if let Some(name) = all.difference(&served).next() {
+        return none(name.clone(), platforms(&|image| image.names().any(|own| own == *name)));
     }
+    if !images.iter().any(is_best) {
+        return none("the archive".to_owned(), platforms(&|_| true));
+    }
+    Ok(images.into_iter().filter(is_best).collect())
 }
 
 impl Coming {
@@ -202,7 +206,10 @@ impl Coming {
         let (mut as_listed, layers) = (true, self.listed.layers.iter().zip(&self.config.rootfs.diff_ids));
         for ((part, diff_id), chain_id) in layers.zip(self.config.chain_ids()) {
             let layer = match store.layer(&chain_id)? {
-                Some(layer) => layer,
+                Some(layer) => {
+                    as_listed &= files.holds(part)?;
+                    layer
+                }
                 None => files.with_blob(store, &part.path, |parked| {
                     check(part, parked.digest, parked.size)?;
                     let placed = place_parked(store, parked, parent, *diff_id, home);
@@ -210,7 +217,11 @@ impl Coming {
                         .map_err(|source| LoadError::Layer { path: shown(&part.path), source: source.into() })
                 })?,
             };
-            as_listed &= layer.blob.is_some() && layer.blob == part.is.map(|(digest, _)| digest);
+            // A manifest is handed on as it is, and whoever gets it compares lengths as well.
+            as_listed &= match (layer.blob, part.is) {
+                (Some(blob), Some((digest, Some(_)))) => blob == digest,
+                _ => false,
+            };
             parent = Some(chain_id);
         }
         let manifest = self.listed.manifest.as_deref().filter(|_| as_listed);
@@ -311,6 +322,19 @@ impl Files {
         }
     }
 
+    /// Whether it is in the archive.
+    ///
+    /// # Errors
+    /// When it is another one than is listed.
+    fn holds(&self, part: &Part) -> Result<bool, LoadError> {
+        match self.find(&part.path) {
+            None | Some(Staged::Link(_)) => return Ok(false),
+            Some(Staged::Large(parked)) => check(part, parked.digest, parked.size)?,
+            Some(Staged::Small(bytes)) => check(part, Digest::of(bytes), bytes.len() as u64)?,
+        }
+        Ok(true)
+    }
+
     /// Gives `act` the file at `path` as one that can become a blob.
     fn with_blob<T>(
         &self,
@@ -366,4 +390,23 @@ fn beside(path: &[u8], target: &[u8]) -> Vec<u8> {
         }
     }
     parts.join(&b'/')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::sample::Tar;
+
+    #[test]
+    fn small_files_are_not_all_held_in_memory() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path()).unwrap();
+        let piece = vec![0; SMALL as usize];
+        let many = HELD / SMALL + 5;
+        let tar = (0..many).fold(Tar::default(), |tar, number| tar.file(&format!("f{number}"), &piece)).end();
+        let files = Files::read(&store, tar.as_slice()).unwrap();
+        let small = |staged: &&Staged| matches!(staged, Staged::Small(_));
+        let held = files.0.values().filter(small).count() as u64;
+        assert_eq!((held, files.0.len() as u64), (HELD / SMALL, many));
+    }
 }

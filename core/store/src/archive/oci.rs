@@ -4,7 +4,8 @@
 //! the archive are listed, and know which index their name leads to. Each document is looked at once, however often
 //! and however deep it is listed, so an archive of a few kilobytes can not keep anybody busy.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::rc::Rc;
 
 use serde::Deserialize;
 use wharf_model::{Digest, Platform, Reference};
@@ -14,6 +15,10 @@ use crate::image::is_of_other_kind;
 
 /// Indexes within each other.
 const DEPTH: usize = 4;
+/// Names in all, each for each image that it leads to.
+const NAMED: usize = 100_000;
+/// Bytes of manifests and indexes that are kept in memory.
+const HELD: usize = 64 << 20;
 const NAMES: [&str; 2] = ["io.containerd.image.name", "org.opencontainers.image.ref.name"];
 /// It says that a manifest is about another one.
 const ABOUT: &str = "vnd.docker.reference.type";
@@ -53,7 +58,8 @@ pub(super) struct Layout {
 /// Reads the index; `read` gives the other files of the archive.
 pub(super) fn layout(text: &[u8], read: &ReadFile<'_>) -> Result<Layout, LoadError> {
     let document = parse("index.json", text)?;
-    let mut walk = Walk { read, layout: Layout::default(), seen: HashMap::new() };
+    let (layout, seen, kept) = (Layout::default(), HashMap::new(), HashSet::new());
+    let mut walk = Walk { read, layout, seen, kept, named: 0, held: 0 };
     for descriptor in document.manifests.unwrap_or_default() {
         walk.top(&descriptor)?;
     }
@@ -76,13 +82,23 @@ pub(super) fn parts(text: &[u8]) -> Vec<Digest> {
 struct Walk<'a> {
     read: &'a ReadFile<'a>,
     layout: Layout,
-    /// Which images a document leads to.
-    seen: HashMap<Digest, Vec<usize>>,
+    seen: HashMap<Digest, Found>,
+    /// Whose texts are in the layout.
+    kept: HashSet<Digest>,
+    named: usize,
+    held: usize,
+}
+
+/// Which images a document leads to.
+#[derive(Debug, Clone)]
+struct Found {
+    is_index: bool,
+    places: Rc<[usize]>,
 }
 
 /// What a descriptor leads to.
 enum Led {
-    To(Vec<usize>),
+    To(Found),
     /// It is not in the archive.
     Nowhere,
 }
@@ -90,33 +106,43 @@ enum Led {
 impl Walk<'_> {
     fn top(&mut self, descriptor: &Descriptor) -> Result<(), LoadError> {
         let path = blob_path(&descriptor.digest);
-        let Led::To(places) = self.visit(descriptor, DEPTH)? else {
+        let Led::To(found) = self.visit(descriptor, DEPTH)? else {
             return Err(LoadError::Missing(shown(&path)));
         };
         let names = names(descriptor);
-        let is_index = places.iter().any(|place| !self.is_manifest(*place, &descriptor.digest));
-        if is_index
+        self.named += names.len() * found.places.len();
+        if self.named > NAMED {
+            return Err(much(format!("it gives more than {NAMED} names")));
+        }
+        let via = found.is_index.then_some(descriptor.digest);
+        if found.is_index
             && !names.is_empty()
+            && !found.places.is_empty()
+            && self.kept.insert(descriptor.digest)
             && let Some(text) = (self.read)(&path)?
         {
+            self.hold(text.len())?;
             self.layout.indexes.push(text);
         }
-        let via = is_index.then_some(descriptor.digest);
-        for place in places {
-            let Some(image) = self.layout.images.get_mut(place) else { continue };
+        for place in found.places.iter() {
+            let Some(image) = self.layout.images.get_mut(*place) else { continue };
             image.names.extend(names.iter().map(|name| Named { name: name.clone(), via }));
         }
         Ok(())
     }
 
-    fn is_manifest(&self, place: usize, digest: &Digest) -> bool {
-        let manifest = self.layout.images.get(place).and_then(|image| image.manifest.as_ref());
-        manifest.is_some_and(|text| Digest::of(text) == *digest)
+    fn hold(&mut self, bytes: usize) -> Result<(), LoadError> {
+        self.held += bytes;
+        if self.held > HELD {
+            Err(much(format!("it lists more than {HELD} bytes of manifests")))
+        } else {
+            Ok(())
+        }
     }
 
     fn visit(&mut self, descriptor: &Descriptor, depth: usize) -> Result<Led, LoadError> {
-        if let Some(places) = self.seen.get(&descriptor.digest) {
-            return Ok(Led::To(places.clone()));
+        if let Some(found) = self.seen.get(&descriptor.digest) {
+            return Ok(Led::To(found.clone()));
         }
         let path = shown(&blob_path(&descriptor.digest));
         let Some(text) = (self.read)(path.as_bytes())? else { return Ok(Led::Nowhere) };
@@ -139,6 +165,7 @@ impl Walk<'_> {
             (Some(manifests), None, None) => self.entries(&manifests, depth)?,
             (None, Some(config), Some(layers)) if is_config(&config) => {
                 let (config, layers) = (part(&config), layers.iter().map(part).collect());
+                self.hold(text.len())?;
                 let manifest = Some(text);
                 self.layout.images.push(Listed { config, layers, names: Vec::new(), manifest });
                 vec![self.layout.images.len() - 1]
@@ -146,16 +173,17 @@ impl Walk<'_> {
             // An artifact, or nothing that is known.
             _ => Vec::new(),
         };
-        self.seen.insert(descriptor.digest, places.clone());
-        Ok(Led::To(places))
+        let found = Found { is_index, places: places.into() };
+        self.seen.insert(descriptor.digest, found.clone());
+        Ok(Led::To(found))
     }
 
     /// An archive may hold some of an index's images only, and not none.
     fn entries(&mut self, entries: &[Descriptor], depth: usize) -> Result<Vec<usize>, LoadError> {
-        let (mut places, mut missing) = (Vec::new(), None);
-        for entry in entries.iter().filter(|entry| is_image(entry)) {
+        let (mut places, mut missing, mut looked) = (Vec::new(), None, HashSet::new());
+        for entry in entries.iter().filter(|entry| is_image(entry) && looked.insert(entry.digest)) {
             match self.visit(entry, depth - 1)? {
-                Led::To(found) => places.extend(found),
+                Led::To(found) => places.extend(found.places.iter().copied()),
                 Led::Nowhere => missing = missing.or(Some(entry.digest)),
             }
         }
@@ -166,6 +194,10 @@ impl Walk<'_> {
             None => Ok(places),
         }
     }
+}
+
+fn much(reason: String) -> LoadError {
+    LoadError::Damaged { path: "index.json".into(), reason }
 }
 
 /// Not what is said about one.
@@ -288,16 +320,31 @@ mod tests {
     #[test]
     fn a_document_is_read_once_and_the_way_ends() {
         let mut files = Files::default();
-        // Every level lists the one below five thousand times, and the lowest is of no known kind.
-        let mut entry = files.put("", "{}");
+        // Every level lists the one below five thousand times.
+        let mut entry = files.image("layer");
         for _ in 0..4 {
             let entries = vec![entry.as_str(); 5000].join(",");
             entry = files.put(INDEX, format!(r#"{{"manifests":[{entries}]}}"#));
         }
         let all = vec![entry.as_str(); 5000].join(",");
-        assert!(files.layout(&all).unwrap().images.is_empty());
+        assert_eq!(files.layout(&all).unwrap().images.len(), 1);
         assert!(files.reads.get() < 10, "{}", files.reads.get());
         let deeper = files.put(INDEX, format!(r#"{{"manifests":[{entry}]}}"#));
         files.refuses(&deeper, "nested too deep");
+    }
+
+    #[test]
+    fn names_are_not_multiplied_without_end() {
+        let mut files = Files::default();
+        let images: Vec<String> = (0..400).map(|number| files.image(&number.to_string())).collect();
+        let index = files.put(INDEX, format!(r#"{{"manifests":[{}]}}"#, images.join(",")));
+        let name =
+            |number: usize| format!(r#","annotations":{{"io.containerd.image.name":"h.io/a:{number}"}}}}"#);
+        let named = |count: usize| -> Vec<String> {
+            (0..count).map(|number| format!("{}{}", index.trim_end_matches('}'), name(number))).collect()
+        };
+        let found = files.layout(&named(250).join(",")).unwrap();
+        assert_eq!((found.images.len(), found.images[0].names.len(), found.indexes.len()), (400, 250, 1));
+        files.refuses(&named(251).join(","), "more than 100000 names");
     }
 }

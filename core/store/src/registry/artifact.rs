@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use wharf_model::{Digest, Platform, Reference};
 
+use super::beside::Beside;
 use super::document::{Descriptor, Wanted};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::partial::Arriving;
-use super::pull::{PullError, place_patiently, runtime, while_fetching};
+use super::pull::{Judge, PullError, place_patiently, runtime, while_fetching};
 use super::session::Session;
 use crate::archive::Arrival;
 use crate::image::CONFIG_TYPE;
@@ -34,12 +35,20 @@ pub struct Artifact {
 
 impl Artifact {
     /// Asks a registry for what a name leads to; of an index, for what is for this platform, or for this machine.
+    /// `judge` may say no before more of it is fetched.
     ///
     /// # Errors
-    /// When the registry does not give it, or it can not be understood.
-    pub fn find(session: &Session, name: &Reference, platform: Option<&Platform>) -> Result<Self, PullError> {
+    /// When the registry does not give it, it can not be understood, or the judge says no.
+    pub fn find(
+        session: &Session,
+        name: &Reference,
+        platform: Option<&Platform>,
+        judge: &mut Judge<'_>,
+    ) -> Result<Self, PullError> {
         let (runtime, host) = (runtime()?, Platform::host());
         let resolved = runtime.block_on(session.resolve(name, Wanted::Cache(platform.unwrap_or(&host))))?;
+        let beside = Beside { session, runtime: &runtime, resolved: &resolved, name };
+        judge(&resolved.found(), &beside).map_err(PullError::Judged)?;
         let places = resolved.places();
         let manifest = resolved.manifest;
         let what = format!("the config of {}", name.familiar());

@@ -73,7 +73,11 @@ impl Beside<'_> {
     pub fn signatures(&self, subject: &Digest) -> Result<Vec<Kept>, RegistryError> {
         let endpoint = &self.resolved.endpoint;
         self.runtime.block_on(async {
-            let mut found = self.signatures_at(endpoint, subject).await?;
+            let mut found = match self.signatures_at(endpoint, subject).await {
+                // Whatever is wrong with a mirror, the registry may be well.
+                Err(_) if endpoint.is_mirror => Vec::new(),
+                found => found?,
+            };
             let own = self.session.sources(self.name)?.pop();
             if let Some(own) = own.filter(|own| found.is_empty() && own != endpoint) {
                 found = self.signatures_at(&own, subject).await?;

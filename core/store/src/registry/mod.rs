@@ -69,7 +69,7 @@ pub use error::RegistryError;
 pub use list::{Member, MemberDescriptor, MemberPlatform, inspect, list_text, members, push_list};
 pub use login::check_login;
 pub use platforms::platforms;
-pub use pull::{Found, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
+pub use pull::{Found, Judge, LayerStage, PullError, PullEvent, Pulled, Watch, pull};
 pub use push::{
     Part, PushError, PushEvent, PushStage, Pushed, Say, Sending, push, push_index, send_artifact,
 };

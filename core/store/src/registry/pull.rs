@@ -58,6 +58,9 @@ pub struct Found {
     pub layers: Vec<Digest>,
 }
 
+/// Says whether what was found may come, before more of it is asked for.
+pub type Judge<'a> = dyn FnMut(&Found, &Beside<'_>) -> Result<(), HomeError> + 'a;
+
 /// How far a layer is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LayerStage {
@@ -92,7 +95,7 @@ pub enum PullEvent<'a> {
 /// Who is asked, and told, while an image comes.
 pub struct Watch<'a> {
     /// May say no before anything is fetched.
-    pub judge: &'a mut dyn FnMut(&Found, &Beside<'_>) -> Result<(), HomeError>,
+    pub judge: &'a mut Judge<'a>,
     /// Is told how far it is.
     pub show: &'a mut dyn FnMut(PullEvent<'_>),
 }
@@ -157,8 +160,7 @@ pub fn pull(
     let runtime = runtime()?;
     let host = Platform::host();
     let resolved = runtime.block_on(session.resolve(name, Wanted::Image(platform.unwrap_or(&host))))?;
-    let layers: Vec<Digest> = resolved.manifest.layers.iter().map(|layer| layer.digest).collect();
-    let found = Found { manifest: resolved.manifest_digest, layers };
+    let found = resolved.found();
     let beside = Beside { session, runtime: &runtime, resolved: &resolved, name };
     (watch.judge)(&found, &beside).map_err(PullError::Judged)?;
     let (text, config) = config(store, session, &runtime, name, &resolved)?;

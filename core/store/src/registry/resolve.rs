@@ -10,6 +10,7 @@ use super::document::{self, ACCEPTED, Descriptor, Document, LIMIT, Manifest, Wan
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::payload::Payload;
+use super::pull::Found;
 use super::session::{Call, Session, body};
 
 /// Indexes within each other.
@@ -33,6 +34,12 @@ pub(crate) struct Resolved {
 }
 
 impl Resolved {
+    /// What a judge is told.
+    pub(super) fn found(&self) -> Found {
+        let layers = self.manifest.layers.iter().map(|layer| layer.digest).collect();
+        Found { manifest: self.manifest_digest, layers }
+    }
+
     /// Where its blobs are asked for, in order.
     pub(super) fn places(&self) -> Vec<Endpoint> {
         [&self.endpoint].into_iter().chain(&self.others).cloned().collect()

@@ -75,15 +75,16 @@ pub fn search(
     most: usize,
 ) -> Result<Vec<Hit>, PullError> {
     let mut endpoint = session.registry(registry)?;
-    let is_docker = endpoint.base.host_str() == Some(REGISTRY_HOST);
-    if is_docker && endpoint.base.set_host(Some(INDEX_HOST)).is_err() {
+    if endpoint.base.host_str() == Some(REGISTRY_HOST) && endpoint.base.set_host(Some(INDEX_HOST)).is_err() {
         return Err(damaged(&endpoint, "it has no address").into());
     }
     let runtime = runtime()?;
     let searched = runtime.block_on(session.search_index(&endpoint, term, most));
     let mut hits = match searched {
         Ok(Some(hits)) => hits,
-        Ok(None) if is_docker => return Err(damaged(&endpoint, "it is no answer to a search").into()),
+        Ok(None) if is_docker(&endpoint) => {
+            return Err(damaged(&endpoint, "it is no answer to a search").into());
+        }
         Ok(None) => runtime.block_on(session.search_catalog(&endpoint, term, most))?,
         Err(error) => return Err(error.into()),
     };
@@ -109,7 +110,8 @@ impl Session {
         let call = call(endpoint, url);
         let response = match self.send(&call).await {
             Ok(response) => response,
-            Err(error) => return if is_no_search(&error) { Ok(None) } else { Err(error) },
+            Err(error) if !is_docker(endpoint) && is_no_search(&error) => return Ok(None),
+            Err(error) => return Err(error),
         };
         let text = body(&call, response, LIMIT, self.patience.stall).await?;
         // Whatever else is at that address, such as a page for people, is no search.
@@ -154,6 +156,11 @@ impl Session {
     }
 }
 
+/// It has no list of all names.
+fn is_docker(endpoint: &Endpoint) -> bool {
+    endpoint.base.host_str() == Some(INDEX_HOST)
+}
+
 fn call(endpoint: &Endpoint, url: Url) -> Call<'_> {
     static SCOPES: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| [SCOPE.to_owned()]);
     Call {
@@ -171,7 +178,9 @@ fn call(endpoint: &Endpoint, url: Url) -> Call<'_> {
 fn is_no_search(error: &RegistryError) -> bool {
     match error {
         RegistryError::Missing { .. } | RegistryError::Denied { .. } => true,
-        RegistryError::Answer { status, .. } => status.is_client_error() || status.as_u16() == 501,
+        RegistryError::Answer { status, .. } => {
+            status.as_u16() != 429 && (status.is_client_error() || status.as_u16() == 501)
+        }
         _ => false,
     }
 }

@@ -2,7 +2,6 @@
 
 use std::error::Error as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -18,6 +17,7 @@ use crate::layer::sample::{Tar, is_root};
 mod artifact;
 mod beside;
 mod hostile;
+mod mirror;
 
 struct Bench {
     dir: tempfile::TempDir,
@@ -626,97 +626,6 @@ fn privileged_what_a_registry_says_of_a_push_is_told() {
         let error = bench.push(&fake.name("app:1")).unwrap_err().to_string();
         assert!(error.contains(words), "{error}\ndoes not say\n{words}");
     }
-}
-
-#[test]
-fn a_mirror_is_asked_first_and_not_believed_more() {
-    let (mirror, own) = (Fake::new(), Fake::new());
-    let image = own.put_image("1", &[]);
-    let mut bench = Bench::new();
-    let route = |mirrors: Vec<String>| wharf_model::registry::Route {
-        prefix: own.address.to_string(),
-        mirrors,
-        ..Default::default()
-    };
-    let mut pull_by = |mirrors: Vec<String>, name: String| {
-        let logins = Box::new(Same(Login::Anonymous));
-        let session = Session::new(vec![route(mirrors)], Certificates::below(Vec::new()), quick(), logins);
-        let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
-        let name: Reference = name.parse().unwrap();
-        pull(&bench.store, &Arc::new(session), &name, None, &mut bench.home, &mut watch)
-    };
-    let nobody = "127.0.0.1:1".to_owned();
-    let all = vec![nobody, mirror.name("hub")];
-    assert_eq!(pull_by(all.clone(), own.name("app:1")).unwrap().id, image.id);
-    assert_eq!(mirror.requests().len(), 1);
-    assert_eq!(mirror.requests()[0].path, "/v2/hub/app/manifests/1");
-    mirror.put(&format!("/v2/hub/app/manifests/{}", image.digest), MANIFEST, b"{\"other\":1}");
-    let by_digest = own.name(&format!("app@{}", image.digest));
-    assert_eq!(pull_by(all, by_digest).unwrap().id, image.id);
-}
-
-/// Its bytes are unpacked as they come, long before it is known that they are wrong.
-#[test]
-fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
-    if !is_root() {
-        return;
-    }
-    let own = Fake::new();
-    let image = own.put_image("1", &tars());
-    let behind = own.clone();
-    let mirror = Fake::with(move |request, _| {
-        let mut answer = behind.answer(request);
-        if request.path.contains("/blobs/") && answer.body.len() > 500_000 {
-            answer.body[..50_000].fill(7);
-            answer.body.truncate(400_000);
-            answer.length = Some(behind.answer(request).body.len() as u64);
-            answer.stall = Duration::from_millis(300);
-        }
-        Some(answer)
-    });
-    assert_eq!(pull_by(&mirror, &own), image.id);
-    assert!(!mirror.asked("/blobs/").is_empty() && !own.asked("/blobs/").is_empty());
-}
-
-fn pull_by(mirror: &Fake, own: &Fake) -> Digest {
-    let mut bench = Bench::new();
-    let route = wharf_model::registry::Route {
-        prefix: own.address.to_string(),
-        mirrors: vec![mirror.address.to_string()],
-        ..Default::default()
-    };
-    let (certificates, logins) = (Certificates::below(Vec::new()), Box::new(Same(Login::Anonymous)));
-    let session = Arc::new(Session::new(vec![route], certificates, quick(), logins));
-    let mut watch = Watch { judge: &mut |_, _| Ok(()), show: &mut |_| {} };
-    let name = own.name("app:1").parse().unwrap();
-    pull(&bench.store, &session, &name, None, &mut bench.home, &mut watch).unwrap().id
-}
-
-/// Tries of a request and tries of a layer do not multiply, and a mirror gets fewer of them.
-#[test]
-fn privileged_a_mirror_that_broke_is_soon_given_up() {
-    if !is_root() {
-        return;
-    }
-    let own = Fake::new();
-    let image = own.put_image("1", &tars());
-    let behind = own.clone();
-    let broken = Arc::new(AtomicBool::new(false));
-    let mirror = Fake::with(move |request, _| {
-        let answer = behind.answer(request);
-        if request.path.contains("/blobs/") && answer.body.len() > 500_000 {
-            broken.store(true, Ordering::SeqCst);
-            return Some(answer.cut(400_000));
-        }
-        Some(if broken.load(Ordering::SeqCst) { Answer::new(503, "") } else { answer })
-    });
-    assert_eq!(pull_by(&mirror, &own), image.id);
-    let mut tries = std::collections::BTreeMap::new();
-    let layers = mirror.asked("/blobs/");
-    layers.iter().for_each(|request| *tries.entry(request.path.as_str()).or_insert(0) += 1);
-    // The large one is cut twice before it fits into what is answered at all.
-    assert!(tries.values().all(|count| *count <= 2 + 3), "{tries:?}");
-    assert!(!own.asked("/blobs/").is_empty());
 }
 
 #[test]

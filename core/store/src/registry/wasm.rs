@@ -19,13 +19,13 @@ use super::beside::Beside;
 use super::document::{WASM_CONFIG, WASM_LAYER, Wanted};
 use super::error::RegistryError;
 use super::partial::Arriving;
-use super::pull::{Found, PullError, runtime};
+use super::pull::{Found, Judge, PullError, runtime};
 use super::push::{PushError, Pushed};
 use super::session::Session;
 use super::transfer::fetch_all;
 use super::upload::{Outgoing, Target};
+use crate::Store;
 use crate::image::MANIFEST_TYPE;
-use crate::{HomeError, Store};
 
 /// An artifact's time: the same for everybody.
 const CREATED: &str = "1970-01-01T00:00:00Z";
@@ -85,15 +85,13 @@ pub fn pull_wasm(
     session: &Arc<Session>,
     name: &Reference,
     limit: u64,
-    judge: &mut dyn FnMut(&Found, &Beside<'_>) -> Result<(), HomeError>,
+    judge: &mut Judge<'_>,
 ) -> Result<WasmPulled, PullError> {
     let _guard = store.guard()?;
     let runtime = runtime()?;
     let resolved = runtime.block_on(session.resolve(name, Wanted::Wasm))?;
-    let layers: Vec<Digest> = resolved.manifest.layers.iter().map(|layer| layer.digest).collect();
-    let found = Found { manifest: resolved.manifest_digest, layers };
     let beside = Beside { session, runtime: &runtime, resolved: &resolved, name };
-    judge(&found, &beside).map_err(PullError::Judged)?;
+    judge(&resolved.found(), &beside).map_err(PullError::Judged)?;
     let what = format!("the component of {}", name.familiar());
     let Some(layer) = resolved.manifest.layers.first() else {
         return Err(RegistryError::NotWasm { what, is: "an empty one".to_owned() }.into());

@@ -31,7 +31,7 @@ use std::borrow::Cow;
 
 use serde::Serialize;
 use wharf_model::statement::{Body, BodyKind, Heredoc, KeywordSpec};
-use wharf_model::{Diagnostic, Keyword, Severity, Span};
+use wharf_model::{Diagnostic, Keyword, Reference, Severity, Span};
 
 pub use directive::Directive;
 pub use error::{DockerfileError, Problem};
@@ -221,9 +221,10 @@ pub fn directives(text: &[u8]) -> Vec<Directive> {
 /// `docker/dockerfile`, also from another registry, as mirrors have it.
 fn is_docker_s(frontend: &str) -> bool {
     let name = frontend.split('@').next().unwrap_or_default();
-    let repository =
-        name.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(name, |(left, _)| left);
-    repository.ends_with("docker/dockerfile") || repository.ends_with("docker/dockerfile-upstream")
+    name.parse::<Reference>().is_ok_and(|name| {
+        let path = format!("/{}", name.path());
+        path.ends_with("/docker/dockerfile") || path.ends_with("/docker/dockerfile-upstream")
+    })
 }
 
 fn decode(text: &[u8]) -> Cow<'_, str> {

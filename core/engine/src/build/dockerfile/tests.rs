@@ -95,6 +95,7 @@ fn another_language_is_a_warning() {
     ] {
         assert!(parsed(&format!("# syntax={ours}\nRUN a")).warnings.is_empty(), "{ours}");
     }
+    assert_eq!(parsed("# syntax=r.io/mydocker/dockerfile\nRUN a").warnings.len(), 1);
     let warnings = parsed("# syntax=r.example:5000/own/frontend\nRUN a").warnings;
     assert_eq!((warnings.len(), warnings[0].code.as_str()), (1, "UnknownSyntax"));
     assert!(warnings[0].message.contains("frontend r.example:5000/own/frontend is not used"));

@@ -4,10 +4,9 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use wharf_model::hook::ImageTransfer;
 use wharf_model::image::ImageConfig;
 use wharf_model::{Diagnostic, Digest, Platform, Reference, ReferenceError, Severity};
-use wharf_store::registry::{Artifact, PullError};
+use wharf_store::registry::{Artifact, Beside, Found, PullError};
 use wharf_store::{Image, ResolveError};
 
 use super::super::progress::BuildEvent;
@@ -18,7 +17,7 @@ use super::imported::{Imported, Place, Remote, Source};
 use super::record::{INLINE, Records};
 use super::write::CONFIG_TYPE;
 use crate::Engine;
-use crate::hook::{AskedTransfer, HookError};
+use crate::hook::HookError;
 use crate::image::PullPolicy;
 
 /// Why a cache can not be used.
@@ -103,13 +102,14 @@ impl Engine {
         platform: Option<&Platform>,
     ) -> Result<(Records, Place), CacheReadError> {
         let session = self.session();
-        let artifact = Artifact::find(&session, name, platform)?;
-        let transfer = ImageTransfer {
-            reference: name.to_string(),
-            digest: Some(artifact.digest),
-            layers: artifact.layers().collect(),
-        };
-        self.ask_aloud(&mut AskedTransfer::Pull(transfer))?;
+        let mut denied = None;
+        let mut judge =
+            |found: &Found, beside: &Beside<'_>| self.ask_about_pull(name, found, beside, &mut denied);
+        let artifact = Artifact::find(&session, name, platform, &mut judge);
+        if let Some(denied) = denied {
+            return Err(denied.into());
+        }
+        let artifact = artifact?;
         let what = PathBuf::from(format!("the config of {}", name.familiar()));
         let records = if artifact.is_image() {
             let config: ImageConfig = parsed(&what, &artifact.config)?;

@@ -1,7 +1,8 @@
 //! A build's records and layers -> a directory.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -242,11 +243,16 @@ impl Layout {
     }
 
     fn part(&self, path: &Path) -> Result<WholeFile, CacheWriteError> {
-        WholeFile::create(&self.root.join(path)).map_err(self.failed(path))
+        let made = WholeFile::create(&self.root.join(path)).and_then(|part| {
+            // Other people's builds read it, too.
+            part.file.set_permissions(Permissions::from_mode(0o644))?;
+            Ok(part)
+        });
+        made.map_err(self.failed(path))
     }
 
     fn finish(&self, part: WholeFile, path: &Path) -> Result<(), CacheWriteError> {
-        part.appear().map_err(self.failed(path))
+        part.appear_early().map_err(self.failed(path))
     }
 
     fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), CacheWriteError> {

@@ -15,7 +15,7 @@ use crate::registry::{Artifact, Part, PullError, Sending, send_artifact};
 const KIND: &str = "application/vnd.wharf.cache.config.v1+json";
 
 fn find(bench: &Bench, name: &str) -> Result<Artifact, PullError> {
-    Artifact::find(&bench.session(), &name.parse().unwrap(), None)
+    Artifact::find(&bench.session(), &name.parse().unwrap(), None, &mut |_, _| Ok(()))
 }
 
 /// A manifest with this config, called `app:1`.
@@ -124,7 +124,8 @@ fn of_an_index_of_caches_the_one_for_the_platform_is_taken() {
     fake.put_manifest("all", INDEX, &index);
     let find = |platform: Option<&Platform>| {
         let name = fake.name("app:all").parse().unwrap();
-        Artifact::find(&bench.session(), &name, platform).map(|found| found.digest.to_string())
+        Artifact::find(&bench.session(), &name, platform, &mut |_, _| Ok(()))
+            .map(|found| found.digest.to_string())
     };
     let digest = |number: usize| entries[number]["digest"].as_str().unwrap().to_owned();
     assert_eq!(find(None).unwrap(), digest(0));
