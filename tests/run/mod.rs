@@ -1,5 +1,6 @@
 //! `wharf run` and the verbs of a container's life.
 
+mod device;
 mod exec;
 mod isolation;
 mod life;

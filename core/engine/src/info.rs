@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use wharf_store::RecordError;
 
 use crate::Engine;
+use crate::device::DeviceList;
 
 /// What this engine has and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,6 +22,8 @@ pub struct Info {
     pub network: String,
     /// Names of configured plugins.
     pub plugins: Vec<String>,
+    /// Devices of CDI files.
+    pub devices: DeviceList,
     /// 1 or 2: where the controllers are.
     pub cgroup_version: u8,
     /// `uname -r`.
@@ -46,6 +49,7 @@ impl Engine {
             storage: self.config().storage.clone(),
             network: self.config().network.clone(),
             plugins: self.config().plugins.iter().map(|plugin| plugin.name.clone()).collect(),
+            devices: self.devices(),
             cgroup_version: if unified { 2 } else { 1 },
             kernel: self.facts().kernel,
             processors: std::thread::available_parallelism().map_or(1, Into::into),

@@ -11,6 +11,7 @@
 pub mod author;
 pub mod build;
 pub mod container;
+pub mod device;
 pub mod disk;
 pub mod event;
 mod full;

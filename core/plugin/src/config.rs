@@ -362,6 +362,9 @@ pub struct Config {
     pub network: String,
     /// Bytes that the build cache may have after a build; without it, it is never emptied by itself.
     pub build_cache: Option<u64>,
+    /// Where descriptions of devices are (CDI files), the later directories over the earlier ones; where they are on
+    /// every machine without it.
+    pub cdi: Option<Vec<PathBuf>>,
     /// Where the site keeps signatures of images, each in a file `sha256-<hex>.NAME`.
     pub signatures: Option<PathBuf>,
     /// How many steps of a build are carried out at a time; the engine's choice without it.

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 
 use wharf_engine::Engine;
 use wharf_engine::container::{Container, CreateError, CreateOptions, Limits};
+use wharf_engine::device::DeviceRequest;
 use wharf_engine::network::PortSpec;
 use wharf_engine::volume::{MountRequest, VolumeError};
 use wharf_model::Platform;
@@ -92,6 +93,9 @@ pub(crate) struct ContainerArgs {
     /// Name server
     #[arg(long, value_name = "ADDRESS")]
     dns: Vec<IpAddr>,
+    /// Add a device of the host, or one of a CDI file: SOURCE[:TARGET][:rwm] or VENDOR/CLASS=NAME
+    #[arg(long, value_name = "DEVICE")]
+    device: Vec<DeviceRequest>,
     /// Add a capability
     #[arg(long, value_name = "NAME")]
     cap_add: Vec<String>,
@@ -195,6 +199,7 @@ impl ContainerArgs {
             interactive: self.interactive,
             detached,
             auto_remove: self.rm,
+            devices: self.device.clone(),
             read_only: self.read_only,
             cap_add: self.cap_add.clone(),
             cap_drop: self.cap_drop.clone(),
@@ -350,6 +355,10 @@ fn report(error: CreateError) -> Report {
             Some(hint) => Report::engine(error).hint(hint),
             None => Report::engine(error),
         },
+        CreateError::Device(cause) => {
+            let hint = cause.next_step();
+            hint.into_iter().fold(Report::engine(error), Report::hint)
+        }
         CreateError::Hook(refused) | CreateError::Volume(VolumeError::Hook(refused)) => {
             let hint = refused.next_step();
             hint.into_iter().fold(Report::engine(error), Report::hint)

@@ -16,6 +16,9 @@ pub(crate) struct Info {
 impl Info {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let info = globals.engine()?.info().map_err(Report::failed)?;
+        let devices = info.devices.names.iter().map(|name| json!({ "Source": "cdi", "ID": name }));
+        let devices: Vec<Value> = devices.collect();
+        let warnings: Vec<String> = info.devices.problems.iter().map(ToString::to_string).collect();
         let value = json!({
             "Containers": info.containers,
             "ContainersRunning": info.running,
@@ -24,6 +27,9 @@ impl Info {
             "Driver": info.storage,
             "DefaultNetwork": info.network,
             "Plugins": info.plugins,
+            "CDISpecDirs": info.devices.directories,
+            "DiscoveredDevices": devices,
+            "Warnings": warnings,
             "CgroupVersion": info.cgroup_version,
             "KernelVersion": info.kernel,
             "Architecture": std::env::consts::ARCH,
@@ -44,7 +50,8 @@ fn lines(value: &Value) -> Vec<String> {
     let text = |value: &Value| match value {
         Value::String(text) => text.clone(),
         Value::Array(items) => {
-            items.iter().map(|item| item.as_str().unwrap_or_default()).collect::<Vec<_>>().join(" ")
+            let item = |item: &Value| item.as_str().or(item["ID"].as_str()).unwrap_or_default().to_owned();
+            items.iter().map(item).collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
     };

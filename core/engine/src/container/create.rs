@@ -11,6 +11,7 @@ use wharf_store::{Image, NameTaken, ResolveError};
 
 use super::{Container, Limits, NameError, lookup::LookupError, merge, name};
 use crate::Engine;
+use crate::device::{DeviceError, DeviceRequest};
 use crate::event::Entry;
 use crate::hook::{self, AskedContainer, HookError};
 use crate::network::PortSpec;
@@ -71,6 +72,8 @@ pub struct CreateOptions {
     pub privileged: bool,
     /// Without the default system call filter.
     pub seccomp_unconfined: bool,
+    /// Devices that it has besides those of every container.
+    pub devices: Vec<DeviceRequest>,
     /// What it may use.
     pub limits: Limits,
     /// Which of the images of that name.
@@ -142,6 +145,9 @@ pub enum CreateError {
     /// A volume or a mount.
     #[error(transparent)]
     Volume(#[from] VolumeError),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// A hook refused.
     #[error(transparent)]
     Hook(#[from] HookError),
@@ -171,6 +177,7 @@ impl Engine {
         let image = self.find_image(&options.image, options.platform.as_ref())?;
         let mut container = self.draft(&options, &image)?;
         self.check_network(&container)?;
+        self.device_edits(&container.devices)?; // they are made when it starts
         let volumes = self.plan_mounts(&mut container, &options.mounts)?;
         let (said, files) = self.ask_about(&mut container)?;
         let foreign = options.platform.is_none().then(|| foreign(&image)).flatten();
@@ -247,6 +254,7 @@ impl Engine {
             dns: options.dns.clone(),
             privileged: options.privileged,
             seccomp_unconfined: options.seccomp_unconfined || options.privileged,
+            devices: options.devices.clone(),
             read_only: options.read_only,
             limits: options.limits.clone(),
             stop_timeout: options.stop_timeout,

@@ -9,6 +9,7 @@ use wharf_runtime::monitor::{Exit, Status};
 
 use super::{Container, FailedStart, LookupError, Mount, MountKind};
 use crate::Engine;
+use crate::device::DeviceRequest;
 use crate::network::{Joined, PortSpec};
 
 /// Docker's "zero time": what a time is that has not come yet.
@@ -98,6 +99,8 @@ fn host_config(container: &Container) -> Value {
         "AutoRemove": container.auto_remove,
         "Privileged": container.privileged,
         "ReadonlyRootfs": container.read_only,
+        "Devices": host_devices(&container.devices),
+        "DeviceRequests": cdi_devices(&container.devices),
         "Memory": limits.memory.unwrap_or(0),
         "MemorySwap": limits.memory_swap.or(limits.memory.map(|memory| memory.saturating_mul(2))).unwrap_or(0),
         "NanoCpus": limits.nano_cpus.unwrap_or(0),
@@ -108,6 +111,29 @@ fn host_config(container: &Container) -> Value {
         "ExtraHosts": container.extra_hosts.iter().map(|(name, address)| format!("{name}:{address}")).collect::<Vec<_>>(),
         "Dns": container.dns,
     })
+}
+
+fn host_devices(devices: &[DeviceRequest]) -> Vec<Value> {
+    let shown = |device: &DeviceRequest| match device {
+        DeviceRequest::Host { source, target, access } => {
+            Some(json!({ "PathOnHost": source, "PathInContainer": target, "CgroupPermissions": access }))
+        }
+        DeviceRequest::Cdi(_) => None,
+    };
+    devices.iter().filter_map(shown).collect()
+}
+
+/// Docker has all of them in one request.
+fn cdi_devices(devices: &[DeviceRequest]) -> Value {
+    let name = |device: &DeviceRequest| match device {
+        DeviceRequest::Cdi(name) => Some(name.clone()),
+        DeviceRequest::Host { .. } => None,
+    };
+    let names: Vec<String> = devices.iter().filter_map(name).collect();
+    if names.is_empty() {
+        return Value::Null;
+    }
+    json!([{ "Driver": "cdi", "Count": 0, "DeviceIDs": names, "Capabilities": null, "Options": null }])
 }
 
 fn mount(mount: &Mount) -> Value {

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use wharf_model::Digest;
 use wharf_model::image::RunConfig;
 
+use crate::device::DeviceRequest;
 use crate::hook::Provided;
 use crate::network::{Joined, PortSpec};
 
@@ -59,6 +60,9 @@ pub struct Container {
     pub privileged: bool,
     /// Without the default system call filter.
     pub seccomp_unconfined: bool,
+    /// Devices that it has besides those of every container.
+    #[serde(default)]
+    pub devices: Vec<DeviceRequest>,
     /// Its root file system can not be written.
     pub read_only: bool,
     /// What it may use.

@@ -13,6 +13,7 @@ use wharf_store::{LockGuard, RecordError};
 
 use super::{Container, FailedStart, LookupError, Mount, spec};
 use crate::Engine;
+use crate::device::DeviceError;
 use crate::event::Entry;
 use crate::hook::{self, AskedContainer, HookError};
 use crate::network::{self, Files, Handles, Joined, NetworkError};
@@ -48,6 +49,9 @@ pub enum StartError {
     /// Its user.
     #[error(transparent)]
     User(#[from] UserError),
+    /// A device of its.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// Its files.
     #[error("cannot write {path}", path = .path.display())]
     Files {
@@ -79,11 +83,12 @@ impl StartError {
         }
     }
 
-    /// What would get the user past this, where a plugin is in the way.
+    /// What would get the user past this, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
             Self::Network(NetworkError::Plugin(error)) => error.next_step(),
             Self::Snapshot(error) => error.next_step(),
+            Self::Device(error) => error.next_step(),
             _ => None,
         }
     }
@@ -208,7 +213,7 @@ impl Engine {
         let targets = container.provided.iter().map(|file| file.target.as_str());
         let provided = hook::provided_mounts(&data_dir, targets);
         let mounts: Vec<Mount> = container.mounts.iter().cloned().chain(provided).collect();
-        let spec = spec::of(&spec::Input {
+        let mut spec = spec::of(&spec::Input {
             id: &container.id,
             argv: &container.argv,
             env: environment(container, identity),
@@ -227,6 +232,7 @@ impl Engine {
             own_network,
             annotations: &container.annotations,
         })?;
+        self.device_edits(&container.devices)?.apply(&mut spec);
         Ok(Launch {
             id: container.id.clone(),
             run_dir: self.run_dir(&container.id),

@@ -18,6 +18,7 @@ pub(super) struct Merged {
     network: Option<String>,
     build_cache: Option<u64>,
     signatures: Option<PathBuf>,
+    cdi: Option<Vec<PathBuf>>,
     parallelism: Option<usize>,
     plugins: Vec<Slot>,
     networks: Vec<NetworkConfig>,
@@ -90,6 +91,7 @@ impl Merged {
         self.network = layer.network.map(|said| said.value).or(self.network.take());
         self.build_cache = layer.build_cache.map(|said| said.value).or(self.build_cache);
         self.signatures = layer.signatures.map(|said| said.value).or(self.signatures.take());
+        self.cdi = layer.cdi.map(|said| said.value).or(self.cdi.take());
         self.parallelism = layer.parallelism.map(|said| said.value).or(self.parallelism);
         for partial in layer.plugins {
             self.plugin(partial, level)?;
@@ -117,6 +119,7 @@ impl Merged {
             network: self.network.unwrap_or_else(|| "bridge".into()),
             build_cache: self.build_cache,
             signatures: self.signatures,
+            cdi: self.cdi,
             parallelism: self.parallelism,
             plugins,
             switched_off: off.into_iter().map(|slot| pin(slot, locks)).collect(),
@@ -152,6 +155,7 @@ impl Merged {
         ask(&mut self.requests, layer.network);
         ask(&mut self.requests, layer.build_cache);
         ask(&mut self.requests, layer.signatures);
+        ask(&mut self.requests, layer.cdi);
         ask(&mut self.requests, layer.parallelism);
         for said in layer.networks {
             ask(&mut self.requests, Some(said));

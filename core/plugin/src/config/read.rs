@@ -41,6 +41,7 @@ pub(super) struct Layer {
     pub(super) network: Maybe<String>,
     pub(super) build_cache: Maybe<u64>,
     pub(super) signatures: Maybe<PathBuf>,
+    pub(super) cdi: Maybe<Vec<PathBuf>>,
     pub(super) parallelism: Maybe<usize>,
     pub(super) plugins: Vec<Partial>,
     pub(super) networks: Vec<Said<NetworkConfig>>,
@@ -139,11 +140,12 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
     let mut layer = Layer::default();
     if let Some(node) = root.get("engine") {
         let engine = node.table()?;
-        engine.only(&["storage", "network", "build-cache", "max-parallelism", "signatures"])?;
+        engine.only(&["storage", "network", "build-cache", "max-parallelism", "signatures", "cdi"])?;
         layer.storage = said(&engine, "storage", |node| node.text().map(str::to_owned))?;
         layer.network = said(&engine, "network", |node| node.text().map(str::to_owned))?;
         layer.build_cache = said(&engine, "build-cache", disk_size)?;
         layer.signatures = said(&engine, "signatures", directory)?;
+        layer.cdi = said(&engine, "cdi", directories)?;
         let count =
             |node: &Node<'_>| node.positive().map(|count| usize::try_from(count).unwrap_or(usize::MAX));
         layer.parallelism = said(&engine, "max-parallelism", count)?;
@@ -165,6 +167,14 @@ pub(super) fn read(source: &Source) -> Result<Layer, ConfigError> {
         }
     }
     Ok(layer)
+}
+
+fn directories(node: &Node<'_>) -> Result<Vec<PathBuf>, ConfigError> {
+    let paths: Vec<PathBuf> = node.texts()?.into_iter().map(PathBuf::from).collect();
+    match paths.iter().find(|path| !path.is_absolute()) {
+        Some(path) => Err(node.wrong(format!("`{}` is not an absolute path", path.display()), None)),
+        None => Ok(paths),
+    }
 }
 
 fn directory(node: &Node<'_>) -> Result<PathBuf, ConfigError> {

@@ -69,7 +69,7 @@ const WRONG: &[(&str, &str, &str)] = &[
     (
         "[engine]\nx = 1",
         "user.toml:2: engine.x: unknown key",
-        "known here: storage, network, build-cache, max-parallelism, signatures",
+        "known here: storage, network, build-cache, max-parallelism, signatures, cdi",
     ),
     ("[engine]\nmax-parallelism = 0", "user.toml:2: engine.max-parallelism: expected", ""),
     ("[engine]\nstorage = 1", "user.toml:2: engine.storage: expected a string, found integer", ""),
@@ -290,6 +290,17 @@ location = "evil.example"
             ("wharf.toml:13".into(), "plugin.mine = { source = \"file:/tmp/x.wasm\", world = \"hook\" }"),
         ]
     );
+}
+
+#[test]
+fn no_project_says_where_devices_are_described() {
+    let engine = |level, path: &str| source(level, &format!("[engine]\ncdi = [\"/etc/cdi\", \"{path}\"]\n"));
+    let site = engine(Level::Site, "/run/cdi");
+    let config = Config::load(&[site, engine(Level::Project, "/home/evil")]).unwrap();
+    assert_eq!(config.cdi.unwrap(), ["/etc/cdi", "/run/cdi"].map(PathBuf::from));
+    assert_eq!(config.requests[0].grant, "engine.cdi = [\"/etc/cdi\", \"/home/evil\"]");
+    let wrong = Config::load(&[engine(Level::Site, "cdi")]).unwrap_err();
+    assert!(wrong.to_string().contains("engine.cdi: `cdi` is not an absolute path"), "{wrong}");
 }
 
 #[test]
