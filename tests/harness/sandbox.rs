@@ -35,8 +35,8 @@ pub(crate) struct Sandbox {
     /// Short, because it holds sockets.
     run_root: TempDir,
     root: PathBuf,
-    /// What the kernel showed before.
-    before: Traces,
+    /// What the kernel showed when its turn began.
+    before: Option<Traces>,
     /// Ends last.
     _turn: Option<Turn>,
     /// Further variables.
@@ -60,12 +60,29 @@ impl Sandbox {
 
     /// Without images.
     pub(crate) fn empty() -> Self {
-        Self::make(Some(Turn::wait()))
+        let turn = Turn::wait();
+        Self::make(Some(turn), Some(Traces::of_kernel()))
+    }
+
+    /// Without images, and not in turn yet: until [`Self::begin`], nothing may be done that others see in the kernel.
+    /// What takes minutes of a compiler's time is done here.
+    pub(crate) fn before_its_turn() -> Self {
+        Self::make(None, None)
+    }
+
+    /// Waits for its turn; from here on it is as [`Self::new`] makes it.
+    pub(crate) fn begin(&mut self) {
+        self._turn = Some(Turn::wait());
+        self.before = Some(Traces::of_kernel());
+        if self.root.exists() {
+            fs::remove_dir_all(&self.root).unwrap();
+        }
+        busybox_template(self);
     }
 
     /// A second one, without images, for the same test.
     pub(crate) fn beside(&self) -> Self {
-        let other = Self::make(None);
+        let other = Self::make(None, Some(Traces::of_kernel()));
         let plugins = self.root.join("plugins");
         if plugins.exists() {
             fs::create_dir(&other.root).unwrap();
@@ -74,14 +91,14 @@ impl Sandbox {
         other
     }
 
-    fn make(turn: Option<Turn>) -> Self {
+    fn make(turn: Option<Turn>, before: Option<Traces>) -> Self {
         let work = tempfile::Builder::new().prefix("w").tempdir_in(workshop()).unwrap();
         let run_root = tempfile::Builder::new().prefix("wt-").tempdir_in("/run").unwrap();
         fs::create_dir(work.path().join("home")).unwrap();
         fs::create_dir(work.path().join("dir")).unwrap();
         fs::write(work.path().join("wharf.toml"), "").unwrap();
         let root = work.path().join("root");
-        Self { root, work, run_root, before: Traces::of_kernel(), _turn: turn, env: RefCell::default() }
+        Self { root, work, run_root, before, _turn: turn, env: RefCell::default() }
     }
 
     /// Types a command.
@@ -251,24 +268,22 @@ impl Sandbox {
     /// Containers go, and the bridge that they were on: wharf keeps it, as the next container is
     /// going to need it.
     fn clear(&self) {
-        if !self.root.exists() {
-            return;
-        }
+        let Some(before) = self.before.as_ref().filter(|_| self.root.exists()) else { return };
         let ids = self.run("ps -aq").stdout;
         let gone = self.wharf(["rm", "--force", "--volumes"].into_iter().chain(ids.lines()));
         assert!(ids.is_empty() || gone.status == 0, "cannot clear up\n{gone}");
         let now = Traces::of_kernel();
-        for link in now.fresh(&self.before, "link").iter().filter(|link| link.starts_with("wh-")) {
+        for link in now.fresh(before, "link").iter().filter(|link| link.starts_with("wh-")) {
             host(&["ip", "link", "delete", link]);
         }
-        for rule in now.fresh(&self.before, "rule") {
+        for rule in now.fresh(before, "rule") {
             if let ["table", family, name] = rule.split(' ').collect::<Vec<_>>()[..]
                 && name.starts_with("wharf-")
             {
                 host(&["nft", "delete", "table", family, name]);
             }
         }
-        traces::expect_same(&self.before, Traces::of_kernel);
+        traces::expect_same(before, Traces::of_kernel);
     }
 }
 

@@ -7,11 +7,19 @@ use std::path::PathBuf;
 
 use crate::harness::{Sandbox, program};
 
-/// Builds `plugin new hello` of that language and kind, after `change` has had its way with the project.
-fn built(box_: &Sandbox, kind: &str, language: &str, change: impl FnOnce()) -> Option<PathBuf> {
+/// A sandbox in which `plugin new hello` of that language and kind is built, after `change` has had its way with the
+/// project; its turn begins afterwards, so that nobody waits for a compiler.
+fn built(kind: &str, language: &str, change: impl FnOnce(&Sandbox)) -> Option<(Sandbox, PathBuf)> {
+    let mut box_ = Sandbox::before_its_turn();
+    let component = component(&box_, kind, language, change)?;
+    box_.begin();
+    Some((box_, component))
+}
+
+fn component(box_: &Sandbox, kind: &str, language: &str, change: impl FnOnce(&Sandbox)) -> Option<PathBuf> {
     let new = format!("plugin new hello --kind {kind} --lang {language}");
     box_.run(&new).success().prints("hello\n").says("wharf plugin build");
-    change();
+    change(box_);
     toolchains(box_);
     let built = box_.run("plugin build hello");
     if built.status != 0 && built.stderr.contains("lacks") {
@@ -47,8 +55,7 @@ fn configure(box_: &Sandbox, component: &std::path::Path, world: &str, lines: &s
 
 /// The template's instruction writes a file and sets a label.
 fn an_instruction_in(language: &str) {
-    let box_ = Sandbox::new();
-    let Some(component) = built(&box_, "instruction", language, || {}) else { return };
+    let Some((box_, component)) = built("instruction", language, |_| {}) else { return };
     box_.run("plugin test hello").success().shows("result: ok. 2 passed, 0 failed");
     configure(&box_, &component, "instruction", "grants = { ops = [\"write\", \"config\"] }");
     box_.build("h", "FROM busybox\nARG WHO=world\nHELLO hello $WHO\n");
@@ -66,8 +73,7 @@ fn an_instruction_in(language: &str) {
 
 /// The template's hook wants a fixed tag.
 fn a_hook_in(language: &str) {
-    let box_ = Sandbox::new();
-    let Some(component) = built(&box_, "hook", language, || {}) else { return };
+    let Some((box_, component)) = built("hook", language, |_| {}) else { return };
     box_.run("plugin test hello").success().shows("result: ok. 2 passed, 0 failed");
     configure(
         &box_,
@@ -125,9 +131,8 @@ fn a_hook_in_python() {
 
 /// Drivers are for Rust, of which there is one template each.
 #[test]
-fn drivers_in_rust() {
-    let box_ = Sandbox::new();
-    let Some(network) = built(&box_, "network", "rust", || {}) else { return };
+fn a_network_driver_in_rust() {
+    let Some((box_, network)) = built("network", "rust", |_| {}) else { return };
     configure(
         &box_,
         &network,
@@ -137,10 +142,13 @@ fn drivers_in_rust() {
     let show = "cat /proc/sys/net/ipv4/ip_unprivileged_port_start; ls /sys/class/net";
     let shown = box_.wharf(["run", "--rm", "--network", "alone", "busybox", "sh", "-c", show]).success();
     assert_eq!(shown.stdout, "0\nlo\n");
+}
 
+#[test]
+fn a_storage_driver_in_rust() {
+    let Some((box_, storage)) = built("storage", "rust", |_| {}) else { return };
     let other = box_.beside();
     box_.run("save -o busybox.tar busybox").success();
-    let Some(storage) = built(&other, "storage", "rust", || {}) else { return };
     let grants = "grants = { ops = [\"directory\", \"remove-tree\", \"mount-directory\"] }\n[engine]\nstorage = \"hello\"";
     configure(&other, &storage, "storage", grants);
     other.wharf(["load", "-i", box_.dir().join("busybox.tar").to_str().unwrap()]).success();
@@ -151,8 +159,7 @@ fn drivers_in_rust() {
 /// What a plugin learns of this machine, of its time and of chance: nothing, and the same every time.
 #[test]
 fn wasi_says_nothing_to_a_plugin_in_c() {
-    let box_ = Sandbox::new();
-    let change = || {
+    let change = |box_: &Sandbox| {
         let source = box_.read("hello/src/plugin.c");
         let asking = source
             .replace("#include <stdlib.h>\n", "#include <dirent.h>\n#include <stdio.h>\n#include <stdlib.h>\n#include <time.h>\n#include <unistd.h>\n")
@@ -166,14 +173,13 @@ fn wasi_says_nothing_to_a_plugin_in_c() {
         assert_ne!(source, asking);
         box_.write("hello/src/plugin.c", asking);
     };
-    let Some(component) = built(&box_, "instruction", "c", change) else { return };
+    let Some((box_, component)) = built("instruction", "c", change) else { return };
     says_the_same_twice(&box_, &component);
 }
 
 #[test]
 fn wasi_says_nothing_to_a_plugin_in_python() {
-    let box_ = Sandbox::new();
-    let change = || {
+    let change = |box_: &Sandbox| {
         let source = box_.read("hello/src/plugin.py");
         let asking = source.replace(
             "        if not text:\n",
@@ -187,7 +193,7 @@ fn wasi_says_nothing_to_a_plugin_in_python() {
         let script = box_.read("hello/build.sh");
         box_.write("hello/build.sh", script.replace(" --stub-wasi", ""));
     };
-    let Some(component) = built(&box_, "instruction", "python", change) else { return };
+    let Some((box_, component)) = built("instruction", "python", change) else { return };
     says_the_same_twice(&box_, &component);
 }
 
