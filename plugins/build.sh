@@ -84,9 +84,10 @@ compile() {
     done
 }
 
-# Asks the components in $1. This is the host's side of the contract, so the whole engine's target is used.
+# Asks the components in $1. This is the host's side of the contract, so the whole engine's target is used, and the
+# packages of `./dev build` are named: by itself it would want its dependencies with fewer features, all compiled anew.
 descriptions() {
-    (cd "$top" && cargo build --release --locked --quiet -p wharf-plugin --example describe &&
+    (cd "$top" && cargo build --release --locked --quiet -p wharf -p wharf-runtime -p wharf-plugin --example describe &&
         "${CARGO_TARGET_DIR:-$top/target}/release/examples/describe" "$1"/*.wasm)
 }
 
