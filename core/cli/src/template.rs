@@ -1,144 +1,85 @@
 //! Go templates over docker's JSON, as `--format` takes them.
+//!
+//! The language is `text/template` of Go's library, with docker's functions ([`functions`]). A template that can
+//! not be parsed is an error whatever there is to print; one that asks for a field that is not there fails at the
+//! first value.
 
+mod functions;
+
+use gtmpl::{Context, ExecError, ParseError, Template};
+use gtmpl_ng as gtmpl;
 use serde_json::Value;
 
 use crate::render;
 use crate::report::Report;
+
+/// Docker's exit code of a template that is none, where one thing is shown.
+const NO_TEMPLATE: u8 = 64;
 
 /// One value by a template; `json` alone prints all of it.
 pub(crate) fn one(format: &str, value: &Value) -> Result<String, Report> {
     if format == "json" {
         return Ok(value.to_string());
     }
-    // The template engine repeats the whole value, which says nothing.
-    let failed = |cause: String| {
-        let cause = cause.split(" for {").next().unwrap_or_default();
-        Report::message(64, format!("template parsing error: {cause}"))
-    };
-    // The template engine would look for the end for ever.
-    if is_unclosed(format) {
-        return Err(failed("an action has no end: expected }}".to_owned()));
-    }
-    let mut template = gtmpl::Template::default();
-    template.add_func("json", json_function);
-    template.add_func("join", join_function);
-    template.add_func("upper", upper_function);
-    template.add_func("lower", lower_function);
-    template.add_func("show", show_function);
-    template.add_func("len", len_function);
-    template.add_func("index", index_function);
-    template.add_func("items", items_function);
-    template.parse(shown(format)).map_err(|error| failed(error.to_string()))?;
-    template.render(&gtmpl::Context::from(go(value))).map_err(|error| failed(error.to_string()))
+    render(&parse(format, &functions::ALL, NO_TEMPLATE)?, value)
 }
 
 /// Lines of a list by a template; after `table ` with a head that `heads` names the columns of.
 pub(crate) fn list(format: &str, heads: &[(&str, &str)], values: &[Value]) -> Result<String, Report> {
+    if format == "json" {
+        return Ok(values.iter().map(|value| format!("{value}\n")).collect());
+    }
     let escaped = format.replace("\\t", "\t").replace("\\n", "\n");
-    let Some(columns) = escaped.strip_prefix("table ") else {
-        let lines: Result<Vec<String>, Report> = values.iter().map(|value| one(&escaped, value)).collect();
-        return lines.map(|lines| lines.iter().map(|line| format!("{line}\n")).collect());
+    let columns = escaped.strip_prefix("table ");
+    let template = parse(columns.unwrap_or(&escaped), &functions::ALL, 1)?;
+    let texts: Vec<String> = values.iter().map(|value| render(&template, value)).collect::<Result<_, _>>()?;
+    let Some(columns) = columns else {
+        return Ok(texts.iter().map(|line| format!("{line}\n")).collect());
     };
     let head = |(name, text): &(&str, &str)| ((*name).to_owned(), Value::from(*text));
-    let cells = |value: &Value| Ok(one(columns, value)?.split('\t').map(str::to_owned).collect());
-    let head: Vec<String> = cells(&heads.iter().map(head).collect())?;
-    let rows = values.iter().map(cells).collect::<Result<Vec<Vec<String>>, Report>>()?;
+    let head = render(&parse(columns, &functions::OF_HEADS, 1)?, &heads.iter().map(head).collect())?;
+    let cells = |text: &String| text.split('\t').map(str::to_owned).collect();
+    let rows: Vec<Vec<String>> = texts.iter().map(cells).collect();
     let mut out = Vec::new();
-    render::table(&mut out, &head.iter().map(String::as_str).collect::<Vec<_>>(), &rows)?;
+    render::table(&mut out, &head.split('\t').collect::<Vec<_>>(), &rows)?;
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Gives every action that prints a last step that prints as Go does, and every `range` one that
-/// makes nothing an empty list.
-fn shown(format: &str) -> String {
-    let mut text = String::new();
-    let mut rest = format;
-    while let Some((before, action)) = rest.split_once("{{") {
-        let Some((inner, after)) = action.split_once("}}") else { break };
-        let (inner, trim) = inner.strip_suffix('-').map_or((inner, ""), |inner| (inner, " -"));
-        let ranges = inner.trim_start_matches('-').trim_start().starts_with("range ");
-        let show = if ranges {
-            " | items"
-        } else if prints(inner) {
-            " | show"
-        } else {
-            ""
-        };
-        text += &format!("{before}{{{{{inner}{show}{trim}}}}}");
-        rest = after;
-    }
-    text + rest
+fn parse(format: &str, functions: &[(&str, gtmpl::Func)], code: u8) -> Result<Template, Report> {
+    let mut template = Template::default();
+    template.add_funcs(&functions::ALL);
+    template.add_funcs(functions);
+    template.parse(format).map_err(|error| failed(code, &said_of_text(&error)))?;
+    Ok(template)
 }
 
-fn is_unclosed(format: &str) -> bool {
-    let mut rest = format;
-    while let Some((_, action)) = rest.split_once("{{") {
-        let Some((_, after)) = action.split_once("}}") else { return true };
-        rest = after;
-    }
-    false
+fn render(template: &Template, value: &Value) -> Result<String, Report> {
+    template.render(&Context::from(go(value))).map_err(|error| {
+        let (words, field) = said(&error);
+        let report = failed(1, &words);
+        if field { report.hint("`--format json` prints all fields that there are") } else { report }
+    })
 }
 
-fn prints(action: &str) -> bool {
-    const WORDS: [&str; 9] = ["if", "range", "with", "else", "end", "define", "template", "block", "break"];
-    let action = action.trim_start_matches('-').trim();
-    let first = action.split_whitespace().next().unwrap_or_default();
-    !first.is_empty() && !WORDS.contains(&first) && !action.starts_with("/*") && !action.contains(":=")
+fn failed(code: u8, words: &str) -> Report {
+    Report::message(code, format!("template parsing error: {words}"))
 }
 
-/// `[a b]` and `map[k:v]`, as Go's `%v`.
-fn go_text(value: &gtmpl::Value) -> String {
-    match value {
-        gtmpl::Value::Array(items) => {
-            format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" "))
-        }
-        gtmpl::Value::Object(map) | gtmpl::Value::Map(map) => {
-            let mut pairs: Vec<String> =
-                map.iter().map(|(key, item)| format!("{key}:{}", go_text(item))).collect();
-            pairs.sort();
-            format!("map[{}]", pairs.join(" "))
-        }
-        gtmpl::Value::Nil | gtmpl::Value::NoValue => "<no value>".to_owned(),
-        other => other.to_string(),
-    }
+fn said_of_text(error: &ParseError) -> String {
+    error.to_string().lines().next().unwrap_or_default().to_owned()
 }
 
-/// How many; nothing has none, as Go's nil slices and maps.
-fn len_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    match args.first() {
-        Some(gtmpl::Value::NoValue | gtmpl::Value::Nil) => Ok(gtmpl::Value::from(0_i64)),
-        _ => gtmpl::funcs::len(args),
-    }
-}
-
-/// An element; one that a map does not have is empty, as in Go's map of texts.
-fn index_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    let (Some(whole), keys) = (args.first(), args.get(1..).unwrap_or_default()) else {
-        return Err(gtmpl::FuncError::AtLeastXArgs("index".into(), 2));
+/// Where and what, and whether it is a field that is not there. The template engine would repeat the whole value,
+/// which says nothing.
+fn said(error: &ExecError) -> (String, bool) {
+    let (place, words) = match error.as_structured() {
+        Some(error) => (format!("{}:{}: ", error.context.line, error.context.col), error.message.clone()),
+        None => (String::new(), error.to_string()),
     };
-    let mut found = whole.clone();
-    for key in keys {
-        found = match (&found, key) {
-            (gtmpl::Value::NoValue | gtmpl::Value::Nil, _) => gtmpl::Value::String(String::new()),
-            (gtmpl::Value::Map(map) | gtmpl::Value::Object(map), gtmpl::Value::String(name)) => {
-                map.get(name).cloned().unwrap_or(gtmpl::Value::String(String::new()))
-            }
-            _ => gtmpl::funcs::index(&[found.clone(), key.clone()])?,
-        };
+    match words.strip_prefix("no field `").and_then(|rest| rest.split_once('`')) {
+        Some((field, _)) => (format!("{place}there is no field {field}"), true),
+        None => (place + words.lines().next().unwrap_or_default(), false),
     }
-    Ok(found)
-}
-
-/// What `range` walks: nothing has no items.
-fn items_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    match args.first() {
-        None | Some(gtmpl::Value::NoValue | gtmpl::Value::Nil) => Ok(gtmpl::Value::Array(Vec::new())),
-        Some(value) => Ok(value.clone()),
-    }
-}
-
-fn show_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(go_text).unwrap_or_default()))
 }
 
 /// JSON in the template engine's own values.
@@ -169,46 +110,6 @@ fn field(name: &str, value: &Value) -> gtmpl::Value {
     }
 }
 
-fn plain(value: &gtmpl::Value) -> Value {
-    match value {
-        gtmpl::Value::Bool(truth) => Value::Bool(*truth),
-        gtmpl::Value::String(text) => Value::String(text.clone()),
-        gtmpl::Value::Array(items) => Value::Array(items.iter().map(plain).collect()),
-        gtmpl::Value::Object(map) | gtmpl::Value::Map(map) => {
-            let sorted: std::collections::BTreeMap<&String, Value> =
-                map.iter().map(|(key, item)| (key, plain(item))).collect();
-            Value::Object(sorted.into_iter().map(|(key, item)| (key.clone(), item)).collect())
-        }
-        gtmpl::Value::Number(number) => match (number.as_i64(), number.as_f64()) {
-            (Some(whole), _) => whole.into(),
-            (None, Some(real)) => real.into(),
-            (None, None) => Value::Null,
-        },
-        _ => Value::Null,
-    }
-}
-
-fn json_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(plain).unwrap_or_default().to_string()))
-}
-
-fn join_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    let (Some(gtmpl::Value::Array(items)), Some(gtmpl::Value::String(between))) = (args.first(), args.get(1))
-    else {
-        return Err(gtmpl::FuncError::ExactlyXArgs("join".into(), 2));
-    };
-    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
-    Ok(gtmpl::Value::String(texts.join(between)))
-}
-
-fn upper_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(|text| text.to_string().to_uppercase()).unwrap_or_default()))
-}
-
-fn lower_function(args: &[gtmpl::Value]) -> Result<gtmpl::Value, gtmpl::FuncError> {
-    Ok(gtmpl::Value::String(args.first().map(|text| text.to_string().to_lowercase()).unwrap_or_default()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,12 +137,84 @@ mod tests {
         ] {
             assert_eq!(one(format, &value).unwrap(), text, "for {format}");
         }
-        assert!(one("{{.State", &value).is_err());
-        for unclosed in ["{{.", "{{", "a {{.Name}} {{if"] {
-            assert!(one(unclosed, &value).is_err(), "{unclosed}");
+    }
+
+    #[test]
+    fn templates_have_go_s_words_and_docker_s() {
+        let value = serde_json::json!({"Name": "web app", "Names": ["a", "b"], "Labels": {"a.b": "1"}, "Size": 7, "Gone": null});
+        for (format, text) in [
+            ("{{split .Name \" \"}} {{split \"ab\" \"\"}}", "[web app] [a b]"),
+            ("{{join (split \"a,b\" \",\") \"-\"}} {{join .Names \"\"}}", "a-b ab"),
+            ("{{title .Name}} {{title \"it's a_b 1c\"}}", "Web App It'S A_b 1c"),
+            ("{{truncate .Name 3}} {{truncate .Name 30}} {{truncate \"\u{fc}x\" 1}}.", "web web app ."),
+            ("<{{pad .Name 1 2}}><{{pad \"\" 1 2}}>", "< web app  ><>"),
+            ("{{upper .Name}}{{lower \"A\"}}", "WEB APPa"),
+            ("{{slice .Name 1 3}} {{slice .Names 1}}", "eb [b]"),
+            ("{{html \"<a>&\"}} {{js \"<\"}} {{urlquery \"a b\"}}", "&lt;a&gt;&amp; \\u003C a+b"),
+            (
+                "{{println .Size}}{{print 1 2}}{{printf \"%q %5d|%-4s|\" .Name 7 \"x\"}}",
+                "7\n1 2\"web app\"     7|x   |",
+            ),
+            ("{{len .Name}} {{len .Labels}} {{index .Labels \"a.b\"}} {{index .Names 0}}", "7 1 1 a"),
+            (
+                "{{eq .Size 7}} {{eq .Name \"x\" \"web app\"}} {{ne 1 2}} {{lt 1 2}} {{ge 1 2}}",
+                "true true true true false",
+            ),
+            ("{{and 1 0}} {{or 0 \"x\"}} {{not true}} {{if and .Names (gt .Size 3)}}y{{end}}", "0 x false y"),
+            ("{{with .Gone}}x{{else}}n{{end}}{{with $n := .Name}}{{$n}}{{.}}{{end}}", "nweb appweb app"),
+            (
+                "{{range .Gone}}x{{else}}n{{end}}{{range $i, $n := .Names}}{{if $i}},{{end}}{{$n}}{{end}}",
+                "na,b",
+            ),
+            ("{{range .Names}}{{if eq . \"b\"}}{{break}}{{end}}{{.}}{{end}}", "a"),
+            ("{{if eq .Size 1}}1{{else if eq .Size 7}}7{{else}}n{{end}}", "7"),
+            ("{{$x := 1}}{{range .Names}}{{$x = 2}}{{end}}{{$x}}", "2"),
+            ("a  {{- /* \"}} */ -}}  b {{- .Size -}}  c", "ab7c"),
+            ("\u{251c} {{- .Size}} {{\"}}\"}} {{`{{`}} {{'a'}}", "\u{251c}7 }} {{ 97"),
+            ("{{define \"t\"}}<{{.}}>{{end}}{{template \"t\" .Size}}", "<7>"),
+            ("{{.Name | upper | printf \"%s!\"}} {{(index .Names 1) | len}}", "WEB APP! 1"),
+            ("{{json .Names}} {{json .Gone}} {{json \"<\"}}", "[\"a\",\"b\"] null \"<\""),
+        ] {
+            assert_eq!(one(format, &value).unwrap(), text, "for {format}");
         }
-        let unknown = one("{{.Nope}}", &value).unwrap_err();
-        assert!(format!("{unknown:?}").len() < 300);
+    }
+
+    #[test]
+    fn what_is_no_template_and_what_has_no_such_field_are_told_apart() {
+        let value = serde_json::json!({"State": {"Pid": 7}, "Name": "x".repeat(5000)});
+        let shown = |report: Report| format!("{report:?}");
+        for format in [
+            "{{.",
+            "{{",
+            "{{.State",
+            "a {{.Name}} {{if",
+            "{{nope .Name}}",
+            "{{\"}}",
+            "{{if .Name}}",
+            "{{end}}",
+        ] {
+            let one = shown(one(format, &value).unwrap_err());
+            assert!(one.contains("code: 64") && one.contains("template parsing error"), "{format}: {one}");
+            let listed = shown(list(format, &[], &[]).unwrap_err());
+            assert!(listed.contains("code: 1,"), "{format}: {listed}");
+        }
+        for (format, field) in
+            [("{{.Nope}}", "Nope"), ("x {{.State.Gone}}", "Gone"), ("{{range .Nope}}{{end}}", "Nope")]
+        {
+            for error in [
+                one(format, &value).unwrap_err(),
+                list(format, &[], std::slice::from_ref(&value)).unwrap_err(),
+            ] {
+                let error = shown(error);
+                assert!(
+                    error.contains("code: 1,") && error.contains(&format!("there is no field {field}")),
+                    "{error}"
+                );
+                assert!(error.contains("--format json") && error.len() < 300, "{error}");
+            }
+        }
+        let error = shown(one("{{slice .Name 9 3}}", &value).unwrap_err());
+        assert!(error.contains("code: 1,") && error.len() < 400, "{error}");
     }
 
     #[test]
@@ -254,5 +227,9 @@ mod tests {
             "NAMES   CONTAINER ID\nweb     1\nb       22\n"
         );
         assert_eq!(list("{{.ID}}\\t{{.Names}}", &heads, &values).unwrap(), "1\tweb\n22\tb\n");
+        assert_eq!(
+            list("table {{truncate .Names 2}}\\t{{upper .ID}}{{json .ID}}", &heads, &values).unwrap(),
+            "NAMES   CONTAINER IDCONTAINER ID\nwe      1\"1\"\nb       22\"22\"\n"
+        );
     }
 }
