@@ -51,6 +51,82 @@ fn save_writes_the_same_bytes_each_time_and_to_a_pipe_too() {
 }
 
 #[test]
+fn what_goes_into_an_archive_and_comes_out_of_one_is_an_event() {
+    let box_ = Sandbox::new();
+    let id = box_.inspect("busybox", "{{.Id}}");
+    box_.run("save -o all.tar busybox").success();
+    box_.run("load -i all.tar").success();
+    let told = |action: &str| {
+        let options = format!("events --since 10m --until 0s --filter type=image --filter event={action}");
+        let told = box_.run(&options).success();
+        assert!(told.stdout.contains(&format!("image {action} {id}")), "{action}: {told}");
+    };
+    told("save");
+    told("load");
+}
+
+#[test]
+fn archives_may_be_packed_in_any_way() {
+    let box_ = Sandbox::new();
+    let id = box_.inspect("busybox", "{{.Id}}");
+    box_.run("save -o all.tar busybox").success();
+    box_.write("tree/etc/motd", "hello\n");
+    let at = |name: &str| box_.dir().join(name).to_str().unwrap().to_owned();
+    host(&["tar", "-C", &at("tree"), "-cf", &at("tree.tar"), "."]);
+    let other = box_.beside();
+    for (program, ending) in [("bzip2", "bz2"), ("xz", "xz"), ("gzip", "gz"), ("zstd", "zst")] {
+        if !has(program) {
+            eprintln!("skipped: needs {program}");
+            continue;
+        }
+        for archive in ["all.tar", "tree.tar"] {
+            host(&[
+                "sh",
+                "-c",
+                &format!("{program} -c {} > {}", at(archive), at(&format!("{archive}.{ending}"))),
+            ]);
+        }
+        other.wharf(["load", "-i", &at(&format!("all.tar.{ending}"))]).success();
+        assert_eq!(other.inspect("busybox", "{{.Id}}"), id, "{program}");
+        other.run("rmi busybox").success();
+        // A layer of an archive may be so, too: docker's list says nothing of how.
+        let layer = at(&format!("tree.tar.{ending}"));
+        let diff = host(&["sha256sum", &at("tree.tar")])[..64].to_owned();
+        let config = format!(
+            r#"{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:{diff}"]}}}}"#
+        );
+        std::fs::create_dir_all(box_.dir().join("old")).unwrap();
+        std::fs::copy(layer, box_.dir().join("old/layer.tar")).unwrap();
+        box_.write("old/config.json", config);
+        box_.write(
+            "old/manifest.json",
+            r#"[{"Config":"config.json","RepoTags":["old:1"],"Layers":["layer.tar"]}]"#,
+        );
+        host(&["tar", "-C", &at("old"), "-cf", &at("old.tar"), "."]);
+        other.wharf(["load", "-i", &at("old.tar")]).success().prints("Loaded image: old:1\n");
+        assert_eq!(other.inspect("old:1", "{{.RootFS.Layers}}"), format!("[sha256:{diff}]"));
+        other.run("rmi old:1").success();
+    }
+}
+
+#[test]
+fn an_archive_from_before_docker_1_10_is_refused_by_name() {
+    let box_ = Sandbox::new();
+    box_.write("old/repositories", r#"{"app":{"1":"a"}}"#);
+    box_.write("old/a/json", r#"{"id":"a"}"#);
+    let at = |name: &str| box_.dir().join(name).to_str().unwrap().to_owned();
+    host(&["tar", "-C", &at("old"), "-cf", &at("old.tar"), "."]);
+    box_.refuses(1, &["load", "-i", "old.tar"], &["before 1.10", "hint:", "20.10"]);
+    // It is written for whoever reads nothing else.
+    box_.run("save -o new.tar busybox").success();
+    let list = host(&["tar", "-xOf", &at("new.tar"), "repositories"]);
+    let layers = box_.inspect("busybox", "{{len .RootFS.Layers}}");
+    assert!(list.starts_with(r#"{"busybox":{"latest":""#) && layers == "1", "{list}");
+    box_.run("save --format oci-archive -o oci.tar busybox").success();
+    assert!(!host(&["tar", "-tf", &at("oci.tar")]).contains("repositories"));
+}
+
+#[test]
 fn an_image_without_a_name_is_loaded_by_its_id() {
     let box_ = Sandbox::new();
     let id = box_.inspect("busybox", "{{.Id}}");

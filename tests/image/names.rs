@@ -43,6 +43,23 @@ fn rmi_takes_a_name_away_and_with_the_last_one_the_image() {
 }
 
 #[test]
+fn untag_takes_names_away_and_leaves_the_image() {
+    let box_ = Sandbox::new();
+    let id = box_.inspect("busybox", "{{.Id}}");
+    box_.run("tag busybox a:1").success();
+    box_.run("tag busybox a:2").success();
+    box_.run("untag busybox a:1").success().prints("");
+    assert_eq!(box_.inspect(&id, "{{.RepoTags}}"), "[a:2 busybox:latest]");
+    box_.refuses(1, &["untag", "busybox", "a:2", "a:1"], &["is not called a:1"]);
+    assert_eq!(box_.inspect(&id, "{{.RepoTags}}"), "[a:2 busybox:latest]", "all of them or none");
+    box_.refuses(1, &["untag", "nobody"], &["No such image: nobody"]);
+    box_.run("image untag a:2").success();
+    assert_eq!(box_.inspect(&id, "{{.RepoTags}}"), "[]");
+    box_.run("images").success().line_with("<none>       <none>");
+    box_.run(&format!("rmi --no-prune {id}")).success().shows(&format!("Deleted: {id}"));
+}
+
+#[test]
 fn rmi_takes_names_ids_short_ids_and_several() {
     let box_ = Sandbox::new();
     for name in ["a", "b", "c"] {
@@ -98,6 +115,9 @@ fn history_tells_the_steps_newest_first() {
     box_.run("history nothing").fails(1).says("nothing");
 
     // For programs: a template, an object a line, bytes and dates.
+    let sizes = box_.wharf(["history", "-q", "--format", "{{.Size}}", "h"]).success();
+    sizes.line_with("0B");
+    box_.run("images -q --format {{.Tag}}").success().line_with("latest");
     let ids = box_.wharf(["history", "--format", "{{.CreatedBy}}|{{.Size}}", "h"]).success();
     assert!(ids.stdout.lines().nth(1).unwrap().contains("ENV A=1|0B"), "{ids}");
     let rows = box_.run("history --format json --no-trunc h").success();

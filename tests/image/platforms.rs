@@ -90,6 +90,24 @@ fn a_platform_chooses_what_is_pulled_from_an_index() {
     box_.refuses(1, &["image", "inspect", "--platform", "linux/s390x", &name], &["not for linux/s390x"]);
     box_.refuses(125, &["run", "--platform", "linux/s390x", &name], &["nothing for linux/s390x"]);
     box_.refuses(125, &["run", "--platform", "a/b/c/d", &name], &["is not a platform"]);
+    box_.refuses(
+        125,
+        &["pull", "--platform", "foo", &name],
+        &["`foo` is not a platform", "such as linux/arm64"],
+    );
+
+    // There is one image only, and it is for another machine.
+    let foreign = registry.name(&format!("app:{}", OTHER.replace('/', "-")));
+    let words =
+        format!("requested image's platform ({OTHER}) does not match the detected host platform ({OWN})");
+    let third = empty(&box_);
+    third.run(&format!("pull {foreign}")).success().says(&words);
+    third.run(&format!("rmi {foreign}")).success();
+    third.run(&format!("pull --platform {OTHER} {foreign}")).success().without("does not match");
+    third.run(&format!("rmi {foreign}")).success();
+    let run = third.run(&format!("create --network none {foreign}")).success();
+    assert_eq!(run.stderr.matches("does not match").count(), 1, "{run}");
+    third.run(&format!("rm {}", run.line())).success();
 
     box_.run(&format!("save --platform {OTHER} -o other.tar {name}")).success();
     let third = empty(&box_);
@@ -210,6 +228,26 @@ fn an_archive_holds_all_platforms_of_a_name_or_one() {
         let fifth = empty(&box_);
         fifth.run(&format!("pull -q --platform {OTHER} {copy}")).success();
         assert_eq!(fifth.inspect(&copy, "{{.Id}}"), id(&box_, OTHER), "{format}");
+    }
+    // Several platforms: the index with those images.
+    let both = format!("{OTHER},{OWN}");
+    for options in [format!("--platform {both}"), format!("--platform {OTHER} --platform {OWN}")] {
+        box_.run(&format!("save {options} -o both.tar {name}")).success();
+        let third = empty(&box_);
+        let archive = box_.dir().join("both.tar");
+        let load = format!("load {options} -i {}", archive.display());
+        third.run(&load).success().prints(&loaded);
+        for platform in [OTHER, OWN] {
+            assert_eq!(id(&third, platform), id(&box_, platform), "{options}");
+        }
+        let there = ["has nothing for linux/s390x", OTHER, OWN];
+        let options = format!("{OWN},linux/s390x");
+        third.refuses(1, &["load", "--platform", &options, "-i", archive.to_str().unwrap()], &there);
+        box_.refuses(1, &["save", "--platform", &options, &name], &["not for linux/s390x"]);
+        third.refuses(1, &["rmi", "--platform", &options, &name], &["not for linux/s390x"]);
+        let gone = third.run(&format!("rmi --platform {both} {name}")).success();
+        assert_eq!(gone.stdout.matches("Deleted: ").count(), gone.stdout.lines().count() - 1, "{gone}");
+        third.run("images -q").success().prints("");
     }
     // A platform that is not here makes no archive.
     let words = ["not for linux/s390x", OTHER, OWN];

@@ -8,6 +8,9 @@ use wharf_store::is_full;
 use crate::Engine;
 use crate::build::{BuildError, BuildFailure};
 
+/// What to do about a place that a person named and that has no room.
+pub(crate) const NO_ROOM_THERE: &str =
+    "free some room there, or let `dest=` name a place on another file system";
 /// Less than this is none: file systems keep a little for themselves.
 const NONE: u64 = 1 << 20;
 
@@ -27,11 +30,23 @@ impl Engine {
         let ran_out = matches!(failure.error, BuildError::Exit { is_full: true, .. });
         (ran_out || is_full(failure)).then(|| {
             let root = self.root().display();
+            let lacks = if self.lacks_inodes() {
+                "has no inodes left, of which every file takes one"
+            } else {
+                "is full"
+            };
             format!(
-                "the file system of {root} is full: `wharf system df` says what takes the room there, and \
+                "the file system of {root} {lacks}: `wharf system df` says what takes the room there, and \
                  `wharf builder prune` and `wharf system prune` free some"
             )
         })
+    }
+
+    /// Whether files are what there is no room for. What failed has been taken away again, so what is scarce
+    /// says it and not what is over.
+    fn lacks_inodes(&self) -> bool {
+        statvfs(self.root())
+            .is_ok_and(|disk| scarcer((disk.f_favail, disk.f_files), (disk.f_bavail, disk.f_blocks)))
     }
 
     /// Gives up what a download that ran out of room has brought, which the next one would go on with:
@@ -50,5 +65,24 @@ impl Engine {
             let no_inodes = disk.f_files > 0 && disk.f_favail == 0;
             no_inodes || disk.f_bavail.saturating_mul(disk.f_frsize) < NONE
         })
+    }
+}
+
+/// Whether less is left of the first thing than of the second one, each of all that there is; of nothing at all,
+/// nothing can be lacking.
+fn scarcer(first: (u64, u64), second: (u64, u64)) -> bool {
+    u128::from(first.0) * u128::from(second.1) < u128::from(second.0) * u128::from(first.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_scarce_is_what_is_lacking() {
+        assert!(scarcer((1, 100), (50, 100)) && scarcer((0, 100), (1, 100)));
+        assert!(!scarcer((50, 100), (1, 100)) && !scarcer((5, 10), (50, 100)));
+        // Btrfs makes inodes when it needs them, and says that it has none.
+        assert!(!scarcer((0, 0), (50, 100)) && !scarcer((0, 0), (0, 100)));
     }
 }

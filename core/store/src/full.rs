@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io::ErrorKind;
 
+use crate::layer::TarError;
+
 /// Whether an error comes from a full file system or a used-up quota.
 pub fn is_full(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
@@ -10,7 +12,9 @@ pub fn is_full(error: &(dyn Error + 'static)) -> bool {
         let of_file = error.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
         let of_database =
             error.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code);
+        let of_archive = error.downcast_ref::<TarError>();
         if matches!(of_file, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+            || matches!(of_archive, Some(TarError::Inodes(_)))
             || of_database == Some(rusqlite::ErrorCode::DiskFull)
         {
             return true;
@@ -33,5 +37,6 @@ mod tests {
         let database = |code| rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), None);
         assert!(is_full(&RecordError::from(database(rusqlite::ffi::SQLITE_FULL))));
         assert!(!is_full(&RecordError::from(database(rusqlite::ffi::SQLITE_BUSY))));
+        assert!(is_full(&TarError::Inodes(7)) && !is_full(&TarError::Entries(7)));
     }
 }

@@ -7,7 +7,7 @@ use wharf_model::Platform;
 
 use super::inspect::Shown;
 use super::prune::{self, PruneArgs};
-use super::{build, each, history, images, import, load, pull, push, rmi, save, tag};
+use super::{build, each, history, images, import, load, pull, push, rmi, save, tag, untag};
 use crate::globals::Globals;
 use crate::output;
 use crate::render;
@@ -45,6 +45,7 @@ pub(crate) enum Image {
     Rm(rmi::Rmi),
     Save(save::Save),
     Tag(tag::Tag),
+    Untag(untag::Untag),
 }
 
 impl Image {
@@ -63,6 +64,7 @@ impl Image {
             Self::Rm(verb) => verb.run(globals),
             Self::Save(verb) => verb.run(globals),
             Self::Tag(verb) => verb.run(globals),
+            Self::Untag(verb) => verb.run(globals),
         }
     }
 }

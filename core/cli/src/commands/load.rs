@@ -27,9 +27,9 @@ pub(crate) struct Load {
     /// Ask the one on standard input and output for this image
     #[arg(long, hide = true, value_name = "NAME")]
     stdio: Option<Reference>,
-    /// Only the images for this platform; it has to be there
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
+    /// Only the images for this platform, which has to be there; may be given again, or with commas
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
     /// ssh://[USER@]HOST[:PORT]/NAME, an image on another machine
     #[arg(conflicts_with_all = ["input", "stdio"])]
     from: Option<String>,
@@ -54,13 +54,16 @@ impl Load {
                 .hint("give an archive with `-i FILE` or `< FILE`"));
         }
         let path = Path::new(&self.input);
-        let platform = self.platform.as_ref();
         let loaded = if path.is_dir() {
-            engine.load_directory(path, platform)
+            engine.load_directory(path, &self.platform)
         } else {
-            engine.load(super::import::open(&self.input)?, platform)
+            engine.load(super::import::open(&self.input)?, &self.platform)
         };
-        let mut lines: Vec<String> = loaded.map_err(Report::failed)?.iter().flat_map(words).collect();
+        let loaded = loaded.map_err(|error| {
+            let hint = error.next_step();
+            hint.into_iter().fold(Report::failed(error), Report::hint)
+        })?;
+        let mut lines: Vec<String> = loaded.iter().flat_map(words).collect();
         // A name has an image for each platform.
         let mut said = std::collections::HashSet::new();
         lines.retain(|line| said.insert(line.clone()));
@@ -68,12 +71,18 @@ impl Load {
         Ok(0)
     }
 
+    /// Each platform over a line of its own, the one for this machine last: it is what the name stands for then.
     fn load_elsewhere(&self, engine: &Engine, from: &Elsewhere) -> Result<u8, Report> {
-        let mut progress = Pulling::new(self.quiet);
-        let pulled =
-            engine.load_elsewhere(from, &via(), self.platform.as_ref(), &mut |event| progress.show(event));
-        let pulled = pulled.map_err(failed)?;
-        output::lines([came(&pulled)])?;
+        let mut platforms: Vec<Option<&Platform>> = self.platform.iter().map(Some).collect();
+        platforms.sort_by_key(|platform| platform.is_some_and(|it| it.is_like(&Platform::host())));
+        if platforms.is_empty() {
+            platforms.push(None);
+        }
+        for platform in platforms {
+            let mut progress = Pulling::new(self.quiet);
+            let pulled = engine.load_elsewhere(from, &via(), platform, &mut |event| progress.show(event));
+            output::lines([came(&pulled.map_err(failed)?)])?;
+        }
         Ok(0)
     }
 
@@ -81,9 +90,12 @@ impl Load {
     fn load_from_line(&self, engine: &Engine, name: &Reference) -> Result<u8, Report> {
         let line = super::serve_registry::standard().map_err(Report::failed)?;
         let mut progress = Pulling::new(self.quiet);
+        let wanted = (name, self.platform.first());
         let pulled =
-            engine.load_from_line((name, self.platform.as_ref()), line, &mut |event| progress.show(event));
-        output::say(&came(&pulled.map_err(failed)?));
+            engine.load_from_line(wanted, line, &mut |event| progress.show(event)).map_err(failed)?;
+        if !self.quiet {
+            output::say(&came(&pulled));
+        }
         Ok(0)
     }
 }
@@ -93,7 +105,7 @@ pub(super) fn via() -> Via {
     let said = |name: &str| std::env::var(name).ok().filter(|text| !text.trim().is_empty());
     let ssh = said(SSH).unwrap_or_else(|| "ssh".to_owned());
     let ssh = ssh.split_whitespace().map(str::to_owned).collect();
-    Via { ssh, wharf: said(REMOTE).unwrap_or_else(|| "wharf".to_owned()) }
+    Via { ssh, wharf: said(REMOTE).unwrap_or_else(|| "wharf".to_owned()), quiet: false }
 }
 
 fn came(pulled: &Pulled) -> String {

@@ -10,6 +10,7 @@ mod builder;
 mod commit;
 mod container;
 mod container_ended;
+mod content_trust;
 mod create;
 mod dockerfile;
 mod events;
@@ -44,6 +45,7 @@ mod start;
 mod stop;
 mod system;
 mod tag;
+mod untag;
 mod version;
 mod volume;
 mod wait;
@@ -98,6 +100,7 @@ pub(crate) enum Command {
     Stop(stop::Stop),
     System(Group<system::System>),
     Tag(tag::Tag),
+    Untag(untag::Untag),
     Version(version::Version),
     Volume(Group<volume::Volume>),
     Wait(wait::Wait),
@@ -154,6 +157,7 @@ impl Command {
             Self::Stop(verb) => verb.run(globals),
             Self::System(group) => group.verb.run(globals),
             Self::Tag(verb) => verb.run(globals),
+            Self::Untag(verb) => verb.run(globals),
             Self::Version(verb) => verb.run(globals),
             Self::Volume(group) => group.verb.run(globals),
             Self::Wait(verb) => verb.run(globals),

@@ -17,9 +17,9 @@ pub(crate) struct Save {
     #[arg(long, value_name = "FORMAT", default_value = "docker-archive",
         value_parser = ["docker-archive", "oci-archive"])]
     format: String,
-    /// Only the images for this platform, where a name has several
-    #[arg(long, value_name = "PLATFORM")]
-    platform: Option<Platform>,
+    /// Only the images for this platform, where a name has several; may be given again, or with commas
+    #[arg(long, value_name = "PLATFORM", value_delimiter = ',')]
+    platform: Vec<Platform>,
     /// Names or ids
     #[arg(required = true)]
     images: Vec<String>,
@@ -29,9 +29,8 @@ impl Save {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
         let form = if self.format == "oci-archive" { Form::Oci } else { Form::Docker };
-        Archive(self.output.as_deref()).write(&mut |out| {
-            engine.save(&self.images, self.platform.as_ref(), form, out).map_err(Report::failed)
-        })?;
+        Archive(self.output.as_deref())
+            .write(&mut |out| engine.save(&self.images, &self.platform, form, out).map_err(Report::failed))?;
         Ok(0)
     }
 }

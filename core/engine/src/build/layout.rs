@@ -91,7 +91,7 @@ impl Engine {
         let (read, write) = io::pipe()?;
         std::thread::scope(|scope| {
             let packer = scope.spawn(|| pack(write, &root, &text, &files));
-            let loaded = self.load(read, platform.as_ref());
+            let loaded = self.load(read, platform.as_slice());
             let packed = packer.join().map_err(|_| "the layout could not be packed")?;
             // A blob that is not what its name says is the cause of all other trouble.
             packed?;

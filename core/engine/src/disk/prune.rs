@@ -132,7 +132,7 @@ impl Engine {
             if used || spared || !keep.goes(Timestamp::from_second(image.added).ok(), labels) {
                 continue;
             }
-            let removed = match self.remove_image(&image.id.to_string(), None, true) {
+            let removed = match self.remove_image(&image.id.to_string(), &[], true) {
                 Err(RemoveImageError::Unknown(_) | RemoveImageError::Running { .. }) => continue,
                 removed => removed?,
             };

@@ -7,7 +7,7 @@ use wharf_model::image::ImageConfig;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_store::archive::{self, Import, LoadError, SaveError, Saved};
 use wharf_store::fetch::{self, FetchError};
-use wharf_store::{BlobError, RecordError, ResolveError};
+use wharf_store::{BlobError, RecordError, ResolveError, usual_first};
 
 use super::layout;
 use crate::Engine;
@@ -69,6 +69,16 @@ pub enum ExchangeError {
     Record(#[from] RecordError),
 }
 
+impl ExchangeError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Load(error) => error.next_step(),
+            _ => None,
+        }
+    }
+}
+
 impl Engine {
     /// Makes an image of a root file system in a tar, compressed or not.
     ///
@@ -99,14 +109,14 @@ impl Engine {
         self.import(self.store.blobs().open(&fetched.digest)?, options)
     }
 
-    /// Reads a docker archive or an OCI layout in a tar: all its images, or those for one platform.
+    /// Reads a docker archive or an OCI layout in a tar: all its images, or those for these platforms.
     ///
     /// # Errors
-    /// When it can not be read, a digest does not match, or it has nothing for the platform.
-    pub fn load(&self, input: impl Read, platform: Option<&Platform>) -> Result<Vec<Loaded>, ExchangeError> {
+    /// When it can not be read, a digest does not match, or it has nothing for one of the platforms.
+    pub fn load(&self, input: impl Read, platforms: &[Platform]) -> Result<Vec<Loaded>, ExchangeError> {
         self.sweep_unfinished();
         let snapshots = self.default_snapshots()?;
-        let loaded = archive::load(&self.store, input, platform, &mut Home::new(&snapshots));
+        let loaded = archive::load(&self.store, input, platforms, &mut Home::new(&snapshots));
         let loaded = loaded.inspect_err(|_| self.throw_away())?;
         let shown = |image: &Loaded| image.names.first().map(Reference::familiar);
         self.note(loaded.iter().map(|image| Entry::image("load", &image.id, shown(image))));
@@ -117,17 +127,13 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Self::load`].
-    pub fn load_directory(
-        &self,
-        path: &Path,
-        platform: Option<&Platform>,
-    ) -> Result<Vec<Loaded>, ExchangeError> {
+    pub fn load_directory(&self, path: &Path, platforms: &[Platform]) -> Result<Vec<Loaded>, ExchangeError> {
         let failed = |source| ExchangeError::Directory { path: path.to_owned(), source };
         let directory = layout::Directory::open(path).map_err(failed)?;
         let (read, write) = io::pipe().map_err(failed)?;
         std::thread::scope(|scope| {
             let packer = scope.spawn(|| directory.pack(write));
-            let loaded = self.load(read, platform);
+            let loaded = self.load(read, platforms);
             match packer.join() {
                 // Whoever reads no further has a better reason.
                 Ok(Err(error)) if error.kind() != io::ErrorKind::BrokenPipe => Err(failed(error)),
@@ -148,34 +154,49 @@ impl Engine {
     }
 
     /// Writes images, by name or id, to an archive. A name that leads to an index goes with all of its images that
-    /// are here, unless one platform is asked for.
+    /// are here, or with those for these platforms; with one alone it goes as that image.
     ///
     /// # Errors
-    /// When one of them is not there, or writing fails.
+    /// When one of them is not there, or not for one of the platforms, or writing fails.
     pub fn save(
         &self,
         names: &[String],
-        platform: Option<&Platform>,
+        platforms: &[Platform],
         form: Form,
         out: impl Write,
     ) -> Result<(), ExchangeError> {
         let mut saved: Vec<Saved> = Vec::new();
         for name in names {
-            let image = self.store.resolve_for(name, platform)?;
-            let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
-            let index = match named.as_ref().filter(|_| platform.is_none()) {
-                Some(name) => self.store.index_of(name)?,
-                None => None,
+            let next = self.to_save(name, platforms)?;
+            let same = |other: &&mut Saved| {
+                (other.image, other.index, &other.only) == (next.image, next.index, &next.only)
             };
-            match saved.iter_mut().find(|other| (other.image, other.index) == (image.id, index)) {
-                Some(other) => other.names.extend(named),
-                None => {
-                    let names = named.into_iter().collect();
-                    saved.push(Saved { image: image.id, names, index, statement: None });
-                }
+            match saved.iter_mut().find(same) {
+                Some(other) => other.names.extend(next.names),
+                None => saved.push(next),
             }
         }
-        self.save_as(&saved, form, out)
+        self.save_as(&saved, form, out)?;
+        self.note(saved.iter().map(|saved| Entry::image("save", &saved.image, None)));
+        Ok(())
+    }
+
+    /// What a name stands for in an archive.
+    fn to_save(&self, name: &str, platforms: &[Platform]) -> Result<Saved, ExchangeError> {
+        let mut images = match platforms {
+            [] => vec![self.store.resolve(name)?],
+            some => some.iter().map(|it| self.store.resolve_for(name, Some(it))).collect::<Result<_, _>>()?,
+        };
+        images = usual_first(images);
+        images.dedup_by_key(|image| image.id);
+        let image = images.first().ok_or_else(|| ResolveError::Unknown { name: name.to_owned() })?;
+        let named = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
+        let index = match named.as_ref().filter(|_| platforms.is_empty() || images.len() > 1) {
+            Some(name) => self.store.index_of(name)?,
+            None => None,
+        };
+        let only = if platforms.is_empty() { Vec::new() } else { images.iter().map(|it| it.id).collect() };
+        Ok(Saved { image: image.id, names: named.into_iter().collect(), index, only, statement: None })
     }
 
     /// Writes images with the names that they are to have in the archive.

@@ -61,6 +61,14 @@ pub enum RemoveImageError {
     /// An id that has several names.
     #[error("conflict: unable to delete {0} (must be forced) - image is referenced in multiple repositories")]
     ManyNames(String),
+    /// It has other names.
+    #[error("image {image} is not called {name}")]
+    OtherName {
+        /// Short id.
+        image: String,
+        /// As people write it.
+        name: String,
+    },
     /// The records.
     #[error("cannot change the records of images")]
     Record(#[from] RecordError),
@@ -74,26 +82,24 @@ pub enum RemoveImageError {
 
 impl Engine {
     /// Removes a name, and the image with its last one; an id removes all of its names. The name of an
-    /// index goes with all of its images, or with the one for a platform only.
+    /// index goes with all of its images, or with those for these platforms only.
     ///
     /// # Errors
-    /// When there is none, or a container needs it and `force` does not help.
+    /// When there is none, or none for one of the platforms, or a container needs it and `force` does not help.
     pub fn remove_image(
         &self,
         name: &str,
-        platform: Option<&Platform>,
+        platforms: &[Platform],
         force: bool,
     ) -> Result<Vec<Removed>, RemoveImageError> {
         let _spare = self.store.spare();
-        let image = self.store.resolve_for(name, platform).map_err(|error| match error {
-            ResolveError::Unknown { .. } => RemoveImageError::Unknown(name.to_owned()),
-            other => RemoveImageError::Resolve(other),
-        })?;
+        let which = self.to_remove(name, platforms)?;
+        let Some(image) = which.first().cloned() else { return Ok(Vec::new()) };
         let by_name = name.parse::<Reference>().ok().filter(|reference| image.names.contains(reference));
         if let Some(reference) = &by_name {
             let all = self.store.variants(reference)?;
             if all.len() > 1 {
-                let which = if platform.is_some() { vec![image] } else { all };
+                let which = if platforms.is_empty() { all } else { which };
                 return self.remove_variants(name, reference, &which, force);
             }
         }
@@ -103,6 +109,27 @@ impl Engine {
             Some(_) => self.remove_last_name(name, &image, &users, force),
             None => self.remove_by_id(&image, &users, force),
         }
+    }
+
+    /// The image that a name or an id stands for; those for these platforms, where there are some.
+    fn to_remove(&self, name: &str, platforms: &[Platform]) -> Result<Vec<Image>, RemoveImageError> {
+        let for_platform = |platform: Option<&Platform>| {
+            self.store.resolve_for(name, platform).map_err(|error| match error {
+                ResolveError::Unknown { .. } => RemoveImageError::Unknown(name.to_owned()),
+                other => RemoveImageError::Resolve(other),
+            })
+        };
+        if platforms.is_empty() {
+            return Ok(vec![for_platform(None)?]);
+        }
+        let mut found: Vec<Image> = Vec::new();
+        for platform in platforms {
+            let image = for_platform(Some(platform))?;
+            if found.iter().all(|known| known.id != image.id) {
+                found.push(image);
+            }
+        }
+        Ok(found)
     }
 
     /// A container keeps the layers of its image, so the name may go when it is forced to.
@@ -169,6 +196,29 @@ impl Engine {
             return Err(RemoveImageError::ManyNames(id));
         }
         self.delete(image)
+    }
+
+    /// Takes these names from an image, or all that it has; the image stays.
+    ///
+    /// # Errors
+    /// When there is none, or it is not called so; then it keeps all names.
+    pub fn untag_image(&self, image: &str, names: &[String]) -> Result<Vec<Removed>, RemoveImageError> {
+        let image = self.store.resolve(image).map_err(|error| match error {
+            ResolveError::Unknown { name } => RemoveImageError::Unknown(name),
+            other => RemoveImageError::Resolve(other),
+        })?;
+        let own = |name: &String| {
+            let name = name.parse::<Reference>().map_err(|error| RemoveImageError::Resolve(error.into()))?;
+            let other = || RemoveImageError::OtherName { image: image.id.short(), name: name.familiar() };
+            image.names.contains(&name).then(|| name.clone()).ok_or_else(other)
+        };
+        let mut gone = names.iter().map(own).collect::<Result<Vec<Reference>, _>>()?;
+        if names.is_empty() {
+            gone.clone_from(&image.names);
+        }
+        gone.sort();
+        gone.dedup();
+        gone.iter().map(|name| self.untag(&image, name)).collect()
     }
 
     fn untag(&self, image: &Image, reference: &Reference) -> Result<Removed, RemoveImageError> {

@@ -42,6 +42,11 @@ pub enum LoadError {
     /// There are no images in it.
     #[error("the archive holds neither a `manifest.json` nor an `index.json`: it is not an image archive")]
     NotImages,
+    /// It is older than lists of images.
+    #[error(
+        "the archive holds `repositories` and no `manifest.json`: docker wrote such archives before 1.10, and they hold no digests to verify"
+    )]
+    Old,
     /// None of what it lists is an image.
     #[error("the archive lists no image")]
     Empty,
@@ -99,15 +104,29 @@ pub enum LoadError {
     Record(#[from] RecordError),
 }
 
-/// Takes the images from an archive, compressed or not: all of them, or those for one platform.
+impl LoadError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Old => Some("docker 20.10 still reads it: load it there, and save it again".to_owned()),
+            Self::NotImages => {
+                Some("a root file system in a tar becomes an image with `wharf import`".to_owned())
+            }
+            Self::Platform { .. } => Some("choose what is there with `--platform`".to_owned()),
+            _ => None,
+        }
+    }
+}
+
+/// Takes the images from an archive, compressed or not: all of them, or those for these platforms.
 ///
 /// # Errors
-/// When the archive is damaged, has nothing for the platform, or the disk refuses. Images that were complete by
+/// When the archive is damaged, has nothing for one of the platforms, or the disk refuses. Images that were complete by
 /// then stay; of the others, whole layers may stay until the next clean-up.
 pub fn load(
     store: &Store,
     input: impl Read,
-    platform: Option<&Platform>,
+    platforms: &[Platform],
     home: &mut dyn LayerHome,
 ) -> Result<Vec<Loaded>, LoadError> {
     let _guard = store.guard()?;
@@ -115,8 +134,8 @@ pub fn load(
     let layout = listed(&files)?;
     let images = layout.images.into_iter().map(|image| Coming::read(&files, image));
     let mut images: Vec<Coming> = images.collect::<Result<_, _>>()?;
-    if let Some(platform) = platform {
-        images = choose(images, platform)?;
+    if !platforms.is_empty() {
+        images = choose(images, platforms)?;
     }
     for index in &layout.indexes {
         store.blobs().put(index)?;
@@ -129,7 +148,11 @@ fn listed(files: &Files) -> Result<Layout, LoadError> {
     let index = files.json(b"index.json")?;
     let list = files.json(b"manifest.json")?;
     if index.is_none() && list.is_none() {
-        return Err(LoadError::NotImages);
+        return Err(if files.find(b"repositories").is_some() {
+            LoadError::Old
+        } else {
+            LoadError::NotImages
+        });
     }
     let layout = index.map(|text| oci::layout(&text, &|path: &[u8]| files.json(path))).transpose()?;
     let mut layout = layout.unwrap_or_default();
@@ -153,9 +176,18 @@ struct Coming {
     config: ImageConfig,
 }
 
-/// Those for a platform; of a name's variants the one that serves it best. Nobody is told later that a name was
-/// left out, so each has to have one.
-fn choose(images: Vec<Coming>, wanted: &Platform) -> Result<Vec<Coming>, LoadError> {
+/// Those for these platforms.
+fn choose(images: Vec<Coming>, wanted: &[Platform]) -> Result<Vec<Coming>, LoadError> {
+    let mut chosen = BTreeSet::new();
+    for platform in wanted {
+        chosen.extend(best(&images, platform)?);
+    }
+    Ok(images.into_iter().enumerate().filter(|(place, _)| chosen.contains(place)).map(|(_, it)| it).collect())
+}
+
+/// The places of those for a platform; of a name's variants the one that serves it best. Nobody is told later that
+/// a name was left out, so each has to have one.
+fn best(images: &[Coming], wanted: &Platform) -> Result<Vec<usize>, LoadError> {
     let rank = |image: &Coming| image.config.platform().rank_for(wanted);
     let platforms = |of: &dyn Fn(&Coming) -> bool| -> String {
         let there = images.iter().filter(|image| of(image)).map(|image| image.config.platform().to_string());
@@ -179,7 +211,7 @@ fn choose(images: Vec<Coming>, wanted: &Platform) -> Result<Vec<Coming>, LoadErr
     if !images.iter().any(is_best) {
         return none("the archive".to_owned(), platforms(&|_| true));
     }
-    Ok(images.into_iter().filter(is_best).collect())
+    Ok((0..images.len()).filter(|place| is_best(&images[*place])).collect())
 }
 
 impl Coming {

@@ -5,6 +5,7 @@
 //! index.json           OCI image index; `io.containerd.image.name` gives each name
 //! manifest.json        docker's list: config, names and layers of each image, as paths
 //! oci-layout
+//! repositories         docker's list before 1.10: the top layer of each name; see `docker.rs`
 //! ```
 //!
 //! A saved archive is an OCI image layout, and a docker archive as well unless it is to be the first
@@ -33,7 +34,8 @@ pub(crate) use place::place;
 pub use place::{Arrival, place_layer};
 pub use save::{Form, SaveError, Saved, Statement, save, write_layer};
 
-pub(crate) const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
+/// The type of an OCI image index.
+pub const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 
 /// JSON files of an archive are not longer than this.
 const JSON_LIMIT: u64 = 4 << 20;

@@ -12,6 +12,7 @@ use wharf_model::{Digest, Platform, Reference};
 
 use super::{Listed, LoadError, Named, Part, blob_path};
 use crate::image::is_of_other_kind;
+use crate::layer::shown;
 
 /// Indexes within each other.
 const DEPTH: usize = 4;
@@ -213,10 +214,6 @@ fn is_config(config: &Descriptor) -> bool {
 
 fn part(descriptor: &Descriptor) -> Part {
     Part { path: blob_path(&descriptor.digest), is: Some((descriptor.digest, descriptor.size)) }
-}
-
-fn shown(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
 }
 
 fn parse(path: &str, text: &[u8]) -> Result<Document, LoadError> {

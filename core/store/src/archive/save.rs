@@ -20,8 +20,10 @@ pub struct Saved {
     pub image: Digest,
     /// Its names.
     pub names: Vec<Reference>,
-    /// The index that the names lead to, to be saved with all its images that are here.
+    /// The index that the names lead to, to be saved with its images that are here.
     pub index: Option<Digest>,
+    /// Only these of its images; all of them when there are none.
+    pub only: Vec<Digest>,
     /// What is said about it, in an archive of the second form.
     pub statement: Option<Statement>,
 }
@@ -110,10 +112,13 @@ pub fn save(
     let index = json!({ "schemaVersion": 2, "mediaType": INDEX_TYPE, "manifests": manifests });
     archive.file(b"index.json", index.to_string().as_bytes())?;
     if form == Form::Docker {
-        let listed = serde_json::to_string(&listed).map_err(io::Error::from)?;
-        archive.file(b"manifest.json", listed.as_bytes())?;
+        let text = serde_json::to_string(&listed).map_err(io::Error::from)?;
+        archive.file(b"manifest.json", text.as_bytes())?;
     }
     archive.file(b"oci-layout", br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+    if let (Form::Docker, Some(text)) = (form, docker::repositories(&listed)) {
+        archive.file(b"repositories", text.as_bytes())?;
+    }
     archive.scribe.finish()?.flush()?;
     Ok(())
 }
@@ -202,7 +207,8 @@ impl<W: Write> Archive<'_, W> {
         let (Some(index), Some(name)) = (saved.index, saved.names.first()) else { return Ok(None) };
         let Ok(text) = self.store.blobs().read(&index, JSON_LIMIT) else { return Ok(None) };
         let mut listed = Vec::new();
-        for variant in self.store.variants(name)? {
+        let wanted = |variant: &Image| saved.only.is_empty() || saved.only.contains(&variant.id);
+        for variant in self.store.variants(name)?.into_iter().filter(wanted) {
             let manifest = self.listed(&variant, &oci::entries(&text))?;
             listed.extend(manifest.map(|manifest| (variant, manifest)));
         }

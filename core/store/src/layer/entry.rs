@@ -38,11 +38,17 @@ pub enum TarError {
         /// The type byte.
         kind: char,
     },
-    /// More than is allowed.
-    #[error("the archive has more than {limit} {what}, and there is no space for more")]
-    Limit {
-        /// What there is too much of.
-        what: &'static str,
+    /// More than anybody needs.
+    #[error("the archive has more than {0} entries, which is the most that is read")]
+    Entries(u64),
+    /// More files than the file system has inodes for.
+    #[error("the archive has more than {0} entries, and the file system has no inodes for more")]
+    Inodes(u64),
+    /// A longer file than anybody needs.
+    #[error("entry `{path}` is longer than {limit} bytes, which is the most that a file may have")]
+    Length {
+        /// Which.
+        path: String,
         /// The most allowed.
         limit: u64,
     },

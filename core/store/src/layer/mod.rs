@@ -82,6 +82,8 @@ pub fn chain_id(parent: Option<&Digest>, diff_id: &Digest) -> Digest {
 pub struct Limits {
     /// Entries.
     pub entries: u64,
+    /// Entries that the file system has inodes for.
+    pub inodes: u64,
     /// Bytes of the uncompressed tar, and of each file.
     pub bytes: u64,
     /// Bytes that there is room for.
@@ -96,7 +98,15 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { entries: 10_000_000, bytes: 1 << 40, room: u64::MAX, depth: 1024, name: 255, path: 4095 }
+        Self {
+            entries: 10_000_000,
+            inodes: u64::MAX,
+            bytes: 1 << 40,
+            room: u64::MAX,
+            depth: 1024,
+            name: 255,
+            path: 4095,
+        }
     }
 }
 
@@ -112,10 +122,9 @@ impl Limits {
     pub fn with_room(dir: BorrowedFd<'_>) -> io::Result<Self> {
         let disk = rustix::fs::fstatvfs(dir)?;
         let free = free_of(&disk);
-        let usual = Self::default();
         // Some file systems make inodes when they need them, and say that they have none.
-        let entries = if disk.f_files == 0 { usual.entries } else { usual.entries.min(disk.f_favail) };
-        Ok(Self { entries, room: free - LEFT.min(free / 10), ..usual })
+        let inodes = if disk.f_files == 0 { u64::MAX } else { disk.f_favail };
+        Ok(Self { inodes, room: free - LEFT.min(free / 10), ..Self::default() })
     }
 }
 

@@ -6,7 +6,7 @@ use tar::{EntryType, Header};
 
 use super::Limits;
 use super::entry::{
-    Entry, Extended, Kind, Pairs, Sparse, TarError, checksum_fits, decimal, entry, pax_records,
+    Entry, Extended, Kind, Pairs, Sparse, TarError, checksum_fits, decimal, entry, pax_records, shown,
 };
 
 const BLOCK: u64 = 512;
@@ -59,17 +59,17 @@ impl<'a, R: Read> Tape<'a, R> {
     }
 
     fn entry(&mut self, header: &Header, before: &Extended, offset: u64) -> Result<Entry, TarError> {
-        let too_many = |what, limit| Err(TarError::Limit { what, limit });
         let mut entry = entry(header, before, offset)?;
         self.entries += 1;
-        if self.entries > self.limits.entries {
-            return too_many("entries", self.limits.entries);
+        if self.entries > self.limits.inodes.min(self.limits.entries) {
+            let Limits { entries, inodes, .. } = *self.limits;
+            return Err(if inodes < entries { TarError::Inodes(inodes) } else { TarError::Entries(entries) });
         }
         self.left = entry.size;
         entry.sparse = self.sparse(header, before, &entry, offset)?;
         entry.size = self.left;
         if entry.file_size() > self.limits.bytes {
-            return too_many("bytes", self.limits.bytes);
+            return Err(TarError::Length { path: shown(&entry.path), limit: self.limits.bytes });
         }
         Ok(entry)
     }
@@ -288,8 +288,11 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<Vec<(Entry, Vec<u8>)>, TarError> {
-        let limits = Limits { entries: 100, ..Limits::default() };
-        let mut tape = Tape::new(bytes, &limits);
+        read_within(bytes, &Limits { entries: 100, ..Limits::default() })
+    }
+
+    fn read_within(bytes: &[u8], limits: &Limits) -> Result<Vec<(Entry, Vec<u8>)>, TarError> {
+        let mut tape = Tape::new(bytes, limits);
         let mut found = Vec::new();
         while let Some(entry) = tape.next()? {
             let mut data = Vec::new();
@@ -397,7 +400,17 @@ mod tests {
         bad[0] ^= 1;
         assert!(matches!(read(&bad), Err(TarError::NotAnArchive)));
         assert!(matches!(read(&[good.clone(), bad].concat()), Err(TarError::Header { offset: 1024, .. })));
-        assert!(matches!(read(&good.repeat(101)), Err(TarError::Limit { .. })));
+        assert!(matches!(read(&good.repeat(101)), Err(TarError::Entries(100))));
+        let few = Limits { inodes: 2, ..Limits::default() };
+        assert_eq!(read_within(&good.repeat(2), &few).unwrap().len(), 2);
+        let error = read_within(&good.repeat(3), &few).unwrap_err();
+        assert!(
+            error.to_string().contains("more than 2 entries, and the file system has no inodes"),
+            "{error}"
+        );
+        let short = Limits { bytes: 3, ..Limits::default() };
+        let error = read_within(&good, &short).unwrap_err();
+        assert!(error.to_string().contains("`a` is longer than 3 bytes"), "{error}");
         assert!(matches!(read(&member(EntryType::XHeader, "x", b"99 a=b\n")), Err(TarError::Header { .. })));
         let long = header(EntryType::GNULongName, "l", 1 << 33).as_bytes().to_vec();
         assert!(matches!(read(&long), Err(TarError::Header { .. })));

@@ -23,12 +23,12 @@ use super::error::RegistryError;
 use super::payload::Payload;
 use super::resolve::{Resolved, pull_scope};
 use super::session::{Call, Session, body, refusal};
+use crate::archive::INDEX_TYPE;
 
 /// Things beside one image at most.
 const MOST: usize = 64;
 /// Bytes of one of them at most.
 const LARGEST: u64 = 1 << 20;
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 /// How the types of what is read begin.
 const READ: [&str; 2] =
     ["application/vnd.dev.sigstore.bundle", "application/vnd.dev.cosign.simplesigning.v1+json"];
@@ -111,7 +111,7 @@ impl Beside<'_> {
     ) -> Result<Vec<Descriptor>, RegistryError> {
         let scopes = pull_scope(endpoint);
         let mut call = call(endpoint, &format!("referrers/{subject}"), &scopes);
-        call.headers.insert(ACCEPT, HeaderValue::from_static(INDEX));
+        call.headers.insert(ACCEPT, HeaderValue::from_static(INDEX_TYPE));
         let response = self.session.ask(&call).await?;
         let text = match response.status() {
             status if status.is_success() => {
@@ -124,7 +124,7 @@ impl Beside<'_> {
             _ => return Err(refusal(&call, response).await),
         };
         let Some(text) = text else { return Ok(Vec::new()) };
-        let Document::Index(entries) = document::parse_any(&call.what, &text, INDEX)? else {
+        let Document::Index(entries) = document::parse_any(&call.what, &text, INDEX_TYPE)? else {
             return Err(damaged(&call.what, "it is no index"));
         };
         let signs = |entry: &Descriptor| {

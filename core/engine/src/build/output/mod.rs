@@ -36,6 +36,7 @@ use super::request::{At, BuildError, BuildOptions};
 use super::share::Imported;
 use super::source::SourceError;
 use crate::Engine;
+use crate::full::NO_ROOM_THERE;
 use crate::image::{ExchangeError, RemoveImageError};
 
 pub use syntax::OutputSyntaxError;
@@ -141,8 +142,7 @@ pub enum OutputError {
 impl OutputError {
     /// What to do next, where something is known.
     pub fn next_step(&self) -> Option<String> {
-        matches!(self, Self::NoRoom { .. })
-            .then(|| "free some room there, or let `dest=` name a place on another file system".to_owned())
+        matches!(self, Self::NoRoom { .. }).then(|| NO_ROOM_THERE.to_owned())
     }
 
     /// Whether it is for want of room is worth saying first.
@@ -283,7 +283,7 @@ impl Engine {
                 provenance.map(|predicate| self.statement_of(id, &names, predicate)).transpose()?;
             let statement = statement
                 .map(|text| Statement { predicate_type: provenance::PREDICATE_TYPE.to_owned(), text });
-            let saved = [Saved { image: *id, names, index: None, statement }];
+            let saved = [Saved { image: *id, names, index: None, only: Vec::new(), statement }];
             match output {
                 Output::Archive { form, to, .. } => {
                     files::write_to(to, |out| Ok(self.save_as(&saved, *form, out)?))?;
@@ -305,7 +305,7 @@ impl Engine {
             .map_err(RemoveImageError::from)?
             .is_some_and(|image| !image.names.is_empty());
         if !named {
-            self.remove_image(&id.to_string(), None, false)?;
+            self.remove_image(&id.to_string(), &[], false)?;
         }
         Ok(())
     }

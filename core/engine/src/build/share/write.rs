@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use wharf_model::{Digest, Reference};
-use wharf_store::archive::{SaveError, write_layer};
+use wharf_store::archive::{INDEX_TYPE, SaveError, write_layer};
 use wharf_store::registry::PushError;
 use wharf_store::{Layer, RecordError, is_full};
 
@@ -19,6 +19,7 @@ use super::imported::Imported;
 use super::read::{causes, warn};
 use super::record::{Records, wanted};
 use super::{CacheMode, CacheTo};
+use crate::full::NO_ROOM_THERE;
 use crate::home::Home;
 use crate::hook::HookError;
 use crate::snapshot::SnapshotError;
@@ -27,7 +28,6 @@ use crate::{Engine, WholeFile};
 /// The media type of the list of records.
 pub(super) const CONFIG_TYPE: &str = "application/vnd.wharf.cache.config.v1+json";
 const MANIFEST_TYPE: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX_TYPE: &str = "application/vnd.oci.image.index.v1+json";
 const TAR_TYPE: &str = "application/vnd.oci.image.layer.v1.tar";
 const LAYOUT: &[u8] = br#"{"imageLayoutVersion":"1.0.0"}"#;
 
@@ -84,9 +84,7 @@ impl CacheWriteError {
         match self {
             Self::Send { source, .. } => source.next_step(),
             Self::Hook(error) => error.next_step(),
-            Self::NoRoom { .. } => {
-                Some("free some room there, or let `dest=` name a place on another file system".to_owned())
-            }
+            Self::NoRoom { .. } => Some(NO_ROOM_THERE.to_owned()),
             _ => None,
         }
     }

@@ -27,7 +27,7 @@ fn privileged_a_bomb_ends_before_the_disk_is_full() {
         let store = Store::open(disk.path()).unwrap();
         let mut home = Home::new(disk.path(), LayerFormat::Overlay);
         let archive = docker_archive(&[("bomb/layer.tar", &bomb)], &[digest]);
-        let text = chain(&load(&store, archive.as_slice(), None, &mut home).unwrap_err());
+        let text = chain(&load(&store, archive.as_slice(), &[], &mut home).unwrap_err());
         assert!(text.contains("`bomb/layer.tar`"), "{kind}: {text}");
         if kind != "gzip twice" {
             assert!(text.contains("there is no space for more"), "{kind}: {text}");
@@ -35,7 +35,7 @@ fn privileged_a_bomb_ends_before_the_disk_is_full() {
         assert!(store.images().unwrap().is_empty() && home.is_clean(0), "{kind}");
         assert_eq!(fs::read_dir(disk.path().join("blobs/incoming")).unwrap().count(), 0, "{kind}");
         let good = root_tar();
-        load(&store, docker_archive(&[("l", &good)], &[Digest::of(&good)]).as_slice(), None, &mut home)
+        load(&store, docker_archive(&[("l", &good)], &[Digest::of(&good)]).as_slice(), &[], &mut home)
             .unwrap();
     }
     // The archive itself may be one.
@@ -44,7 +44,7 @@ fn privileged_a_bomb_ends_before_the_disk_is_full() {
     let disk = Mounted::new(&["-t", "tmpfs", "-o", SMALL_DISK, "wharf-store-test"]).unwrap();
     let store = Store::open(disk.path()).unwrap();
     let mut home = Home::new(disk.path(), LayerFormat::Overlay);
-    let text = chain(&load(&store, whole.as_slice(), None, &mut home).unwrap_err());
+    let text = chain(&load(&store, whole.as_slice(), &[], &mut home).unwrap_err());
     assert!(text.contains("there is no space for more"), "{text}");
     assert_eq!(fs::read_dir(disk.path().join("blobs/incoming")).unwrap().count(), 0);
 }

@@ -79,7 +79,13 @@ fn privileged_all_platforms_of_a_name_come_and_go_together() {
 
     // The index goes on as it came, whatever it lists that is not here.
     let usual = bench.store.resolve("app:1").unwrap();
-    let saved = Saved { image: usual.id, names: vec![name.clone()], index: Some(index), statement: None };
+    let saved = Saved {
+        image: usual.id,
+        names: vec![name.clone()],
+        index: Some(index),
+        only: Vec::new(),
+        statement: None,
+    };
     let mut archive = Vec::new();
     save(&bench.store, std::slice::from_ref(&saved), &mut bench.home, Form::Docker, &mut archive).unwrap();
     let mut there = Bench::new(LayerFormat::Tree);
@@ -89,8 +95,19 @@ fn privileged_all_platforms_of_a_name_come_and_go_together() {
     assert_eq!((ids(&again), again.len()), (ids(&loaded), 2));
     assert_eq!(there.store.index_of(&name).unwrap(), Some(index));
     let mut third = Vec::new();
-    save(&there.store, &[saved], &mut there.home, Form::Docker, &mut third).unwrap();
+    save(&there.store, std::slice::from_ref(&saved), &mut there.home, Form::Docker, &mut third).unwrap();
     assert_eq!(third, archive);
+
+    // Some of its images are an index as well.
+    let other = loaded.iter().map(|image| image.id).find(|id| *id != usual.id).unwrap();
+    for (only, count) in [(vec![usual.id], 1), (vec![usual.id, other], 2)] {
+        let saved = Saved { only, ..saved.clone() };
+        let mut some = Vec::new();
+        save(&bench.store, &[saved], &mut bench.home, Form::Docker, &mut some).unwrap();
+        let mut there = Bench::new(LayerFormat::Tree);
+        assert_eq!(there.load(&some).unwrap().len(), count);
+        assert_eq!(there.store.index_of(&name).unwrap(), Some(index));
+    }
 
     // Without the index it is one image, as docker's list has it.
     let alone = there.save(usual.id).unwrap();
@@ -105,11 +122,14 @@ fn privileged_a_platform_chooses_and_has_to_be_there() {
     let (mut layout, _) = two();
     let load_for = |archive: &[u8], platform: &str| {
         let mut bench = Bench::new(LayerFormat::Overlay);
-        let platform: Platform = platform.parse().unwrap();
-        let loaded = load(&bench.store, archive, Some(&platform), &mut bench.home);
+        let platforms: Vec<Platform> = platform.split(',').map(|it| it.parse().unwrap()).collect();
+        let loaded = load(&bench.store, archive, &platforms, &mut bench.home);
         let loaded = loaded.map_err(|error| error.to_string());
         assert_eq!(bench.store.images().unwrap().len(), loaded.as_ref().map_or(0, Vec::len));
-        loaded.map(|_| bench.store.images().unwrap()[0].config.platform().to_string())
+        let images = bench.store.images().unwrap();
+        let mut there: Vec<String> = images.iter().map(|image| image.config.platform().to_string()).collect();
+        there.sort();
+        loaded.map(|_| there.join(","))
     };
     let archive = layout.clone().end();
     assert_eq!(load_for(&archive, OTHER).unwrap(), OTHER);
@@ -117,6 +137,11 @@ fn privileged_a_platform_chooses_and_has_to_be_there() {
     let refused = load_for(&archive, "linux/riscv64").unwrap_err();
     let there = format!("app:1 has nothing for linux/riscv64, only {}, {OTHER}", Platform::host());
     assert_eq!(refused, there);
+    let both = format!("{OTHER},{}", Platform::host());
+    let mut names: Vec<&str> = both.split(',').collect();
+    names.sort_unstable();
+    assert_eq!(load_for(&archive, &both).unwrap(), names.join(","));
+    assert_eq!(load_for(&archive, &format!("{OTHER},linux/riscv64")).unwrap_err(), there);
     // Nothing is left out without a word.
     let alone = layout.image(&Platform::host());
     layout.name("docker.io/library/alone:1", alone);
