@@ -121,7 +121,10 @@ fn a_running_container_is_committed_and_goes_on() {
 
     box_.refuses(1, &["commit", "nobody"], &["No such container: nobody"]);
     box_.refuses(1, &["commit", "still", "UPPER"], &["lowercase"]);
-    box_.refuses(1, &["commit", "-c", "RUN true", "still"], &["--change"]);
+    box_.refuses(1, &["commit", "-c", "RUN true", "still"], &["--change", "hint:", "wharf build"]);
+    let stage = ["FROM begins a stage, which --change can not", "hint:", "wharf build"];
+    box_.refuses(1, &["commit", "-c", "FROM busybox", "still"], &stage);
+    box_.refuses(125, &["commit", "--no-pause", "--pause", "still"], &["cannot be used with"]);
     box_.refuses(1, &["commit", "-c", "NOTHING x", "still", "never"], &["NOTHING"]);
     box_.run("images -q never").success().prints("");
     box_.run(&format!("rm {}", made.line())).success();

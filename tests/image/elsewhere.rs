@@ -25,7 +25,9 @@ fn an_image_goes_to_another_machine_and_runs_there() {
     assert_eq!(there.inspect("app:v1", "{{.Id}}"), here.inspect("app:v1", "{{.Id}}"));
     assert_eq!(there.inspect("app:v1", "{{.RepoDigests}}"), "[]", "no registry has it");
     there.run("run --rm --network none app:v1").success().prints("one\n");
-    here.run(&format!("push -q {}", ssh.name("app:v1"))).success();
+    let quiet = here.run(&format!("push -q {}", ssh.name("app:v1"))).success();
+    quiet.clone().prints("docker.io/library/app:v1\n");
+    assert_eq!(quiet.stderr, "", "the other machine is quiet, too");
 }
 
 #[test]
@@ -56,7 +58,7 @@ fn what_is_in_the_way_is_named() {
     there.run("images").success();
     let (app, none) = (ssh.name("app:v1"), ssh.name("none:v9"));
     here.refuses(1, &["push", &none], &["no such image: none:v9"]);
-    here.refuses(1, &["load", &none], &["127.0.0.1", "none:v9"]);
+    here.refuses(1, &["load", &none], &["127.0.0.1", "none:v9", "hint:", "wharf images"]);
     here.refuses(1, &["push", "--platform", "linux/s390x", &app], &["linux/s390x"]);
     here.refuses(1, &["push", "-a", &app], &["--all-tags"]);
     for verb in ["push", "load"] {

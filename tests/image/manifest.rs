@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::harness::{Registry, Sandbox};
+use crate::harness::{Asked, Registry, Sandbox};
 
 /// Two images in a registry, in repositories of their own: `one` for amd64, `two` for arm64.
 fn with_two(registry: &Registry) -> (Sandbox, String, String) {
@@ -92,6 +92,55 @@ fn an_entry_says_what_it_was_annotated_with() {
 }
 
 #[test]
+fn images_are_added_to_a_list_and_say_what_they_are_for() {
+    let Some(registry) = Registry::start() else { return };
+    let (box_, one, two) = with_two(&registry);
+    let list = registry.name("all:1");
+    box_.refuses(1, &["manifest", "add", &list, &one], &["No such manifest", "manifest create"]);
+    box_.run(&format!("manifest create {list}")).success();
+    box_.refuses(1, &["manifest", "push", &list], &["has no entry", &format!("manifest add {list}")]);
+    box_.run(&format!("manifest add {list} {one}")).success().prints(&format!("{list}\n"));
+    box_.run(&format!(
+        "manifest add --all --arch arm64 --variant v8 --annotation by=us {list} docker://{two}"
+    ))
+    .success();
+    box_.refuses(1, &["manifest", "add", "--annotation", "by", &list, &two], &["expected NAME=VALUE"]);
+    let kept = box_.run(&format!("manifest inspect {list}")).success().json();
+    assert_eq!(platforms(&kept), ["linux/amd64", "linux/arm64"]);
+    assert_eq!(kept["manifests"][1]["platform"]["variant"], "v8");
+    assert_eq!(kept["manifests"][1]["annotations"], serde_json::json!({ "by": "us" }));
+    box_.run(&format!("manifest push {list}")).success();
+    assert_eq!(box_.beside().run(&format!("manifest inspect {list}")).success().json(), kept);
+}
+
+#[test]
+fn an_insecure_registry_needs_no_proof_of_who_it_is() {
+    let Some(tls) = Registry::start_as(Asked { tls: true, ..Asked::default() }) else { return };
+    let Some(plain) = Registry::start() else { return };
+    for registry in [tls, plain] {
+        let box_ = Sandbox::new();
+        let address = registry.address();
+        let (app, list) = (registry.name("app:1"), registry.name("list:1"));
+        box_.config(&format!(
+            "[registry.\"{address}\"]\ninsecure = true\nplain-http = {}\n",
+            address.starts_with("127")
+        ));
+        box_.run(&format!("tag busybox {app}")).success();
+        box_.run(&format!("push -q {app}")).success();
+        // TLS is not spoken with this machine itself unless somebody says so, and not without it otherwise.
+        box_.config(&format!("[registry.\"{address}\"]\nplain-http = {}\n", !address.starts_with("127")));
+        box_.run(&format!("manifest create {list} {app}")).fails(1);
+        box_.run(&format!("manifest create --insecure {list} {app}")).success();
+        box_.run(&format!("manifest push {list}")).fails(1);
+        box_.run(&format!("manifest push --insecure {list}")).success();
+        box_.run(&format!("manifest rm {list}")).success();
+        box_.run(&format!("manifest inspect {list}")).fails(1);
+        let there = box_.run(&format!("manifest inspect --insecure {list}")).success().json();
+        assert_eq!(platforms(&there).len(), 1, "{there}");
+    }
+}
+
+#[test]
 fn an_index_gives_its_entries_and_what_is_not_there_makes_no_list() {
     let Some(registry) = Registry::start() else { return };
     let (box_, one, two) = with_two(&registry);
@@ -116,5 +165,5 @@ fn an_index_gives_its_entries_and_what_is_not_there_makes_no_list() {
     );
     box_.refuses(1, &["manifest", "inspect", &third], &["third"]);
     let exact = format!("{third}@sha256:{}", "0".repeat(64));
-    box_.refuses(1, &["manifest", "create", &exact, &one], &["a digest is not a name"]);
+    box_.refuses(1, &["manifest", "create", &exact, &one], &["holds a digest", "name it by a tag"]);
 }

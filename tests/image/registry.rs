@@ -57,6 +57,20 @@ fn pull_brings_an_image_that_another_client_pushed() {
         box_.run(&format!("rmi {name}")).success();
         box_.run(&format!("pull -q {by_digest}")).success().prints(&format!("{by_digest}\n"));
         box_.run("images").success().line_with(&format!("{}   <none>", registry.name("team/app")));
+        assert_eq!(box_.inspect(&by_digest, "{{.RepoTags}} {{.RepoDigests}}"), format!("[] [{by_digest}]"));
+        let fields = "{{.Repository}} {{.Tag}} {{.Digest}}";
+        let row = format!("{} <none> {digest}\n", registry.name("team/app"));
+        box_.wharf(["images", "--format", fields]).success().prints(&row);
+        let object = box_.run("images --digests --format json").success().json();
+        assert_eq!((&object["Digest"], &object["Tag"]), (&digest.into(), &"<none>".into()), "{object}");
+        // Docker fills it for who asks for it only.
+        assert_eq!(box_.run("images --format json").success().json()["Digest"], "<none>");
+        // Beside a tag of the same repository it is no row of its own.
+        box_.run(&format!("pull -q {name}")).success();
+        let row = format!("{} v1 {digest}\n", registry.name("team/app"));
+        box_.wharf(["images", "--format", fields]).success().prints(&row);
+        assert_eq!(box_.inspect(&name, "{{.RepoTags}} {{.RepoDigests}}"), format!("[{name}] [{by_digest}]"));
+        box_.run(&format!("untag {name} {name}")).success();
         box_.run(&format!("rmi {by_digest}")).success();
     }
 }
@@ -101,6 +115,31 @@ fn run_create_and_build_pull_what_is_missing() {
     box_.refuses(1, &["pull", &registry.name("UPPER")], &["lowercase"]);
     box_.refuses(1, &["pull", "127.0.0.1:1/app"], &["cannot pull 127.0.0.1:1/app:latest", "refused", "hint"]);
     box_.refuses(1, &["pull", "--platform", "linux/s390x", &name], &["nothing for linux/s390x"]);
+}
+
+#[test]
+fn what_a_registry_does_not_have_is_said_with_a_next_step() {
+    let Some(registry) = Registry::start() else { return };
+    let box_ = Sandbox::new();
+    let nothing = registry.name("nothing");
+    box_.refuses(1, &["pull", "-a", &nothing], &["nothing", "hint:", "check the name"]);
+    box_.refuses(1, &["pull", "ssh://server.example/app"], &["wharf load ssh://server.example/app"]);
+    box_.refuses(1, &["pull", "--disable-content-trust=false", &nothing], &["Content Trust", "image-trust"]);
+    box_.refuses(1, &["push", "--disable-content-trust=false", "busybox"], &["Content Trust", "image-trust"]);
+    let name = registry.name("app:v1");
+    box_.run(&format!("tag busybox {name}")).success();
+    box_.run(&format!("push --disable-content-trust {name}")).success();
+    box_.run(&format!("pull --disable-content-trust=true {name}")).success();
+    let login = ["login", "--password-stdin", &registry.address()];
+    let refused = box_.wharf_with(login, b"ahoy").fails(1);
+    refused.says("Must provide --username with --password-stdin").says("hint:");
+    // Every mirror that was asked in vain is named.
+    let mirrors =
+        format!("[registry.\"hub.invalid\"]\nmirrors = [\"127.0.0.1:1\", \"{}\"]\n", registry.address());
+    box_.config(&mirrors);
+    let failed = box_.run("pull hub.invalid/app:v9").fails(1).says("cannot reach https://hub.invalid");
+    let failed = failed.says("cause: the mirror http://127.0.0.1:1 did not do: cannot reach");
+    failed.says(&format!("cause: the mirror http://{} did not do: the manifest of", registry.address()));
 }
 
 #[test]
@@ -308,6 +347,14 @@ fn a_program_may_keep_the_login() {
     box_.run(&format!("push {name}")).fails(1).says("denied");
     std::fs::write(&file, "{\"credHelpers\": {\"ADDRESS\": \"gone\"}}".replace("ADDRESS", &address)).unwrap();
     box_.run(&format!("pull {name}")).fails(1).says("docker-credential-gone");
+
+    // What else it says is part of the error, and nothing that a terminal acts upon.
+    let program = "#!/bin/sh\nprintf 'the chest is \\033[31mlocked\\n' >&2\nseq 100000 >&2\nexit 3\n";
+    std::fs::write(&path, program).unwrap();
+    std::fs::write(&file, "{\"credsStore\": \"chest\"}").unwrap();
+    let said = box_.run(&format!("pull {name}")).fails(1).says("docker-credential-chest");
+    let said = said.says("the chest is \\u{1b}[31mlocked; 1; 2;");
+    assert!(said.stderr.len() < 8000 && !said.stderr.contains('\u{1b}'), "{said}");
 }
 
 #[test]

@@ -324,6 +324,22 @@ fn a_build_cache_is_asked_about_as_an_image_is() {
 }
 
 #[test]
+fn a_plugin_from_a_registry_is_asked_about_as_an_image_is() {
+    let Some(port) = harbour() else { return };
+    let name = port.registry.name("acme/app:v1");
+    let pushed = port.box_.run(&format!("plugin push label {name}")).success();
+    let digest = pushed.stdout.split_once("digest: ").unwrap().1[..71].to_owned();
+    let port = Harbour { digest, ..port };
+    let key = Key::p256();
+    port.keys(&[&key], "");
+    let add = ["plugin", "add", &format!("oci://{name}"), "--as", "LABEL=MARK", "--grant-all"];
+    port.box_.refuses(1, &add, &["denied by hook `image-trust`", "acme/app is not signed"]);
+    assert!(!port.box_.run("plugin ls -q").success().stdout.contains("app"));
+    port.simple(&key, &port.registry.name(REPOSITORY), &port.digest);
+    port.box_.wharf(add).success().prints("app\n");
+}
+
+#[test]
 fn the_hook_is_shown_as_switched_off() {
     let box_ = Sandbox::new();
     let row = |list: String| list.lines().find(|line| line.starts_with("image-trust ")).unwrap().to_owned();

@@ -114,6 +114,17 @@ fn what_takes_room_is_told_in_short_and_in_detail() {
     let objects = box_.run("system df --format json").success();
     let first: serde_json::Value = serde_json::from_str(objects.stdout.lines().next().unwrap()).unwrap();
     assert_eq!((&first["Type"], &first["Active"]), (&"Images".into(), &"1".into()), "{first}");
+    let all = box_.run("system df -v --format json").success().json();
+    assert_eq!(all["Images"][0]["Repository"], "busybox");
+    assert_eq!(all["Images"][0]["Containers"], "1");
+    assert_eq!(
+        (&all["Containers"][0]["Names"], &all["Containers"][0]["State"]),
+        (&"up".into(), &"running".into())
+    );
+    assert_eq!((&all["Volumes"][0]["Name"], &all["Volumes"][0]["Links"]), (&"v".into(), &"0".into()));
+    assert!(all["BuildCache"].as_array().unwrap().is_empty(), "{all}");
+    let format = "{{range .Volumes}}{{.Name}}={{.Links}}{{end}}";
+    box_.wharf(["system", "df", "-v", "--format", format]).success().prints("v=0\n");
     let long = box_.run("system df -v").success();
     long.shows("Images space usage:")
         .shows("Containers space usage:")

@@ -75,19 +75,44 @@ impl fmt::Display for Platform {
 #[error("`{0}` is not a platform: expected OS/ARCHITECTURE[/VARIANT], such as linux/arm64")]
 pub struct PlatformError(String);
 
+/// Go's names of systems that are known by themselves, as containerd has them.
+const SYSTEMS: [&str; 14] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "netbsd",
+    "openbsd",
+    "solaris",
+    "windows",
+];
+/// Go's names of processors that are known by themselves, and other names of them.
+const PROCESSORS: [&str; 24] = [
+    "386", "aarch64", "amd64", "arm", "arm64", "armel", "armhf", "i386", "i686", "loong64", "mips", "mips64",
+    "mips64le", "mipsle", "ppc", "ppc64", "ppc64le", "riscv", "riscv64", "s390x", "sparc64", "wasm",
+    "x86-64", "x86_64",
+];
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
     /// `linux/arm64`, `linux/arm/v7`, or `arm64` alone; the kernel's names of processors are taken as well.
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let lower = text.to_lowercase();
+        let (lower, host) = (text.to_lowercase(), Self::host().architecture);
         let parts: Vec<&str> = lower.split('/').collect();
         let word = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.');
         if parts.iter().any(|part| part.is_empty() || !part.bytes().all(word)) {
             return Err(PlatformError(text.to_owned()));
         }
         let (os, architecture, variant) = match parts[..] {
-            [architecture] => ("linux", architecture, None),
+            [os] if SYSTEMS.contains(&os) => (os, host.as_str(), None),
+            [architecture] if PROCESSORS.contains(&architecture) => ("linux", architecture, None),
             [os, architecture] => (os, architecture, None),
             [os, architecture, variant] => (os, architecture, Some(variant)),
             _ => return Err(PlatformError(text.to_owned())),
@@ -115,13 +140,15 @@ mod tests {
             ("linux/amd64", "linux/amd64"),
             ("linux/x86_64", "linux/amd64"),
             ("arm64", "linux/arm64"),
+            ("aarch64", "linux/arm64"),
+            ("linux", &Platform::host().to_string()),
             ("linux/arm/v7", "linux/arm/v7"),
             ("Linux/armhf", "linux/arm/v7"),
             ("windows/amd64", "windows/amd64"),
         ] {
             assert_eq!(text.parse::<Platform>().unwrap().to_string(), platform);
         }
-        for text in ["", "linux/", "a/b/c/d", "linux/a b", "linux//v7"] {
+        for text in ["", "foo", "v8", "linux/", "a/b/c/d", "linux/a b", "linux//v7"] {
             assert!(text.parse::<Platform>().is_err(), "{text}");
         }
     }

@@ -21,6 +21,9 @@ pub(crate) struct Commit {
     #[arg(short, long, num_args = 0..=1, require_equals = true, default_value = "true", default_missing_value = "true")]
     #[arg(action = clap::ArgAction::Set)]
     pause: bool,
+    /// Do not hold them still
+    #[arg(long, conflicts_with = "pause")]
+    no_pause: bool,
     /// Name or id
     container: String,
     /// Name of the image: REPOSITORY[:TAG]
@@ -35,7 +38,7 @@ impl Commit {
             author: self.author.clone(),
             message: self.message.clone(),
             changes: self.change.clone(),
-            pause: self.pause,
+            pause: self.pause && !self.no_pause,
             epoch: source_date_epoch()?,
         };
         let committed = globals.engine()?.commit_container(&self.container, &options);

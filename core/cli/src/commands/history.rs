@@ -42,7 +42,7 @@ pub(crate) struct History {
     )]
     human: bool,
     /// Go template, `table` with one, or `json`
-    #[arg(long, value_name = "TEMPLATE", conflicts_with = "quiet")]
+    #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
     /// The image for this platform, where the name has several
     #[arg(long, value_name = "PLATFORM")]
@@ -54,13 +54,13 @@ pub(crate) struct History {
 impl History {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let steps = globals.engine()?.history(&self.image, self.platform.as_ref()).map_err(Report::failed)?;
-        if self.quiet {
-            output::lines(steps.iter().map(|step| self.id(step)))?;
-            return Ok(0);
-        }
         if let Some(format) = self.format.as_deref().filter(|format| !matches!(*format, "" | "table")) {
             let values: Vec<Value> = steps.iter().map(|step| self.fields(step)).collect();
             output::text(&template::list(format, &FIELDS, &values)?)?;
+            return Ok(0);
+        }
+        if self.quiet {
+            output::lines(steps.iter().map(|step| self.id(step)))?;
             return Ok(0);
         }
         let created = if self.human { "CREATED" } else { "CREATED AT" };

@@ -26,6 +26,8 @@ const FIELDS: [(&str, &str); 12] = [
     ("VirtualSize", "SIZE"),
     ("Platform", "PLATFORM"),
 ];
+/// What has no name, no tag or no digest.
+const NONE: &str = "<none>";
 const TABLE: &str = "table {{.Repository}}\t{{.Tag}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 const DIGESTS: &str = "table {{.Repository}}\t{{.Tag}}\t{{.Digest}}\t{{.ID}}\t{{.CreatedSince}}\t{{.Size}}";
 
@@ -65,18 +67,19 @@ impl Images {
         if self.tree {
             return self.show_tree(engine, list);
         }
-        if self.quiet {
+        let format = self.format.as_deref().filter(|format| !matches!(*format, "" | "table"));
+        if self.quiet && format.is_none() {
             let mut ids: Vec<String> = list.iter().map(|image| self.id(image)).collect();
             ids.dedup();
             output::lines(ids)?;
             return Ok(0);
         }
         let usual = if self.digests { DIGESTS } else { TABLE };
-        let format = self.format.as_deref().filter(|format| !matches!(*format, "" | "table"));
         let format = format.unwrap_or(usual);
-        let asks = format == "json" || format.contains("Digest");
+        // Docker fills it when the columns have it, and says that there is none to whoever asks for JSON alone.
+        let asks = self.digests || format.contains(".Digest");
         let row = |image: &ImageSummary| {
-            let digest = if asks { digest(engine, image) } else { String::new() };
+            let digest = if asks { digest(engine, image) } else { NONE.to_owned() };
             self.fields(image, digest)
         };
         let values: Vec<Value> = list.iter().map(row).collect();
@@ -163,8 +166,10 @@ impl Images {
 }
 
 fn names(image: &ImageSummary) -> (String, String) {
-    let none = || "<none>".to_owned();
+    let none = || NONE.to_owned();
     match &image.name {
+        // The tag beside a digest is not what was asked for.
+        Some(name) if name.digest().is_some() => (name.familiar_name(), none()),
         Some(name) => (name.familiar_name(), name.tag().map_or_else(none, str::to_owned)),
         None => (none(), none()),
     }
@@ -172,5 +177,5 @@ fn names(image: &ImageSummary) -> (String, String) {
 
 fn digest(engine: &Engine, image: &ImageSummary) -> String {
     let found = engine.remote_digest(image).ok().flatten();
-    found.map_or_else(|| "<none>".to_owned(), |digest| digest.to_string())
+    found.map_or_else(|| NONE.to_owned(), |digest| digest.to_string())
 }

@@ -22,7 +22,7 @@ pub(crate) struct Login {
     #[arg(short, long, conflicts_with = "password_stdin")]
     password: Option<String>,
     /// Read the password from standard input
-    #[arg(long, requires = "username")]
+    #[arg(long)]
     password_stdin: bool,
     /// HOST[:PORT]; docker's own without it
     server: Option<String>,
@@ -37,6 +37,10 @@ pub(crate) struct Logout {
 
 impl Login {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        if self.password_stdin && self.username.is_none() {
+            let message = "Must provide --username with --password-stdin";
+            return Err(Report::message(1, message).hint("name the user with `--username USER`"));
+        }
         let engine = globals.engine()?;
         let registry = registry(self.server.as_deref());
         if self.password.is_some() {

@@ -119,6 +119,12 @@ impl Ps {
     }
 }
 
+/// Everything that a template can name of a container, with nothing shortened.
+pub(super) fn whole(item: &ContainerSummary) -> Value {
+    let all = Ps { all: true, quiet: false, no_trunc: true, latest: false, last: None, format: None };
+    all.fields(item)
+}
+
 fn state(status: &Status) -> &'static str {
     match status {
         Status::Created => "created",

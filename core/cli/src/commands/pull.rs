@@ -2,6 +2,7 @@ use wharf_engine::Engine;
 use wharf_engine::image::{PullEvent, PullImageError, PullPolicy, Pulled};
 use wharf_model::{Platform, Reference};
 
+use super::content_trust::ContentTrust;
 use crate::globals::Globals;
 use crate::output;
 use crate::progress::{Pulling, heading};
@@ -25,13 +26,16 @@ pub(crate) struct Pull {
     /// The images for all platforms that there are
     #[arg(long, conflicts_with_all = ["platform", "all_tags"])]
     all_platforms: bool,
+    #[command(flatten)]
+    trust: ContentTrust,
     /// NAME[:TAG] or NAME@DIGEST
     name: String,
 }
 
 impl Pull {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        let name: Reference = self.name.parse().map_err(Report::failed)?;
+        self.trust.check()?;
+        let name = self.named()?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         if self.all_tags {
@@ -47,6 +51,16 @@ impl Pull {
         }
         output::lines([name.to_string()])?;
         Ok(0)
+    }
+
+    fn named(&self) -> Result<Reference, Report> {
+        let named = self.name.parse().map_err(Report::failed);
+        named.map_err(|report| match self.name.starts_with("ssh://") {
+            true => {
+                report.hint(format!("an image of another machine is brought with `wharf load {}`", self.name))
+            }
+            false => report,
+        })
     }
 
     /// One after the other, the one for this machine last: it is what the name stands for then.
@@ -69,6 +83,10 @@ impl Pull {
             return Err(Report::message(1, "tag can't be used with --all-tags/-a"));
         }
         let names = engine.remote_tags(&self.name).map_err(|error| failed(1, error))?;
+        if names.is_empty() {
+            let message = format!("the repository {}/{} has no tag", name.domain(), name.path());
+            return Err(Report::message(1, message).hint("check the name, or pull an image by its digest"));
+        }
         names.iter().try_for_each(|name| self.pull(engine, name, self.platform.as_ref()))?;
         output::lines([format!("{}/{}", name.domain(), name.path())])?;
         Ok(0)
@@ -115,7 +133,10 @@ pub(super) fn bring(
         if let (PullEvent::Begun(full), PullPolicy::Missing) = (event, policy) {
             output::say(&format!("Unable to find image '{}' locally", full.familiar()));
         }
-        progress.show(event);
+        // The container that is made of it says so as well.
+        if !matches!(event, PullEvent::Foreign(_)) {
+            progress.show(event);
+        }
     });
     if let Some(pulled) = pulled.map_err(|error| failed(125, error))?.filter(|_| !quiet) {
         ending(&pulled).iter().for_each(|line| output::say(line));

@@ -1,7 +1,8 @@
 use wharf_engine::Engine;
-use wharf_engine::image::{Elsewhere, PushImageError};
+use wharf_engine::image::{Elsewhere, PushImageError, Via};
 use wharf_model::{Platform, Reference};
 
+use super::content_trust::ContentTrust;
 use super::load;
 use crate::globals::Globals;
 use crate::output;
@@ -20,12 +21,15 @@ pub(crate) struct Push {
     /// Only the image for this platform, where the name has several
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<Platform>,
+    #[command(flatten)]
+    trust: ContentTrust,
     /// NAME[:TAG], or ssh://[USER@]HOST[:PORT]/NAME[:TAG] for another machine's store
     name: String,
 }
 
 impl Push {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
+        self.trust.check()?;
         if self.name.contains("://") {
             return self.push_elsewhere(globals);
         }
@@ -47,8 +51,10 @@ impl Push {
         }
         let to: Elsewhere = self.name.parse().map_err(load::failed)?;
         globals.clean_up_when_interrupted();
-        globals.engine()?.push_elsewhere(&to, &load::via(), self.platform.as_ref()).map_err(load::failed)?;
-        output::lines([format!("Sent {} to {}", to.name.familiar(), to.host)])?;
+        let via = Via { quiet: self.quiet, ..load::via() };
+        globals.engine()?.push_elsewhere(&to, &via, self.platform.as_ref()).map_err(load::failed)?;
+        let sent = format!("Sent {} to {}", to.name.familiar(), to.host);
+        output::lines([if self.quiet { to.name.to_string() } else { sent }])?;
         Ok(0)
     }
 

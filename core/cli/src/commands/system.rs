@@ -1,8 +1,9 @@
 use std::io::Write;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use wharf_engine::Engine;
-use wharf_engine::disk::{DiskUsage, Keep, Scope};
+use wharf_engine::disk::{CacheUsage, ContainerUsage, DiskUsage, ImageUsage, Keep, Scope, VolumeUsage};
+use wharf_model::Reference;
 
 use super::prune::{self, PruneArgs};
 use super::{events, info};
@@ -36,11 +37,11 @@ impl System {
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Df {
-    /// Each thing on a line of its own
+    /// Each thing on a line of its own; with a format, all of them in Images, Containers, Volumes and BuildCache
     #[arg(short, long)]
     verbose: bool,
     /// Go template, `table` with one, or `json`
-    #[arg(long, value_name = "TEMPLATE", conflicts_with = "verbose")]
+    #[arg(long, value_name = "TEMPLATE")]
     format: Option<String>,
 }
 
@@ -56,7 +57,12 @@ const FIELDS: [(&str, &str); 5] = [
 impl Df {
     fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let usage = globals.engine()?.disk_usage().map_err(Report::failed)?;
-        if let Some(format) = self.format.as_deref().filter(|format| !matches!(*format, "" | "table")) {
+        let format = self.format.as_deref().filter(|format| !matches!(*format, "" | "table"));
+        if let Some(format) = format.filter(|_| self.verbose) {
+            output::lines([template::one(format, &everything(&usage))?])?;
+            return Ok(0);
+        }
+        if let Some(format) = format {
             let named = |row: Vec<String>| FIELDS.iter().map(|field| field.0).zip(row).collect::<Value>();
             let values: Vec<Value> = summary(&usage).into_iter().map(named).collect();
             output::text(&template::list(format, &FIELDS, &values)?)?;
@@ -121,21 +127,78 @@ fn details(out: &mut dyn Write, usage: &DiskUsage) -> std::io::Result<()> {
     render::table(out, &["CACHE ID", "SIZE", "SHARED"], &cache.collect::<Vec<_>>())
 }
 
+/// What a template can ask for: docker's names, and texts as its tables have them.
+fn everything(usage: &DiskUsage) -> Value {
+    let image = |image: &ImageUsage| {
+        // One row for an image, as docker has it here.
+        let (name, tag) = called(image).swap_remove(0);
+        let added = jiff::Timestamp::from_second(image.added).ok();
+        json!({
+            "Repository": name,
+            "Tag": tag,
+            "ID": image.id.to_string(),
+            "CreatedSince": added.map_or_else(|| "N/A".to_owned(), render::ago),
+            "CreatedAt": added.map(|time| time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC").to_string()),
+            "Size": render::size(image.size),
+            "SharedSize": render::size(image.shared),
+            "UniqueSize": render::size(image.size - image.shared),
+            "VirtualSize": render::size(image.size),
+            "Containers": image.containers.to_string(),
+        })
+    };
+    let volume = |item: &VolumeUsage| {
+        json!({
+            "Name": item.volume.name,
+            "Driver": "local",
+            "Scope": "local",
+            "Mountpoint": item.volume.path,
+            "Labels": item.volume.labels.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(","),
+            "Links": item.links.to_string(),
+            "Size": render::size(item.size),
+        })
+    };
+    let cache = |layer: &CacheUsage| {
+        json!({
+            "ID": layer.id.hex(),
+            "CacheType": "regular",
+            "Size": render::size(layer.size),
+            "InUse": layer.in_use.to_string(),
+            "Shared": layer.in_use.to_string(),
+        })
+    };
+    json!({
+        "Images": usage.images.iter().map(image).collect::<Vec<_>>(),
+        "Containers": usage.containers.iter().map(container).collect::<Vec<_>>(),
+        "Volumes": usage.volumes.iter().map(volume).collect::<Vec<_>>(),
+        "BuildCache": usage.cache.iter().map(cache).collect::<Vec<_>>(),
+    })
+}
+
+fn container(item: &ContainerUsage) -> Value {
+    let mut fields = super::ps::whole(&item.summary);
+    fields["LocalVolumes"] = local_volumes(item).to_string().into();
+    fields["Size"] = render::size(item.size).into();
+    fields
+}
+
+fn local_volumes(item: &ContainerUsage) -> usize {
+    item.summary.container.mounts.iter().filter(|mount| !mount.name.is_empty()).count()
+}
+
+/// Name and tag, at least one.
+fn called(image: &ImageUsage) -> Vec<(String, String)> {
+    let none = || "<none>".to_owned();
+    let named = |name: &Reference| (name.familiar_name(), name.tag().map_or_else(none, str::to_owned));
+    let names: Vec<_> = image.names.iter().map(named).collect();
+    if names.is_empty() { vec![(none(), none())] } else { names }
+}
+
 fn images(usage: &DiskUsage) -> Vec<Vec<String>> {
     let mut rows = Vec::new();
     for image in &usage.images {
-        let none = || "<none>".to_owned();
-        let mut names: Vec<(String, String)> = image
-            .names
-            .iter()
-            .map(|name| (name.familiar_name(), name.tag().map_or_else(none, str::to_owned)))
-            .collect();
-        if names.is_empty() {
-            names.push((none(), none()));
-        }
         let added = jiff::Timestamp::from_second(image.added);
         let created = added.map_or_else(|_| "N/A".to_owned(), render::ago);
-        rows.extend(names.into_iter().map(|(name, tag)| {
+        rows.extend(called(image).into_iter().map(|(name, tag)| {
             let sizes = [image.size, image.shared, image.size - image.shared].map(render::size);
             let head = [name, tag, image.id.short(), created.clone()];
             head.into_iter().chain(sizes).chain([image.containers.to_string()]).collect()
@@ -145,13 +208,12 @@ fn images(usage: &DiskUsage) -> Vec<Vec<String>> {
 }
 
 fn containers(usage: &DiskUsage) -> Vec<Vec<String>> {
-    let row = |item: &wharf_engine::disk::ContainerUsage| {
+    let row = |item: &ContainerUsage| {
         let container = &item.summary.container;
-        let volumes = container.mounts.iter().filter(|mount| !mount.name.is_empty()).count();
         vec![
             container.short_id().to_owned(),
             item.summary.image.clone(),
-            volumes.to_string(),
+            local_volumes(item).to_string(),
             render::size(item.size),
             super::ps::status(&item.summary.status),
             container.name.clone(),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, IsTerminal};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use wharf_engine::image::{LayerStage, PullEvent};
+use wharf_engine::image::{LayerStage, PullEvent, foreign};
 use wharf_model::{Digest, Reference};
 
 use crate::output::{printable, say};
@@ -36,9 +36,7 @@ impl Pulling {
     /// Shows one event.
     pub(crate) fn show(&mut self, event: PullEvent<'_>) {
         if let PullEvent::Foreign(platform) = event {
-            return self.line(&format!(
-                "warning: the image is for {platform}, which is not this machine's platform"
-            ));
+            return self.line(&format!("warning: {}", foreign(platform)));
         }
         match (self, event) {
             (Self::Quiet, _) => {}

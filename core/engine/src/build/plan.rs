@@ -437,6 +437,9 @@ pub(super) fn change_config(
         planned: String::new(),
     };
     let start = StageStart { base: Input::Scratch, name: None, platform: None, diagnostics: Vec::new() };
+    if let Some(stage) = statements.iter().find(|statement| planner.starts_stage(statement)) {
+        return Err(BuildError::Change(format!("{} begins a stage", stage.written)).into());
+    }
     planner.sections.push(Section { start, beginning, statements: &[] });
     let (inside, expanding) = (lint::Inside::default(), Expanding::default());
     let mut walk = Walk { number: 0, state, steps: Vec::new(), inside, expanding };
@@ -444,10 +447,7 @@ pub(super) fn change_config(
     // A directory to work in is made when a container starts, as docker has it for `--change`.
     let changes_files = |op: &Op| !matches!(op.action, Action::Mkdir { .. });
     match walk.steps.iter().find(|step| step.plan.ops.iter().any(changes_files)) {
-        Some(step) => {
-            Err(BuildError::Unsupported(format!("{} changes files, which --change can not", step.keyword))
-                .into())
-        }
+        Some(step) => Err(BuildError::Change(format!("{} changes files", step.keyword)).into()),
         None => Ok(walk.state),
     }
 }

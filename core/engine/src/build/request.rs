@@ -275,6 +275,9 @@ pub enum BuildError {
     /// What this engine can not do.
     #[error("{0}")]
     Unsupported(String),
+    /// What an instruction does that is to change a config only.
+    #[error("{0}, which --change can not")]
+    Change(String),
     /// A secret.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -402,6 +405,10 @@ impl BuildFailure {
             }
             BuildError::Verify(VerifyError::Differs(_)) => Some(
                 "build it on what does not change: no times, no random numbers, no newest versions"
+                    .to_owned(),
+            ),
+            BuildError::Change(_) => Some(
+                "give instructions for the config, such as CMD, ENV or LABEL; all others go into a Dockerfile for `wharf build`"
                     .to_owned(),
             ),
             BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),

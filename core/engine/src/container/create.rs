@@ -14,6 +14,7 @@ use crate::Engine;
 use crate::device::{DeviceError, DeviceRequest};
 use crate::event::Entry;
 use crate::hook::{self, AskedContainer, HookError};
+use crate::image::foreign;
 use crate::network::PortSpec;
 use crate::snapshot::{self, SnapshotError};
 use crate::volume::{MountRequest, VolumeError};
@@ -180,7 +181,7 @@ impl Engine {
         self.device_edits(&container.devices)?; // they are made when it starts
         let volumes = self.plan_mounts(&mut container, &options.mounts)?;
         let (said, files) = self.ask_about(&mut container)?;
-        let foreign = options.platform.is_none().then(|| foreign(&image)).flatten();
+        let foreign = options.platform.is_none().then(|| of_other_machine(&image)).flatten();
         let warnings = foreign.into_iter().chain(said).collect();
         self.reserve_name(&mut container, options.name.is_none())?;
         let made = self.make_root(&container, volumes, &files);
@@ -331,13 +332,9 @@ impl Engine {
     }
 }
 
-/// What docker says of an image for another machine that nobody asked for by its platform.
-fn foreign(image: &Image) -> Option<Diagnostic> {
-    let (own, host) = (image.config.platform(), Platform::host());
-    let message = format!(
-        "The requested image's platform ({own}) does not match the detected host platform ({host}) and no specific platform was requested"
-    );
-    (!own.is_like(&host)).then(|| Diagnostic::new(Severity::Warning, "platform", message))
+fn of_other_machine(image: &Image) -> Option<Diagnostic> {
+    let own = image.config.platform();
+    (!own.is_like(&Platform::host())).then(|| Diagnostic::new(Severity::Warning, "platform", foreign(&own)))
 }
 
 fn ports(options: &CreateOptions, config: &wharf_model::image::RunConfig) -> Vec<PortSpec> {

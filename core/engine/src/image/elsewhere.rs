@@ -22,7 +22,7 @@ use reqwest::Url;
 use rustix::event::{PollFd, PollFlags, poll};
 use wharf_model::hook::ImageTransfer;
 use wharf_model::{Platform, Reference, ReferenceError};
-use wharf_store::registry::{self, Line, PullError, Pulled, Session};
+use wharf_store::registry::{self, Line, PullError, Pulled, RegistryError, Session};
 use wharf_store::{RecordError, ResolveError};
 
 use super::line::pass_on;
@@ -33,6 +33,8 @@ use crate::hook::{AskedTransfer, HookError};
 
 /// What shells say when there is no such program (POSIX, "Exit Status for Commands").
 const NOT_FOUND: i32 = 127;
+/// What the other machine is asked for by a load.
+const GIVE: &str = "give it";
 /// What `ssh` says when it did not get there.
 const UNREACHED: i32 = 255;
 
@@ -56,6 +58,8 @@ pub struct Via {
     pub ssh: Vec<String>,
     /// What starts wharf on the other machine, as a shell there understands it.
     pub wharf: String,
+    /// The other one says nothing but errors.
+    pub quiet: bool,
 }
 
 /// Why an image did not get to another machine, or from there.
@@ -126,22 +130,30 @@ impl ElsewhereError {
         let step = match self {
             Self::Address(_) => "for example ssh://server.example/app:v1",
             Self::Start { .. } => "install OpenSSH's client, or name another program in WHARF_SSH",
-            Self::There { status, host, .. } => match status.code() {
+            Self::There { status, host, what } => match status.code() {
                 Some(NOT_FOUND) => {
                     return Some(format!(
                         "install wharf on {host} where its shell finds it, or say in WHARF_REMOTE how to start it there"
                     ));
                 }
                 Some(UNREACHED) => return Some(format!("see whether `ssh {host}` works")),
+                _ if *what == GIVE => return Some(what_is_there(host)),
                 _ => return None,
             },
             Self::Hook(error) => return error.next_step(),
             Self::Pull(error) => return error.next_step(),
-            Self::Load { source, .. } => return source.next_step(),
+            Self::Load { source, host, .. } => match &**source {
+                PullError::Registry(RegistryError::Missing { .. }) => return Some(what_is_there(host)),
+                other => return other.next_step(),
+            },
             _ => return None,
         };
         Some(step.to_owned())
     }
+}
+
+fn what_is_there(host: &str) -> String {
+    format!("`ssh {host} wharf images` shows what is there")
 }
 
 impl FromStr for Elsewhere {
@@ -266,7 +278,8 @@ impl Engine {
         platform: Option<&Platform>,
     ) -> Result<(), ElsewhereError> {
         let (ours, theirs) = UnixStream::pair().map_err(|source| to.line_failed(source))?;
-        let mut there = start(to.command(via, &["load", "--stdio"], platform)?, theirs)?;
+        let verb: &[&str] = if via.quiet { &["load", "--quiet", "--stdio"] } else { &["load", "--stdio"] };
+        let mut there = start(to.command(via, verb, platform)?, theirs)?;
         // How it ended over there says more than how the line did.
         let _ = registry::serve_line(&self.offer(vec![to.name.clone()]), ours);
         let status = there.wait().map_err(|source| to.line_failed(source))?;
@@ -297,7 +310,7 @@ impl Engine {
         if matches!(pulled, Err(ElsewhereError::Pull(_)))
             && let Some(status) = status.filter(|status| is_telling(*status))
         {
-            from.ended("give it", status)?;
+            from.ended(GIVE, status)?;
         }
         pulled.map_err(|error| match error {
             ElsewhereError::Pull(PullImageError::Pull { name, source }) => {
@@ -386,7 +399,7 @@ mod tests {
         let read: Elsewhere = "ssh://root@h.io:2222/server:v1".parse().unwrap();
         assert_eq!((read.user.as_deref(), read.host.as_str(), read.port), (Some("root"), "h.io", Some(2222)));
         assert_eq!(read.name.familiar(), "server:v1");
-        let via = Via { ssh: vec!["ssh".into()], wharf: "sudo wharf".into() };
+        let via = Via { ssh: vec!["ssh".into()], wharf: "sudo wharf".into(), quiet: false };
         let command = read.command(&via, &["load", "--stdio"], None).unwrap();
         let words: Vec<_> = command.get_args().map(|word| word.to_str().unwrap()).collect();
         let remote = "sudo wharf load --stdio docker.io/library/server:v1";
@@ -398,7 +411,7 @@ mod tests {
     #[test]
     fn a_platform_is_not_said_to_a_shell_as_a_stranger_wrote_it() {
         let to: Elsewhere = "ssh://h/a".parse().unwrap();
-        let via = Via { ssh: vec!["ssh".into()], wharf: "wharf".into() };
+        let via = Via { ssh: vec!["ssh".into()], wharf: "wharf".into(), quiet: false };
         let arm = Platform { os: "linux".into(), architecture: "arm".into(), variant: Some("v7".into()) };
         let command = to.command(&via, &["load", "--stdio"], Some(&arm)).unwrap();
         let last = command.get_args().last().unwrap().to_str().unwrap();

@@ -1,5 +1,7 @@
 //! `inspect`: docker's JSON of an image. Scripts depend on these keys.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use wharf_model::image::RunConfig;
@@ -16,10 +18,13 @@ impl Engine {
     pub fn inspect_image(&self, name: &str, platform: Option<&Platform>) -> Result<Value, ResolveError> {
         let image = self.store.resolve_for(name, platform)?;
         let config = &image.config;
-        let names: Vec<String> = image.names.iter().map(Reference::familiar).collect();
+        let (pinned, tagged): (Vec<&Reference>, Vec<_>) =
+            image.names.iter().partition(|name| name.digest().is_some());
+        let names: Vec<String> = tagged.into_iter().map(Reference::familiar).collect();
         let added = Timestamp::from_second(image.added).map(|time| time.to_string()).unwrap_or_default();
         let remotes = self.store.remotes().of(&image.id)?;
-        let digests: Vec<String> = remotes.iter().map(called).collect();
+        let digests: BTreeSet<String> =
+            remotes.iter().map(called).chain(pinned.into_iter().map(exact)).collect();
         let attached = self.store.attachments().of(&image.id)?;
         let attachments: Vec<Value> = attached.iter().map(shown).collect();
         Ok(json!({
@@ -69,6 +74,12 @@ fn with_all_keys(config: &RunConfig) -> Value {
 fn called(remote: &Remote) -> String {
     let full = format!("{}@{}", remote.repository, remote.digest);
     full.parse().map_or(full, |name: Reference| name.familiar())
+}
+
+/// Docker keeps no tag beside a digest.
+fn exact(name: &Reference) -> String {
+    let digest = name.digest().map(|digest| format!("@{digest}"));
+    name.familiar_name() + &digest.unwrap_or_default()
 }
 
 fn shown(attached: &Attachment) -> Value {

@@ -174,6 +174,31 @@ fn rows(image: &Image) -> Vec<ImageSummary> {
     if image.names.is_empty() {
         vec![row(None)]
     } else {
-        image.names.iter().cloned().map(Some).map(row).collect()
+        listed(&image.names).into_iter().map(Some).map(row).collect()
+    }
+}
+
+/// A name with a digest says nothing new beside one with a tag of the same repository, as docker has it.
+fn listed(names: &[Reference]) -> Vec<Reference> {
+    let tagged = |repository: &String| {
+        names.iter().any(|name| name.digest().is_none() && name.familiar_name() == *repository)
+    };
+    names.iter().filter(|name| name.digest().is_none() || !tagged(&name.familiar_name())).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_has_a_row_where_no_tag_of_its_repository_has_one() {
+        let digest = Digest::of("x");
+        let names: Vec<Reference> =
+            ["a:1".to_owned(), format!("a@{digest}"), "h.io/a:2".to_owned(), format!("h.io/b@{digest}")]
+                .iter()
+                .map(|name| name.parse().unwrap())
+                .collect();
+        let shown: Vec<String> = listed(&names).iter().map(Reference::familiar).collect();
+        assert_eq!(shown, ["a:1".to_owned(), "h.io/a:2".to_owned(), format!("h.io/b@{digest}")]);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use wharf_model::registry::Route;
 use wharf_store::registry::{
     Certificates, ConfigFile, CredentialsError, Keeper, Login, Logins, Patience, PullError, Session,
     check_login,
@@ -9,8 +10,7 @@ use wharf_store::registry::{
 
 use crate::Engine;
 
-/// Docker's own registry.
-pub const DOCKER: &str = "docker.io";
+pub use wharf_store::registry::DOCKER;
 
 /// Why nobody was logged in, or out.
 #[derive(Debug, thiserror::Error)]
@@ -85,8 +85,24 @@ impl Engine {
 
     /// Ways, certificates and logins of one pull or push.
     pub(crate) fn session_with(&self, logins: Box<dyn Logins>) -> Arc<Session> {
+        self.session_by(self.config().registries.clone(), logins)
+    }
+
+    /// To a registry of which any certificate will do, or none at all.
+    pub(crate) fn session_without_proof(&self, registry: &str, plain_http: bool) -> Arc<Session> {
+        let mut routes = self.config().registries.clone();
+        if routes.iter().all(|route| route.prefix != registry) {
+            routes.push(Route { prefix: registry.to_owned(), ..Route::default() });
+        }
+        for route in routes.iter_mut().filter(|route| route.prefix.split('/').next() == Some(registry)) {
+            route.insecure = true;
+            route.plain_http = Some(plain_http);
+        }
+        self.session_by(routes, Box::new(self.logins()))
+    }
+
+    fn session_by(&self, routes: Vec<Route>, logins: Box<dyn Logins>) -> Arc<Session> {
         let certificates = Certificates::below(self.options.registries.certificates.clone());
-        let routes = self.config().registries.clone();
         Arc::new(Session::new(routes, certificates, Patience::default(), logins))
     }
 }

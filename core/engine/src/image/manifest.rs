@@ -1,9 +1,11 @@
 //! `manifest`: an index of images that a registry has already, put together here and sent there.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 use wharf_model::{Digest, Reference, ReferenceError};
 use wharf_store::RecordError;
-use wharf_store::registry::{self, Member, PullError, PushError};
+use wharf_store::registry::{self, Member, PullError, PushError, Session};
 
 use crate::Engine;
 
@@ -35,9 +37,9 @@ pub enum ManifestError {
         /// The list.
         list: String,
     },
-    /// A digest can not be given, only found.
-    #[error("cannot make {0}: a digest is not a name to give")]
-    Digest(String),
+    /// Nobody could choose anything from it.
+    #[error("the manifest list {0} has no entry")]
+    Empty(String),
     /// Two images for the same machine are no choice.
     #[error("{one} and {other} in {list} are both for {platform}")]
     Same {
@@ -82,7 +84,8 @@ impl ManifestError {
             Self::OtherRegistry { member, .. } => {
                 Some(format!("pull {member}, tag it for the registry of the list, and push it there"))
             }
-            Self::Digest(_) => Some("name it by a tag".to_owned()),
+            Self::Name(ReferenceError::Given(_)) => Some("name it by a tag".to_owned()),
+            Self::Empty(list) => Some(format!("put an image into it with `wharf manifest add {list} IMAGE`")),
             Self::Same { list, other, .. } => Some(format!(
                 "say what {other} is for with `wharf manifest annotate --os OS --arch ARCH {list} {other}`"
             )),
@@ -91,6 +94,24 @@ impl ManifestError {
             _ => None,
         }
     }
+
+    fn is_unreached(&self) -> bool {
+        match self {
+            Self::Read { source: PullError::Registry(error), .. }
+            | Self::Push { source: PushError::Registry(error), .. } => error.is_unreached(),
+            _ => false,
+        }
+    }
+}
+
+/// How a registry has to prove who it is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Proof {
+    /// As the config says: by a certificate, unless it is this machine itself.
+    #[default]
+    Needed,
+    /// Any certificate will do, and where there is no TLS, none.
+    None,
 }
 
 /// What an entry is to say of itself; the rest stays.
@@ -106,6 +127,8 @@ pub struct Annotation {
     pub os_version: Option<String>,
     /// Of the system; none are no change.
     pub os_features: Vec<String>,
+    /// Notes, by name.
+    pub notes: Vec<(String, String)>,
 }
 
 impl Engine {
@@ -119,26 +142,80 @@ impl Engine {
         list: &str,
         images: &[String],
         amend: bool,
+        proof: Proof,
     ) -> Result<Reference, ManifestError> {
-        let name = list_name(list)?;
+        let name = Reference::to_give(list)?;
         let known = self.store.manifest_lists().get(&name)?;
         if known.is_some() && !amend {
             return Err(ManifestError::Exists);
         }
         let mut members = known.unwrap_or_default();
-        let session = self.session();
-        for image in images {
-            let image: Reference = image.parse()?;
-            if image.domain() != name.domain() {
-                let (member, list) = (image.familiar(), name.familiar());
-                return Err(ManifestError::OtherRegistry { member, list });
-            }
-            let found = registry::members(&session, &image);
-            let found = found.map_err(|source| ManifestError::Read { name: image.familiar(), source })?;
-            found.into_iter().for_each(|member| put(&mut members, member));
+        self.registry_has(&name, images, proof)?.into_iter().for_each(|member| put(&mut members, member));
+        self.store.manifest_lists().set(&name, &members)?;
+        Ok(name)
+    }
+
+    /// Puts what registries have under these names into a list that there is, and says what it is for.
+    ///
+    /// # Errors
+    /// When there is no such list, or an image is not in its registry.
+    pub fn add_to_manifest_list(
+        &self,
+        list: &str,
+        images: &[String],
+        said: &Annotation,
+        proof: Proof,
+    ) -> Result<Reference, ManifestError> {
+        let name = Reference::to_give(list)?;
+        let mut members = self.manifest_list(&name)?;
+        for mut member in self.registry_has(&name, images, proof)? {
+            annotate(&mut member, said);
+            put(&mut members, member);
         }
         self.store.manifest_lists().set(&name, &members)?;
         Ok(name)
+    }
+
+    /// What the registry of a list has under these names.
+    fn registry_has(
+        &self,
+        list: &Reference,
+        images: &[String],
+        proof: Proof,
+    ) -> Result<Vec<Member>, ManifestError> {
+        let mut found = Vec::new();
+        for image in images {
+            let image: Reference = image.parse()?;
+            if image.domain() != list.domain() {
+                let (member, list) = (image.familiar(), list.familiar());
+                return Err(ManifestError::OtherRegistry { member, list });
+            }
+            found.extend(self.ask_registry(&image, proof, |session| {
+                let read = |source| ManifestError::Read { name: image.familiar(), source };
+                registry::members(session, &image).map_err(read)
+            })?);
+        }
+        Ok(found)
+    }
+
+    /// Asks the registry of a name. Who needs no proof is asked by TLS first, as docker does it, then without.
+    fn ask_registry<T>(
+        &self,
+        name: &Reference,
+        proof: Proof,
+        ask: impl Fn(&Arc<Session>) -> Result<T, ManifestError>,
+    ) -> Result<T, ManifestError> {
+        if proof == Proof::Needed {
+            return ask(&self.session());
+        }
+        match ask(&self.session_without_proof(name.domain(), false)) {
+            Err(error) if error.is_unreached() => match ask(&self.session_without_proof(name.domain(), true))
+            {
+                Err(other) if other.is_unreached() => Err(error),
+                answered => answered,
+            },
+            answered => answered,
+        }
     }
 
     /// Says of an entry what it is for.
@@ -149,9 +226,9 @@ impl Engine {
         &self,
         list: &str,
         image: &str,
-        said: Annotation,
+        said: &Annotation,
     ) -> Result<(), ManifestError> {
-        let (name, image) = (list_name(list)?, image.parse::<Reference>()?);
+        let (name, image) = (Reference::to_give(list)?, image.parse::<Reference>()?);
         let mut members = self.manifest_list(&name)?;
         let member = members.iter_mut().find(|member| member.name == image.to_string());
         let nobody = || ManifestError::NoMember { member: image.familiar(), list: name.familiar() };
@@ -164,13 +241,14 @@ impl Engine {
     ///
     /// # Errors
     /// When there is neither.
-    pub fn inspect_manifest(&self, name: &str, in_full: bool) -> Result<Value, ManifestError> {
+    pub fn inspect_manifest(&self, name: &str, in_full: bool, proof: Proof) -> Result<Value, ManifestError> {
         let name: Reference = name.parse()?;
         let Some(members) = self.store.manifest_lists().get(&name)? else {
-            return self.inspect_remote(&name, in_full);
+            return self.ask_registry(&name, proof, |session| inspect_remote(session, &name, in_full));
         };
         if in_full {
-            return members.iter().map(|member| self.in_full(member)).collect();
+            return self
+                .ask_registry(&name, proof, |session| members.iter().map(|it| full(session, it)).collect());
         }
         let (text, _) = registry::list_text(&members);
         Ok(parsed(&text))
@@ -180,52 +258,30 @@ impl Engine {
     ///
     /// # Errors
     /// When there is no such list or entry.
-    pub fn inspect_member(&self, list: &str, image: &str) -> Result<Value, ManifestError> {
-        let (name, image) = (list_name(list)?, image.parse::<Reference>()?);
+    pub fn inspect_member(&self, list: &str, image: &str, proof: Proof) -> Result<Value, ManifestError> {
+        let (name, image) = (Reference::to_give(list)?, image.parse::<Reference>()?);
         let members = self.manifest_list(&name)?;
         let member = members.iter().find(|member| member.name == image.to_string());
         let nobody = || ManifestError::NoMember { member: image.familiar(), list: name.familiar() };
-        self.in_full(member.ok_or_else(nobody)?)
-    }
-
-    fn inspect_remote(&self, name: &Reference, in_full: bool) -> Result<Value, ManifestError> {
-        let read = |source| ManifestError::Read { name: name.familiar(), source };
-        if !in_full {
-            let (_, text, _) = registry::inspect(&self.session(), name).map_err(read)?;
-            return Ok(parsed(&text));
-        }
-        let members = registry::members(&self.session(), name).map_err(read)?;
-        let mut all = members.iter().map(|member| self.in_full(member)).collect::<Result<Vec<_>, _>>()?;
-        let is_one = members.len() == 1 && members.iter().all(|member| member.name == name.to_string());
-        Ok(if is_one { all.remove(0) } else { Value::Array(all) })
-    }
-
-    /// An entry with its manifest, under the names that docker gives them.
-    fn in_full(&self, member: &Member) -> Result<Value, ManifestError> {
-        let name: Reference = member.name.parse()?;
-        let exact: Reference =
-            format!("{}/{}@{}", name.domain(), name.path(), member.descriptor.digest).parse()?;
-        let found = registry::inspect(&self.session(), &exact);
-        let (_, text, kind) =
-            found.map_err(|source| ManifestError::Read { name: exact.familiar(), source })?;
-        let field = if kind.contains("docker") { "SchemaV2Manifest" } else { "OCIManifest" };
-        Ok(json!({
-            "Ref": member.name,
-            "Descriptor": member.descriptor,
-            field: parsed(&text),
-        }))
+        let member = member.ok_or_else(nobody)?;
+        self.ask_registry(&name, proof, |session| full(session, member))
     }
 
     /// Sends a list to the registry that its name says; forgets it here when it is not wanted any more.
     ///
     /// # Errors
     /// When there is none, two entries are for the same machine, or the registry does not take it.
-    pub fn push_manifest_list(&self, list: &str, purge: bool) -> Result<Digest, ManifestError> {
-        let name = list_name(list)?;
+    pub fn push_manifest_list(&self, list: &str, purge: bool, proof: Proof) -> Result<Digest, ManifestError> {
+        let name = Reference::to_give(list)?;
         let members = self.manifest_list(&name)?;
+        if members.is_empty() {
+            return Err(ManifestError::Empty(name.familiar()));
+        }
         differ(&name, &members)?;
-        let pushed = registry::push_list(&self.session(), &name, &members);
-        let pushed = pushed.map_err(|source| ManifestError::Push { name: name.familiar(), source })?;
+        let pushed = self.ask_registry(&name, proof, |session| {
+            let failed = |source| ManifestError::Push { name: name.familiar(), source };
+            registry::push_list(session, &name, &members).map_err(failed)
+        })?;
         if purge {
             self.store.manifest_lists().remove(&name)?;
         }
@@ -237,7 +293,7 @@ impl Engine {
     /// # Errors
     /// When there is none.
     pub fn remove_manifest_list(&self, list: &str) -> Result<(), ManifestError> {
-        let name = list_name(list)?;
+        let name = Reference::to_give(list)?;
         let was_there = self.store.manifest_lists().remove(&name)?;
         was_there.then_some(()).ok_or_else(|| ManifestError::Unknown(name.familiar()))
     }
@@ -248,9 +304,31 @@ impl Engine {
     }
 }
 
-fn list_name(text: &str) -> Result<Reference, ManifestError> {
-    let name: Reference = text.parse()?;
-    if name.digest().is_some() { Err(ManifestError::Digest(text.to_owned())) } else { Ok(name) }
+fn inspect_remote(session: &Arc<Session>, name: &Reference, in_full: bool) -> Result<Value, ManifestError> {
+    let read = |source| ManifestError::Read { name: name.familiar(), source };
+    if !in_full {
+        let (_, text, _) = registry::inspect(session, name).map_err(read)?;
+        return Ok(parsed(&text));
+    }
+    let members = registry::members(session, name).map_err(read)?;
+    let mut all = members.iter().map(|member| full(session, member)).collect::<Result<Vec<_>, _>>()?;
+    let is_one = members.len() == 1 && members.iter().all(|member| member.name == name.to_string());
+    Ok(if is_one { all.remove(0) } else { Value::Array(all) })
+}
+
+/// An entry with its manifest, under the names that docker gives them.
+fn full(session: &Arc<Session>, member: &Member) -> Result<Value, ManifestError> {
+    let name: Reference = member.name.parse()?;
+    let exact: Reference =
+        format!("{}/{}@{}", name.domain(), name.path(), member.descriptor.digest).parse()?;
+    let found = registry::inspect(session, &exact);
+    let (_, text, kind) = found.map_err(|source| ManifestError::Read { name: exact.familiar(), source })?;
+    let field = if kind.contains("docker") { "SchemaV2Manifest" } else { "OCIManifest" };
+    Ok(json!({
+        "Ref": member.name,
+        "Descriptor": member.descriptor,
+        field: parsed(&text),
+    }))
 }
 
 /// What is put in again takes the place that it had.
@@ -261,18 +339,22 @@ fn put(members: &mut Vec<Member>, member: Member) {
     }
 }
 
-fn annotate(member: &mut Member, said: Annotation) {
+fn annotate(member: &mut Member, said: &Annotation) {
     let platform = &mut member.descriptor.platform;
-    if let Some(os) = said.os {
-        platform.os = os;
+    if let Some(os) = &said.os {
+        platform.os.clone_from(os);
     }
-    if let Some(architecture) = said.architecture {
-        platform.architecture = architecture;
+    if let Some(architecture) = &said.architecture {
+        platform.architecture.clone_from(architecture);
     }
-    platform.variant = said.variant.or(platform.variant.take());
-    platform.os_version = said.os_version.or(platform.os_version.take());
+    platform.variant = said.variant.clone().or(platform.variant.take());
+    platform.os_version = said.os_version.clone().or(platform.os_version.take());
     if !said.os_features.is_empty() {
-        platform.os_features = said.os_features;
+        platform.os_features.clone_from(&said.os_features);
+    }
+    for (name, value) in &said.notes {
+        let notes = member.descriptor.annotations.get_or_insert_default();
+        notes.insert(name.clone(), Value::from(value.as_str()));
     }
 }
 
@@ -324,10 +406,14 @@ mod tests {
     fn an_annotation_changes_what_it_names_and_nothing_else() {
         let mut changed = member("a.test/x:1", "amd64");
         let said = Annotation { variant: Some("v2".to_owned()), ..Annotation::default() };
-        annotate(&mut changed, said);
+        annotate(&mut changed, &said);
         assert_eq!(changed.descriptor.platform.variant.as_deref(), Some("v2"));
         assert_eq!(changed.descriptor.platform.architecture, "amd64");
         assert_eq!(changed.descriptor.digest, Digest::of("a.test/x:1"));
+        assert!(changed.descriptor.annotations.is_none());
+        let said = Annotation { notes: vec![("k".to_owned(), "v".to_owned())], ..Annotation::default() };
+        annotate(&mut changed, &said);
+        assert_eq!(json!(changed.descriptor.annotations), json!({ "k": "v" }));
     }
 
     #[test]

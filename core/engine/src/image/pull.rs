@@ -32,6 +32,14 @@ pub enum PullPolicy {
 /// Hears how far an image is.
 pub type PullListener<'l> = dyn FnMut(PullEvent<'_>) + 'l;
 
+/// What docker says of an image for another machine that nobody asked for by its platform.
+pub fn foreign(own: &Platform) -> String {
+    format!(
+        "The requested image's platform ({own}) does not match the detected host platform ({}) and no specific platform was requested",
+        Platform::host()
+    )
+}
+
 /// Why an image was not pulled.
 #[derive(Debug, thiserror::Error)]
 pub enum PullImageError {

@@ -12,24 +12,28 @@
 
 use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD};
+use rustix::fs::{MemfdFlags, memfd_create};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::auth::{Login, Logins};
+use super::endpoint::{DOCKER, DOCKER_HOST};
+use crate::layer::shown;
 
 /// What docker calls its own registry.
 const DOCKER_KEY: &str = "https://index.docker.io/v1/";
-const DOCKER: &str = "docker.io";
 /// A user of this name stands for a token.
 const TOKEN_USER: &str = "<token>";
 /// Bytes of the file.
 const LIMIT: u64 = 4 << 20;
+/// Bytes of what a program has to say beside its answer.
+const SAID: usize = 2048;
 
 /// Docker's `config.json`.
 #[derive(Debug, Clone)]
@@ -212,7 +216,7 @@ fn key(registry: &str) -> String {
 fn host(key: &str) -> &str {
     let plain = key.split_once("://").map_or(key, |(_, rest)| rest);
     let host = plain.split('/').next().unwrap_or_default();
-    if matches!(host, "index.docker.io" | "registry-1.docker.io") { DOCKER } else { host }
+    if matches!(host, "index.docker.io" | DOCKER_HOST) { DOCKER } else { host }
 }
 
 /// The program that keeps the login of a registry.
@@ -286,8 +290,12 @@ fn run(program: &str, verb: &str, input: &str) -> Result<String, CredentialsErro
     if program.contains('/') {
         return Err(failed("its name holds a slash".to_owned()));
     }
+    // Not a pipe: whatever the program leaves running may keep that open.
+    let said = memfd_create("credentials", MemfdFlags::CLOEXEC).map(File::from);
+    let said = said.map_err(|error| failed(error.to_string()))?;
+    let stderr = said.try_clone().map_err(|error| failed(error.to_string()))?;
     let mut command = Command::new(program);
-    command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
+    command.arg(verb).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(stderr);
     let mut child = command.spawn().map_err(|error| failed(error.to_string()))?;
     if let Some(mut stdin) = child.stdin.take() {
         // One that does not read says in its own way what is wrong.
@@ -298,9 +306,20 @@ fn run(program: &str, verb: &str, input: &str) -> Result<String, CredentialsErro
     if output.status.success() {
         return Ok(text);
     }
-    // A failed `get` prints why, and no secret.
-    let line = text.lines().next().unwrap_or_default().trim().to_owned();
-    Err(failed(if line.is_empty() { output.status.to_string() } else { line }))
+    let mut begun = [0; SAID];
+    let count = said.read_at(&mut begun, 0).unwrap_or(0);
+    let said = String::from_utf8_lossy(&begun[..count]);
+    Err(failed(excuse(&text, &said).unwrap_or_else(|| output.status.to_string())))
+}
+
+/// A failed `get` prints why, and no secret; what else is wrong is said on standard error. A terminal is not to act
+/// upon either.
+fn excuse(text: &str, said: &str) -> Option<String> {
+    let first = text.lines().next().unwrap_or_default();
+    let first = first.get(..first.floor_char_boundary(SAID)).unwrap_or_default();
+    let lines = std::iter::once(first).chain(said.lines()).map(str::trim).filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines.map(|line| shown(line.as_bytes())).collect();
+    (!lines.is_empty()).then(|| lines.join("; "))
 }
 
 #[cfg(test)]
@@ -363,6 +382,14 @@ mod tests {
         let fresh = ConfigFile::at(&dir.path().join("a/b/config.json"));
         fresh.keep("h.io", &password("u", "p")).unwrap();
         assert_eq!(fresh.find("h.io").unwrap(), password("u", "p"));
+    }
+
+    #[test]
+    fn what_a_program_says_is_bounded_and_shown() {
+        assert_eq!(excuse("locked\nmore", "").as_deref(), Some("locked"));
+        assert_eq!(excuse("", "a\x1b[31m\n\nb\n").as_deref(), Some("a\\u{1b}[31m; b"));
+        assert_eq!(excuse("why", "and how").as_deref(), Some("why; and how"));
+        assert_eq!(excuse(" \n", "\n"), None);
     }
 
     #[test]

@@ -13,8 +13,10 @@ use wharf_model::registry::Route;
 use super::error::RegistryError;
 use crate::record::repository;
 
-const DOCKER: &str = "docker.io";
-const DOCKER_HOST: &str = "registry-1.docker.io";
+/// Docker's own registry, in names of images.
+pub const DOCKER: &str = "docker.io";
+/// Where it is asked.
+pub(super) const DOCKER_HOST: &str = "registry-1.docker.io";
 
 /// A repository on one server.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -175,6 +175,15 @@ pub enum RegistryError {
         /// Why not.
         source: std::io::Error,
     },
+    /// Neither the registry nor one of its mirrors.
+    #[error("{last}")]
+    Everywhere {
+        /// What the registry itself is to blame for.
+        last: Box<Self>,
+        /// Its mirrors, which were asked before.
+        #[source]
+        tried: Box<Tried>,
+    },
     /// A blob.
     #[error(transparent)]
     Blob(#[from] BlobError),
@@ -183,7 +192,41 @@ pub enum RegistryError {
     Record(#[from] RecordError),
 }
 
+/// A mirror that was asked in vain, and the next one that was.
+#[derive(Debug, thiserror::Error)]
+#[error("the mirror {host} did not do: {error}")]
+pub struct Tried {
+    /// Scheme, host and port.
+    pub host: String,
+    /// Why not.
+    pub error: Box<RegistryError>,
+    /// Who was asked then.
+    #[source]
+    pub next: Option<Box<Self>>,
+}
+
 impl RegistryError {
+    /// What was wrong with the registry after mirrors, in the order in which they were asked.
+    pub(super) fn after(self, mirrors: Vec<(String, Self)>) -> Self {
+        let chained = mirrors
+            .into_iter()
+            .rev()
+            .fold(None, |next, (host, error)| Some(Box::new(Tried { host, error: Box::new(error), next })));
+        match chained {
+            Some(tried) => Self::Everywhere { last: Box::new(self), tried },
+            None => self,
+        }
+    }
+
+    /// Whether nobody answered as they were asked: perhaps they answer otherwise.
+    pub fn is_unreached(&self) -> bool {
+        match self {
+            Self::Reach { .. } => true,
+            Self::Everywhere { last, .. } => last.is_unreached(),
+            _ => false,
+        }
+    }
+
     /// What would get the user past this, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
@@ -231,6 +274,7 @@ impl RegistryError {
                     authority(host)
                 ))
             }
+            Self::Everywhere { last, .. } => last.next_step(),
             _ => None,
         }
     }

@@ -54,12 +54,14 @@ impl Session {
         what: Wanted<'_>,
     ) -> Result<Resolved, RegistryError> {
         let mut sources = VecDeque::from(self.sources(name)?);
+        let mut tried = Vec::new();
         while let Some(source) = sources.pop_front() {
+            let host = source.host();
             match self.resolve_at(source, name, what).await {
                 Ok(found) => return Ok(Resolved { others: sources.into(), ..found }),
-                Err(error) if sources.is_empty() => return Err(error),
+                Err(error) if sources.is_empty() => return Err(error.after(tried)),
                 // Whatever is wrong with a mirror, those after it may be well.
-                Err(_) => {}
+                Err(error) => tried.push((host, error)),
             }
         }
         Err(RegistryError::Missing { what: name.to_string(), said: "no server".to_owned() })
@@ -68,16 +70,18 @@ impl Session {
     /// The document that a name itself leads to, and its type.
     pub(super) async fn first_document(&self, name: &Reference) -> Result<(Vec<u8>, String), RegistryError> {
         let what = format!("the manifest of {}", name.familiar());
-        let nobody = || RegistryError::Missing { what: what.clone(), said: "no server".to_owned() };
-        let mut last = nobody();
+        let mut tried = Vec::new();
         for endpoint in self.sources(name)? {
             let (tag, wanted) = tag_of(name);
             match self.document(&endpoint, &tag, wanted, &what).await {
                 Ok((_, text, kind)) => return Ok((text, kind)),
-                Err(error) => last = error,
+                Err(error) => tried.push((endpoint.host(), error)),
             }
         }
-        Err(last)
+        // The registry itself comes last.
+        let last = tried.pop().map(|(_, error)| error);
+        let nobody = || RegistryError::Missing { what, said: "no server".to_owned() };
+        Err(last.unwrap_or_else(nobody).after(tried))
     }
 
     async fn resolve_at(

@@ -16,17 +16,15 @@ use serde::Deserialize;
 use wharf_model::Reference;
 
 use super::document::LIMIT;
-use super::endpoint::Endpoint;
+use super::endpoint::{DOCKER, DOCKER_HOST, Endpoint};
 use super::error::RegistryError;
 use super::payload::Payload;
 use super::pull::{PullError, runtime};
 use super::session::{Call, Session, body};
 use super::tags::{PAGE, PAGES, next_page};
 
-const DOCKER: &str = "docker.io";
 /// Where docker's registry is looked through.
 const INDEX_HOST: &str = "index.docker.io";
-const REGISTRY_HOST: &str = "registry-1.docker.io";
 /// What a token for the list of all names must allow.
 const SCOPE: &str = "registry:catalog:*";
 
@@ -75,7 +73,7 @@ pub fn search(
     most: usize,
 ) -> Result<Vec<Hit>, PullError> {
     let mut endpoint = session.registry(registry)?;
-    if endpoint.base.host_str() == Some(REGISTRY_HOST) && endpoint.base.set_host(Some(INDEX_HOST)).is_err() {
+    if endpoint.base.host_str() == Some(DOCKER_HOST) && endpoint.base.set_host(Some(INDEX_HOST)).is_err() {
         return Err(damaged(&endpoint, "it has no address").into());
     }
     let runtime = runtime()?;
@@ -88,9 +86,13 @@ pub fn search(
         Ok(None) => runtime.block_on(session.search_catalog(&endpoint, term, most))?,
         Err(error) => return Err(error.into()),
     };
-    for hit in &mut hits {
-        hit.name = called(registry, &hit.name);
-    }
+    hits.retain_mut(|hit| match called(registry, &endpoint.repository, &hit.name) {
+        Some(name) => {
+            hit.name = name;
+            true
+        }
+        None => false,
+    });
     hits.sort_by_key(|hit| std::cmp::Reverse(hit.stars));
     hits.truncate(most);
     Ok(hits)
@@ -193,9 +195,12 @@ fn is_name(text: &str) -> bool {
         .is_ok_and(|name| name.tag() == Some("latest") && !text.contains([':', '@']))
 }
 
-/// Docker's own images are known by their short names.
-fn called(registry: &str, name: &str) -> String {
-    if registry == DOCKER { name.to_owned() } else { format!("{registry}/{name}") }
+/// What an image is pulled by. Where the config says that all images of the registry are `below` a path of
+/// another one, that path is no part of it, and what is elsewhere there can not be pulled by any name of this
+/// registry. Docker's own images are known by their short names.
+fn called(registry: &str, below: &str, name: &str) -> Option<String> {
+    let own = if below.is_empty() { name } else { name.strip_prefix(below)?.strip_prefix('/')? };
+    Some(if registry == DOCKER { own.to_owned() } else { format!("{registry}/{own}") })
 }
 
 fn damaged(endpoint: &Endpoint, reason: &str) -> RegistryError {
@@ -205,6 +210,8 @@ fn damaged(endpoint: &Endpoint, reason: &str) -> RegistryError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use wharf_model::registry::Route;
+
     use crate::registry::sample::{Answer, Fake};
     use crate::registry::{Certificates, Login, Logins, Patience};
 
@@ -214,6 +221,35 @@ mod tests {
         fn login(&self, _: &str) -> Result<Login, String> {
             Ok(Login::Anonymous)
         }
+    }
+
+    #[test]
+    fn what_is_found_can_be_pulled_by_its_name() {
+        for (registry, below, name, shown) in [
+            ("docker.io", "", "redis", Some("redis")),
+            ("h.io", "", "team/app", Some("h.io/team/app")),
+            ("h.io", "ours/all", "ours/all/team/app", Some("h.io/team/app")),
+            ("docker.io", "hub", "hub/library/redis", Some("library/redis")),
+            ("h.io", "ours", "ourselves/app", None),
+            ("h.io", "ours", "theirs/app", None),
+        ] {
+            assert_eq!(called(registry, below, name).as_deref(), shown, "{registry} {below} {name}");
+        }
+        let fake = Fake::with(|request, _| {
+            let page = r#"{"repositories":["ours/app","theirs/app","ours/other"]}"#;
+            request.path.starts_with("/v2/_catalog").then(|| Answer::new(200, page))
+        });
+        let route = Route {
+            prefix: "h.io".into(),
+            location: Some(format!("{}/ours", fake.address)),
+            ..Route::default()
+        };
+        let patience = Patience { pauses: Vec::new(), ..Patience::default() };
+        let session =
+            Arc::new(Session::new(vec![route], Certificates::below(Vec::new()), patience, Box::new(Nobody)));
+        let names: Vec<String> =
+            search(&session, "h.io", "app", 25).unwrap().into_iter().map(|hit| hit.name).collect();
+        assert_eq!(names, ["h.io/app"]);
     }
 
     fn look(fake: &Fake, term: &str, most: usize) -> Result<Vec<Hit>, String> {

@@ -122,11 +122,15 @@ impl Session {
         endpoint::to_push(name, &self.routes, &|server| self.certificates.has(server))
     }
 
-    /// A registry, by host and port, or where the config says that all of its images are.
+    /// A registry, by host and port, or where the config says that all of its images are, and below which path.
     pub(super) fn registry(&self, host: &str) -> Result<Endpoint, RegistryError> {
-        let anything = format!("{host}/any/image").parse::<Reference>();
+        const ANYTHING: &str = "any/image";
+        let anything = format!("{host}/{ANYTHING}").parse::<Reference>();
         let failed = |reason: String| RegistryError::Setup { host: host.to_owned(), reason };
-        self.target(&anything.map_err(|error| failed(error.to_string()))?)
+        let mut found = self.target(&anything.map_err(|error| failed(error.to_string()))?)?;
+        let below = found.repository.strip_suffix(ANYTHING).unwrap_or_default();
+        found.repository = below.trim_end_matches('/').to_owned();
+        Ok(found)
     }
 
     /// Sends a request; only success is an answer.

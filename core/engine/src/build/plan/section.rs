@@ -72,7 +72,7 @@ impl<'a> Planner<'a> {
         Ok(())
     }
 
-    fn starts_stage(&self, statement: &Statement) -> bool {
+    pub(super) fn starts_stage(&self, statement: &Statement) -> bool {
         let spec = statement.keyword.as_ref().and_then(|keyword| self.keywords.get(keyword));
         spec.is_some_and(|spec| spec.starts_stage)
     }

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use wharf_model::registry::Route;
 
+use super::super::document::Wanted;
+use super::super::pull::runtime;
 use super::*;
 
 /// The id of what one gets who asks these mirrors first.
@@ -56,6 +58,34 @@ fn privileged_what_a_mirror_gives_wrong_comes_from_the_registry() {
     });
     assert_eq!(pull_by(&own, &[mirror.address.to_string()]), image.id);
     assert!(!mirror.asked("/blobs/").is_empty() && !own.asked("/blobs/").is_empty());
+}
+
+/// An error, and what caused it.
+fn causes(error: &dyn std::error::Error) -> Vec<String> {
+    std::iter::successors(Some(error), |error| (*error).source()).map(ToString::to_string).collect()
+}
+
+#[test]
+fn every_mirror_that_was_asked_in_vain_is_named_with_its_cause() {
+    let (mirror, own) = (Fake::new(), Fake::new());
+    let mirrors = vec!["127.0.0.1:1".to_owned(), mirror.name("hub")];
+    let route = Route { prefix: own.address.to_string(), mirrors, ..Route::default() };
+    let logins = Box::new(Same(Login::Anonymous));
+    let session = Session::new(vec![route], Certificates::below(Vec::new()), quick(), logins);
+    let name: Reference = own.name("app:1").parse().unwrap();
+    let (runtime, host) = (runtime().unwrap(), Platform::host());
+    let errors = [
+        runtime.block_on(session.resolve(&name, Wanted::Image(&host))).map(drop).unwrap_err(),
+        runtime.block_on(session.first_document(&name)).map(drop).unwrap_err(),
+    ];
+    for error in errors {
+        let causes = causes(&error);
+        assert_eq!(causes.len(), 3, "{causes:?}");
+        assert!(causes[0].starts_with("the manifest of") && causes[0].contains("is not in the registry"));
+        assert!(causes[1].contains("mirror http://127.0.0.1:1 did not do: cannot reach"), "{causes:?}");
+        let second = format!("mirror http://{} did not do: the manifest of", mirror.address);
+        assert!(causes[2].contains(&second), "{causes:?}");
+    }
 }
 
 /// Tries of a request and tries of a layer do not multiply, and a mirror gets fewer of them.
