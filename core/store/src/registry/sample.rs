@@ -294,7 +294,10 @@ fn read(stream: &TcpStream) -> Option<Request> {
             break;
         }
         let (name, value) = line.split_once(':')?;
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
+        let value = value.trim();
+        // One that comes again is a list (RFC 9110, "Field Lines and Combined Field Value").
+        let list = headers.entry(name.to_lowercase()).or_insert_with(String::new);
+        *list += &if list.is_empty() { value.to_owned() } else { format!(", {value}") };
     }
     let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
     let mut body = vec![0; length];

@@ -14,6 +14,7 @@ use crate::Store;
 use crate::archive::sample::Home;
 use crate::layer::sample::{Tar, is_root};
 
+mod accept;
 mod artifact;
 mod beside;
 mod hostile;
