@@ -4,12 +4,12 @@
 //! A here-document alone is the script: for the stage's SHELL, or, when it begins with `#!`, for
 //! the program it names. With anything else on the line, the shell gets the text as written.
 
-use wharf_instructions::{command, mount};
+use wharf_instructions::{command, device, mount};
 use wharf_sdk::instruction::{
     Body, BodyKind, Command, Context, Exec, FlagSpec, Heredoc, Invocation, KeywordSpec, Mount, NetAccess,
     Outcome, Plan, Security,
 };
-use wharf_sdk::{Failure, Instruction, Request, refuse};
+use wharf_sdk::{Failure, Instruction, Request, devices, refuse};
 
 struct Run;
 
@@ -22,6 +22,11 @@ impl Instruction for Run {
             FlagSpec::value("mount", "mount something while it runs: type=bind|cache|tmpfs|secret|ssh,...")
                 .repeatable()
                 .expanding(),
+            FlagSpec::value(
+                "device",
+                "see a device that a CDI file describes: vendor.com/class=name[,required]",
+            )
+            .repeatable(),
             FlagSpec::value("network", "what it can reach: default, none or host"),
             FlagSpec::value("security", "how it is confined: sandbox or insecure"),
         ];
@@ -32,6 +37,7 @@ impl Instruction for Run {
         vec![
             Request::new("ops:exec", "runs the command"),
             Request::new("ops:exec-insecure", "`--security=insecure`"),
+            Request::new("ops:exec-device", "`--device`"),
             Request::new("ops:image", "mounts from other images, `--mount=from=`"),
             Request::new("ops:mount-bind", "`--mount=type=bind`"),
             Request::new("ops:mount-cache", "`--mount=type=cache`"),
@@ -46,6 +52,9 @@ impl Instruction for Run {
         let mounts = mounts(call, context)?;
         let net = network(call.flag("network"))?;
         let security = security(call.flag("security"))?;
+        for text in call.values("device") {
+            devices::add(&device::parse(text)?);
+        }
         let mut plan = Plan::default();
         plan.then(format!("RUN {label}"), |base| Exec { mounts, net, security, ..Exec::new(base, command) });
         Ok(plan.into())

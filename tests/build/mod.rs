@@ -4,6 +4,7 @@ mod cache;
 mod changing;
 mod config;
 mod context;
+mod device;
 mod elsewhere;
 mod ended;
 mod files;

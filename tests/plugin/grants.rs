@@ -56,7 +56,7 @@ fn a_default_plugin_is_granted_more_in_the_users_file() {
     let build = "build --allow security.insecure -t x .";
     box_.run(build).fails(1).says("ops:exec-insecure").says("wharf plugin grant run ops:exec-insecure");
     box_.run("plugin grant run ops:exec-insecure").success();
-    let toml = "[plugin.run]\ngrants.ops = [\"exec\", \"exec-insecure\", \"image\", \"mount-bind\", \"mount-cache\", \"mount-secret\"]\n";
+    let toml = "[plugin.run]\ngrants.ops = [\"exec\", \"exec-device\", \"exec-insecure\", \"image\", \"mount-bind\", \"mount-cache\", \"mount-secret\"]\n";
     assert_eq!(fs::read_to_string(&config).unwrap(), toml);
     assert!(!lock.exists(), "what is part of the program needs no lock");
     box_.run("build -t x .").fails(1).says("security.insecure is not allowed");

@@ -161,6 +161,16 @@ pub enum Security {
     Insecure,
 }
 
+/// A device that a file of the Container Device Interface (CDI) describes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Device {
+    /// `vendor.com/class=name`, `vendor.com/class` (the first), `vendor.com/class=*` (all), or a class that a file
+    /// gives to devices by an annotation.
+    pub name: String,
+    /// Missing is an error.
+    pub required: bool,
+}
+
 /// Runs a program on `base`; what it changes becomes a layer.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Exec {
@@ -180,6 +190,9 @@ pub struct Exec {
     pub net: NetAccess,
     /// Its confinement.
     pub security: Security,
+    /// Devices that it sees. Left out where there are none, so that a step without them keeps its cache key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<Device>,
 }
 
 /// Copies files into `base`.

@@ -16,6 +16,8 @@ pub enum Right {
     Exec,
     /// Run programs in the build without confinement.
     ExecInsecure,
+    /// Run programs in the build that see devices.
+    ExecDevice,
     /// Copy files into the image.
     Copy,
     /// Write, link and make directories in the image.

@@ -257,6 +257,9 @@ impl Check<'_> {
             Security::Sandbox => {}
             Security::Insecure => self.right(Right::ExecInsecure)?,
         }
+        if !exec.devices.is_empty() {
+            self.right(Right::ExecDevice)?;
+        }
         match exec.net {
             NetAccess::None => {}
             NetAccess::Sandbox => self.net(NetGrant::Sandbox)?,
@@ -346,7 +349,7 @@ fn kebab(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wharf_model::build::{Command, ConfigChange, Op, StageStart};
+    use wharf_model::build::{Command, ConfigChange, Device, Op, StageStart};
 
     fn exec(net: NetAccess, security: Security, mounts: Vec<Mount>) -> Action {
         let command = Command::Shell("true".into());
@@ -359,7 +362,14 @@ mod tests {
             mounts,
             net,
             security,
+            devices: vec![],
         })
+    }
+
+    fn with_device(action: Action) -> Action {
+        let Action::Exec(exec) = action else { return action };
+        let devices = vec![Device { name: "vendor.com/class=a".into(), required: false }];
+        Action::Exec(Exec { devices, ..exec })
     }
 
     fn plan(action: Action) -> Outcome {
@@ -398,6 +408,11 @@ mod tests {
                 "net:host",
             ),
             (grants(&all, &[]), exec(NetAccess::None, Security::Insecure, vec![]), "ops:exec-insecure"),
+            (
+                grants(&all, &[]),
+                with_device(exec(NetAccess::None, Security::Sandbox, vec![])),
+                "ops:exec-device",
+            ),
             (grants(&all, &[]), exec(NetAccess::None, Security::Sandbox, vec![secret]), "ops:mount-secret"),
             (grants(&all, &[]), exec(NetAccess::None, Security::Sandbox, vec![bind]), "ops:image"),
             (
@@ -450,7 +465,9 @@ mod tests {
 
     #[test]
     fn words_are_those_of_the_config() {
-        for right in [Right::Stage, Right::ExecInsecure, Right::RemoveTree, Right::HostNetwork] {
+        for right in
+            [Right::Stage, Right::ExecInsecure, Right::ExecDevice, Right::RemoveTree, Right::HostNetwork]
+        {
             assert_eq!(serde_json::to_value(right).unwrap(), word(right));
         }
     }

@@ -63,6 +63,7 @@ pub mod hook {
             "wharf:plugin/types": super::instruction::wharf::plugin::types,
             "wharf:plugin/host": super::instruction::wharf::plugin::host,
             "wharf:plugin/build-plan": super::instruction::wharf::plugin::build_plan,
+            "wharf:plugin/device-types": super::instruction::wharf::plugin::device_types,
             "wharf:plugin/remote": super::storage::wharf::plugin::remote,
             "wharf:plugin/image-files.files": super::Files,
         },
@@ -71,9 +72,9 @@ pub mod hook {
 }
 
 pub use hook::exports::wharf::plugin::hook as hooks;
-pub use hook::wharf::plugin::{hook_types, image_files, image_signatures};
+pub use hook::wharf::plugin::{hook_types, image_files, image_signatures, op_devices};
 pub use instruction::exports::wharf::plugin::instruction as instructions;
-pub use instruction::wharf::plugin::{build_context, build_plan, host, types};
+pub use instruction::wharf::plugin::{build_context, build_plan, device_types, exec_devices, host, types};
 pub use network::exports::wharf::plugin::network_driver;
 pub use network::wharf::plugin::network_plan;
 pub use storage::exports::wharf::plugin::storage_driver;

@@ -19,6 +19,7 @@ macro_rules! files {
 
 files!(
     "about.wit",
+    "devices.wit",
     "hook.wit",
     "host.wit",
     "instruction.wit",

@@ -8,6 +8,7 @@
 mod about;
 mod build;
 mod context;
+mod device;
 mod hook;
 mod network;
 mod storage;
@@ -281,6 +282,7 @@ pub(crate) fn settings(settings: &[(String, Value)]) -> wit::Settings {
 }
 
 pub(crate) use build::{invocation, keywords};
+pub(crate) use device::add_devices;
 pub(crate) use hook::{adjustments, event, subscription};
 pub(crate) use network::{attachment, network, network_facts};
 pub(crate) use storage::{object, storage_facts};

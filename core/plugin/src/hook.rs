@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use wasmtime::component::Resource;
 use wharf_model::Digest;
+use wharf_model::build::{Action, Device, Op};
 use wharf_model::grant::Grants;
-use wharf_model::hook::{Adjustment, Event, Moment, Phase, Verdict};
+use wharf_model::hook::{Adjustment, Event, Moment, Phase, Subject, Verdict};
 use wharf_model::manifest::Manifest;
 use wharf_model::storage::HostFacts;
 
@@ -15,7 +16,7 @@ use crate::imports::Hook as Contract;
 use crate::kind::{Hook, ImageFiles};
 use crate::loaded::{Introduce, Loaded};
 use crate::registry::Slot;
-use crate::session::with_files;
+use crate::session::{with_files, with_op_devices};
 use crate::wasm::Bound;
 use crate::{PluginError, authorize, convert};
 
@@ -112,9 +113,11 @@ impl Hook for LazyHook {
     ) -> Result<Vec<Adjustment>, PluginError> {
         let plugin = self.0.hook()?.ready("adjust", Phase::Adjust)?;
         let input = (convert::event(event), image.is_some());
-        let (Adjusted(adjustments), reported) = with_files(image, || {
-            plugin.plan("adjust", input, |instance, store, (event, image)| {
-                instance.wharf_plugin_hook().call_adjust(store, event, files(*image))
+        let (Adjusted(adjustments), reported) = with_op_devices(devices(event), || {
+            with_files(image, || {
+                plugin.plan("adjust", input, |instance, store, (event, image)| {
+                    instance.wharf_plugin_hook().call_adjust(store, event, files(*image))
+                })
             })
         })?;
         plugin.tell(&reported);
@@ -126,9 +129,11 @@ impl Hook for LazyHook {
     fn judge(&self, event: &Event, image: Option<&mut dyn ImageFiles>) -> Result<Verdict, PluginError> {
         let plugin = self.0.hook()?.ready("judge", Phase::Judge)?;
         let input = (convert::event(event), image.is_some());
-        let (Judged(verdict), reported) = with_files(image, || {
-            plugin.plan("judge", input, |instance, store, (event, image)| {
-                instance.wharf_plugin_hook().call_judge(store, event, files(*image))
+        let (Judged(verdict), reported) = with_op_devices(devices(event), || {
+            with_files(image, || {
+                plugin.plan("judge", input, |instance, store, (event, image)| {
+                    instance.wharf_plugin_hook().call_judge(store, event, files(*image))
+                })
             })
         })?;
         plugin.tell(&reported);
@@ -138,11 +143,21 @@ impl Hook for LazyHook {
     fn observe(&self, event: &Event) -> Result<(), PluginError> {
         let plugin = self.0.hook()?.ready("observe", Phase::Observe)?;
         let input = (convert::event(event),);
-        let ((), heard) = plugin.ask("observe", input, |instance, store, (event,)| {
-            instance.wharf_plugin_hook().call_observe(store, event)
+        let ((), heard) = with_op_devices(devices(event), || {
+            plugin.ask("observe", input, |instance, store, (event,)| {
+                instance.wharf_plugin_hook().call_observe(store, event)
+            })
         })?;
         plugin.tell(&heard.diagnostics);
         Ok(())
+    }
+}
+
+/// What the program of the op sees that a hook is asked about.
+fn devices(event: &Event) -> &[Device] {
+    match &event.subject {
+        Subject::BuildOp { op: Op { action: Action::Exec(exec), .. }, .. } => &exec.devices,
+        _ => &[],
     }
 }
 

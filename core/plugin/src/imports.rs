@@ -4,7 +4,8 @@ use wasmtime::component::{HasSelf, InstancePre, Linker, Resource};
 use wasmtime::{Result, Store};
 
 use crate::bindings::{
-    Context, Files, View, build_context, build_plan, hook_types, host, image_files, image_signatures,
+    Context, Files, View, build_context, build_plan, device_types, exec_devices, hook_types, host,
+    image_files, image_signatures, op_devices,
 };
 use crate::bindings::{
     hook, instruction, network, network_plan, remote, state, storage, storage_plan, types,
@@ -99,7 +100,7 @@ contract!(
     InstructionPlugin,
     InstructionPluginPre,
     "instruction",
-    [types, host, build_plan, build_context]
+    [types, host, build_plan, build_context, device_types, exec_devices]
 );
 contract!(
     Storage,
@@ -123,7 +124,7 @@ contract!(
     HookPlugin,
     HookPluginPre,
     "hook",
-    [types, host, build_plan, hook_types, image_files, image_signatures]
+    [types, host, build_plan, hook_types, image_files, image_signatures, device_types, op_devices]
 );
 
 impl types::Host for Caller {}
@@ -134,6 +135,19 @@ impl storage_plan::Host for Caller {}
 impl network_plan::Host for Caller {}
 impl hook_types::Host for Caller {}
 impl image_files::Host for Caller {}
+impl device_types::Host for Caller {}
+
+impl exec_devices::Host for Caller {
+    fn add(&mut self, device: device_types::Device) -> Result<()> {
+        Ok(self.session.add_device(device)?)
+    }
+}
+
+impl op_devices::Host for Caller {
+    fn devices(&mut self) -> Result<Vec<device_types::Device>> {
+        Ok(self.session.op_devices()?)
+    }
+}
 
 impl remote::Host for Caller {
     fn call(

@@ -16,7 +16,7 @@ use crate::contract::VERSION;
 use crate::imports::Instruction as Contract;
 use crate::kind::{BuildContext, Instruction};
 use crate::loaded::{Introduce, Loaded};
-use crate::session::with_context;
+use crate::session::{Heard, with_context};
 use crate::wasm::Bound;
 use crate::{PluginError, authorize, convert};
 
@@ -115,20 +115,22 @@ impl Instruction for InstructionPlugin {
         const FUNCTION: &str = "plan-instruction";
         let keyword = self.own.get(&call.keyword).unwrap_or(&call.keyword);
         let input = (convert::invocation(call, keyword),);
-        let (mut outcome, mut reported): (Outcome, _) = with_context(context, || {
-            self.plugin.plan(FUNCTION, input, |instance, store, (call,)| {
+        let (mut outcome, mut heard): (Outcome, Heard) = with_context(context, || {
+            self.plugin.plan_aloud(FUNCTION, input, |instance, store, (call,)| {
                 let context = Resource::<Context>::new_own(0);
                 let answer =
                     instance.wharf_plugin_instruction().call_plan_instruction(store, call, context)?;
                 Ok::<Result<_, types::Failure>, _>(answer)
             })
         })?;
+        convert::add_devices(heard.devices, &mut outcome)
+            .map_err(|nonsense| self.plugin.error(Some(FUNCTION), nonsense.into()))?;
         authorize::build(self.name(), &self.plugin.subject.grants, &outcome)
             .map_err(|denied| self.plugin.denied(FUNCTION, denied))?;
         match &mut outcome {
-            Outcome::Plan(plan) => plan.diagnostics.append(&mut reported),
-            Outcome::Stage(stage) => stage.diagnostics.append(&mut reported),
-            Outcome::Expand(_) => self.plugin.tell(&reported),
+            Outcome::Plan(plan) => plan.diagnostics.append(&mut heard.diagnostics),
+            Outcome::Stage(stage) => stage.diagnostics.append(&mut heard.diagnostics),
+            Outcome::Expand(_) => self.plugin.tell(&heard.diagnostics),
         }
         Ok(outcome)
     }

@@ -259,12 +259,22 @@ impl<W: Introduce> Loaded<W> {
         input: I,
         call: impl FnOnce(&W::Instance, &mut Store<Caller>, &I) -> wasmtime::Result<Result<R, types::Failure>>,
     ) -> Result<(P, Vec<Diagnostic>), PluginError> {
+        self.plan_aloud(function, input, call).map(|(plan, heard)| (plan, heard.diagnostics))
+    }
+
+    /// The same with everything else that was heard.
+    pub(crate) fn plan_aloud<I: Serialize, R: DeserializeOwned, P: TryFrom<R, Error = Nonsense>>(
+        &self,
+        function: &'static str,
+        input: I,
+        call: impl FnOnce(&W::Instance, &mut Store<Caller>, &I) -> wasmtime::Result<Result<R, types::Failure>>,
+    ) -> Result<(P, Heard), PluginError> {
         let (answer, mut heard) = self.ask(function, input, call)?;
         match answer {
             Ok(raw) => {
                 let plan =
                     P::try_from(raw).map_err(|nonsense| self.error(Some(function), nonsense.into()))?;
-                Ok((plan, heard.diagnostics))
+                Ok((plan, heard))
             }
             Err(failure) => {
                 let mut failure = convert::failure(failure);

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bindings::{build_context, image_signatures, remote, types};
+use crate::bindings::{build_context, device_types, image_signatures, remote, types};
 use crate::convert;
 use crate::kind::Root;
 use crate::session::{Refused, Session};
@@ -28,6 +28,7 @@ pub(crate) fn answer(session: &mut Session, function: &str, input: &[u8]) -> (St
         Some(("view", function)) => view(session, function, input),
         Some(("files", function)) => image_files(session, function, input),
         Some(("signatures", function)) => signatures(session, function, input),
+        Some(("devices", function)) => devices(session, function, input),
         Some(("remote", "call")) => decode(input).and_then(|input| call_server(session, input)),
         Some(_) | None => unknown(function),
     };
@@ -138,6 +139,17 @@ fn signatures(session: &mut Session, function: &str, input: &[u8]) -> Reply {
             let answer: Result<Vec<image_signatures::Signature>, _> = answer.map(convert);
             reply(&answer.map_err(types::Failure::from))
         }
+        _ => unknown(function),
+    }
+}
+
+fn devices(session: &mut Session, function: &str, input: &[u8]) -> Reply {
+    match function {
+        "add" => {
+            let (device,): (device_types::Device,) = decode(input)?;
+            reply(&session.add_device(device).map_err(refused)?)
+        }
+        "of-op" => reply(&session.op_devices().map_err(refused)?),
         _ => unknown(function),
     }
 }

@@ -8,12 +8,14 @@
 use std::sync::{Arc, OnceLock};
 
 use scoped_tls_hkt::scoped_thread_local;
+use wharf_model::build::Device;
 use wharf_model::grant::Grants;
 use wharf_model::manifest::Manifest;
 use wharf_model::remote::{RemoteRequest, RemoteResponse};
 use wharf_model::{Diagnostic, Digest, Failure, FailureKind, Platform, Settings, Severity};
 
 use crate::authorize::{self, Denied, Reads};
+use crate::bindings::device_types;
 use crate::config::{Limits, PluginConfig};
 use crate::kind::{
     BuildContext, Entry, ImageFiles, ImageSignatures, Remote, ResolvedImage, Root, Signature, StateView,
@@ -23,6 +25,7 @@ use crate::{Cost, Event, remote, rights};
 scoped_thread_local!(static mut CONTEXT: for<'a> &'a mut (dyn BuildContext + 'a));
 scoped_thread_local!(static VIEW: for<'a> &'a (dyn StateView + 'a));
 scoped_thread_local!(static mut FILES: for<'a> &'a mut (dyn ImageFiles + 'a));
+scoped_thread_local!(static OP_DEVICES: for<'a> &'a [Device]);
 scoped_thread_local!(static mut SIGNATURES: for<'a> &'a mut (dyn ImageSignatures + 'a));
 
 /// Bytes of one file, or of one answer, at most.
@@ -88,6 +91,7 @@ pub(crate) struct Session {
     logged: usize,
     last_log: Option<String>,
     diagnostics: Vec<Diagnostic>,
+    devices: Vec<device_types::Device>,
     denied: Option<Denied>,
     pub(crate) cost: Cost,
 }
@@ -96,6 +100,8 @@ pub(crate) struct Session {
 pub(crate) struct Heard {
     pub(crate) last_log: Option<String>,
     pub(crate) diagnostics: Vec<Diagnostic>,
+    /// What the programs of its plan are to see.
+    pub(crate) devices: Vec<device_types::Device>,
     pub(crate) denied: Option<Denied>,
 }
 
@@ -128,6 +134,11 @@ pub(crate) fn with_files<R>(image: Option<&mut dyn ImageFiles>, call: impl FnOnc
         Some(image) => FILES.set(image, call),
         None => call(),
     }
+}
+
+/// Makes `devices` those of the op that a hook is asked about while `call` lasts.
+pub(crate) fn with_op_devices<R>(devices: &[Device], call: impl FnOnce() -> R) -> R {
+    OP_DEVICES.set(devices, call)
 }
 
 /// Makes `signatures` what hooks ask about while `asking` lasts.
@@ -187,13 +198,15 @@ impl Session {
             logged: 0,
             last_log: None,
             diagnostics: Vec::new(),
+            devices: Vec::new(),
             denied: None,
             cost: Cost::default(),
         }
     }
 
     pub(crate) fn finish(self) -> Heard {
-        Heard { last_log: self.last_log, diagnostics: self.diagnostics, denied: self.denied }
+        let Self { last_log, diagnostics, devices, denied, .. } = self;
+        Heard { last_log, diagnostics, devices, denied }
     }
 
     pub(crate) fn settings(&mut self) -> Asked<&Settings> {
@@ -341,6 +354,25 @@ impl Session {
 
     fn image<R>(&mut self, ask: impl FnOnce(&mut dyn ImageFiles) -> R) -> Asked<R> {
         if FILES.is_set() { Ok(FILES.with(ask)) } else { Err(Refused::Absent) }
+    }
+
+    /// A device for the programs of the plan that the call is to return.
+    pub(crate) fn add_device(&mut self, device: device_types::Device) -> Asked<()> {
+        self.count(device.name.len())?;
+        if !CONTEXT.is_set() {
+            return Err(Refused::Absent);
+        }
+        self.devices.push(device);
+        Ok(())
+    }
+
+    /// The devices of the op that a hook is asked about.
+    pub(crate) fn op_devices(&mut self) -> Asked<Vec<device_types::Device>> {
+        self.count(0)?;
+        if !OP_DEVICES.is_set() {
+            return Err(Refused::Absent);
+        }
+        Ok(OP_DEVICES.with(|devices| devices.iter().cloned().map(Into::into).collect()))
     }
 
     pub(crate) fn asked_at(&mut self) -> Asked<Result<u64, Failure>> {
@@ -524,6 +556,22 @@ mod tests {
         let mut session = session(&["context"]);
         assert!(matches!(session.stat(&Root::Local, "a"), Err(Refused::Absent)));
         assert!(matches!(session.state(0, |view| view.get("a")), Err(Refused::Absent)));
+        assert!(matches!(session.op_devices(), Err(Refused::Absent)));
+        assert!(matches!(session.add_device(device("a")), Err(Refused::Absent)));
+    }
+
+    fn device(name: &str) -> device_types::Device {
+        device_types::Device { name: name.into(), required: false }
+    }
+
+    #[test]
+    fn an_instruction_adds_devices_and_a_hook_sees_those_of_its_op() {
+        let mut session = session(&[]);
+        with_context(&mut Fixed::default(), || session.add_device(device("a"))).unwrap();
+        let devices = [Device { name: "b".into(), required: true }];
+        let seen = with_op_devices(&devices, || session.op_devices()).unwrap();
+        assert_eq!(seen, [device_types::Device { name: "b".into(), required: true }]);
+        assert_eq!(session.finish().devices, [device("a")]);
     }
 
     #[test]

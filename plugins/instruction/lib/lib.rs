@@ -2,6 +2,7 @@
 //! files beside this folder, one for each keyword.
 
 pub mod command;
+pub mod device;
 pub mod duration;
 pub mod lint;
 pub mod list;

@@ -184,7 +184,8 @@ impl Fields {
 
 const KNOWN: &str = "known keys: type, from, source, target, readonly, readwrite, id, sharing, required, size, mode, uid, gid, env";
 
-fn boolean(key: &str, value: Option<&str>) -> Result<bool, Failure> {
+/// Whether a field without a value, or with one that Go takes for a truth, is on.
+pub(crate) fn boolean(key: &str, value: Option<&str>) -> Result<bool, Failure> {
     match value.map(str::to_lowercase).as_deref() {
         None | Some("true" | "1" | "t") => Ok(true),
         Some("false" | "0" | "f") => Ok(false),

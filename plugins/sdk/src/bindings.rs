@@ -40,6 +40,7 @@ macro_rules! worlds {
                     world instruction {
                         import wharf:plugin/host@0.1.0;
                         import wharf:plugin/build-context@0.1.0;
+                        import wharf:plugin/exec-devices@0.1.0;
                         export wharf:plugin/instruction@0.1.0;
                     }",
                 world: "wharf:sdk/instruction",
@@ -105,6 +106,7 @@ macro_rules! worlds {
                         import wharf:plugin/host@0.1.0;
                         import wharf:plugin/image-files@0.1.0;
                         import wharf:plugin/image-signatures@0.1.0;
+                        import wharf:plugin/op-devices@0.1.0;
                         import wharf:plugin/remote@0.1.0;
                         export wharf:plugin/hook@0.1.0;
                     }",
@@ -115,6 +117,7 @@ macro_rules! worlds {
                     "wharf:plugin/types@0.1.0": crate::bindings::instruction::wharf::plugin::types,
                     "wharf:plugin/host@0.1.0": crate::bindings::instruction::wharf::plugin::host,
                     "wharf:plugin/build-plan@0.1.0": crate::bindings::instruction::wharf::plugin::build_plan,
+                    "wharf:plugin/device-types@0.1.0": crate::bindings::instruction::wharf::plugin::device_types,
                     "wharf:plugin/remote@0.1.0": crate::bindings::storage::wharf::plugin::remote,
                 },
                 generate_all,

@@ -49,6 +49,7 @@
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod devices;
 mod diagnostic;
 pub mod hook;
 pub mod host;

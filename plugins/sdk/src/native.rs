@@ -19,6 +19,7 @@ use std::sync::Once;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::devices::Device;
 use crate::hook::Files;
 use crate::instruction::{Context, Entry, ResolvedImage, Root};
 use crate::remote::{Request, Response};
@@ -34,6 +35,7 @@ const UNREADABLE: i32 = 3;
 
 const WIT: &str = concat!(
     include_str!("../../../wit/about.wit"),
+    include_str!("../../../wit/devices.wit"),
     include_str!("../../../wit/hook.wit"),
     include_str!("../../../wit/host.wit"),
     include_str!("../../../wit/instruction.wit"),
@@ -342,6 +344,14 @@ pub(crate) fn digests() -> Result<Vec<String>, Failure> {
 
 pub(crate) fn about(subject: &str) -> Result<Vec<Signature>, Failure> {
     must("signatures.about", &(subject,))
+}
+
+pub(crate) fn add_device(device: &Device) {
+    must("devices.add", &(device,))
+}
+
+pub(crate) fn devices_of_op() -> Vec<Device> {
+    must("devices.of-op", &())
 }
 
 /// The image of the running call.

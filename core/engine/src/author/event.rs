@@ -50,6 +50,10 @@ pub(crate) fn read(text: &str) -> Result<Event, EventError> {
         return Err(EventError::NoSubject);
     };
     let mut event = serde_json::to_value(plain(moment))?;
+    // The model leaves it out where there are none.
+    if let Some(exec) = event.pointer_mut("/subject/BuildOp/op/action/Exec").and_then(Value::as_object_mut) {
+        exec.insert("devices".into(), Value::Array(Vec::new()));
+    }
     let subject = event.get_mut("subject").and_then(Value::as_object_mut);
     for whole in subject.into_iter().flat_map(|subject| subject.values_mut()) {
         merge(whole, value, moment.as_str())?;
@@ -229,6 +233,7 @@ fn plain_op() -> Op {
         mounts: vec![],
         net: NetAccess::Sandbox,
         security: Security::Sandbox,
+        devices: vec![],
     };
     Op { action: Action::Exec(exec), label: "RUN true".into() }
 }
@@ -358,6 +363,9 @@ mod tests {
             panic!()
         };
         assert_eq!(exec.mounts, [wharf_model::build::Mount::Tmpfs { target: "/t".into(), size: None }]);
+        let devices = r#"{"exec": {"devices": [{"name": "vendor.com/class=a", "required": true}]}}"#;
+        let Action::Exec(exec) = action(devices) else { panic!() };
+        assert_eq!(exec.devices[0].name, "vendor.com/class=a");
     }
 
     #[test]

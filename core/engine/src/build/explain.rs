@@ -1,5 +1,6 @@
 //! Why each statement did what it did.
 
+use wharf_model::build::Action;
 use wharf_model::{Digest, Span};
 
 use super::plan::{Base, Stage, Step};
@@ -65,7 +66,13 @@ impl Explained {
 }
 
 fn operations(step: &Step) -> Vec<String> {
-    let ops = step.plan.ops.iter().map(|op| op.label.clone());
+    let ops = step.plan.ops.iter().map(|op| match &op.action {
+        Action::Exec(exec) if !exec.devices.is_empty() => {
+            let names: Vec<&str> = exec.devices.iter().map(|device| device.name.as_str()).collect();
+            format!("{} (devices: {})", op.label, names.join(" "))
+        }
+        _ => op.label.clone(),
+    });
     let config = step.plan.config.iter().map(|change| format!("config {change:?}"));
     ops.chain(config).collect()
 }

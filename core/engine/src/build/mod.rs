@@ -24,6 +24,7 @@ mod commit;
 pub mod context;
 pub mod copy;
 mod course;
+mod device;
 pub mod dockerfile;
 mod download;
 mod execute;
@@ -75,7 +76,9 @@ pub use git::GitError;
 pub use lint::Checked;
 pub use named::NamedError;
 pub use planned::{PlannedFile, PlannedStage, PlannedStep};
-pub use program::{DebugShell, Entitlement, ExtraHost, NotAHost, NotAnEntitlement, ProgramOptions};
+pub use program::{
+    AllowedDevice, DebugShell, Entitlement, ExtraHost, NotAHost, NotAnEntitlement, ProgramOptions,
+};
 pub use progress::{BuildEvent, Outcome, Vertex};
 pub use provenance::{Provenance, ProvenanceMode, ProvenanceSyntaxError};
 pub(crate) use rehearse::Rehearsal;

@@ -36,36 +36,73 @@ pub struct ProgramOptions {
 }
 
 /// Something that a Dockerfile gets only when whoever builds it says so, in BuildKit's words.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Entitlement {
     /// `RUN --network=host`.
     NetworkHost,
     /// `RUN --security=insecure`.
     SecurityInsecure,
+    /// `RUN --device`.
+    Device(AllowedDevice),
+}
+
+/// Which devices a Dockerfile gets.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AllowedDevice {
+    /// All that it asks for.
+    Any,
+    /// One, or several that go by one name.
+    Named {
+        /// As RUN has it: `vendor.com/class=name`, `vendor.com/class`, `vendor.com/class=*`, or a class.
+        name: String,
+        /// What the Dockerfile calls it.
+        alias: Option<String>,
+    },
 }
 
 /// There is no such entitlement.
 #[derive(Debug, thiserror::Error)]
-#[error("unknown entitlement `{0}`: expected network.host or security.insecure")]
+#[error("unknown entitlement `{0}`: expected network.host, security.insecure, device or device=NAME")]
 pub struct NotAnEntitlement(String);
 
 impl FromStr for Entitlement {
     type Err = NotAnEntitlement;
 
     fn from_str(text: &str) -> Result<Self, NotAnEntitlement> {
-        [Self::NetworkHost, Self::SecurityInsecure]
-            .into_iter()
-            .find(|known| known.to_string() == text)
-            .ok_or_else(|| NotAnEntitlement(text.to_owned()))
+        match text {
+            "network.host" => Ok(Self::NetworkHost),
+            "security.insecure" => Ok(Self::SecurityInsecure),
+            "device" | "device=" => Ok(Self::Device(AllowedDevice::Any)),
+            _ => {
+                let named = text.strip_prefix("device=").and_then(AllowedDevice::named);
+                named.map(Self::Device).ok_or_else(|| NotAnEntitlement(text.to_owned()))
+            }
+        }
+    }
+}
+
+impl AllowedDevice {
+    /// `NAME[,alias=ALIAS]`.
+    fn named(text: &str) -> Option<Self> {
+        let (name, alias) = match text.split_once(',') {
+            None => (text, None),
+            Some((name, alias)) => (name, Some(alias.strip_prefix("alias=")?.to_owned())),
+        };
+        (!name.is_empty()).then(|| Self::Named { name: name.to_owned(), alias })
     }
 }
 
 impl fmt::Display for Entitlement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::NetworkHost => "network.host",
-            Self::SecurityInsecure => "security.insecure",
-        })
+        match self {
+            Self::NetworkHost => f.write_str("network.host"),
+            Self::SecurityInsecure => f.write_str("security.insecure"),
+            Self::Device(AllowedDevice::Any) => f.write_str("device"),
+            Self::Device(AllowedDevice::Named { name, alias: None }) => write!(f, "device={name}"),
+            Self::Device(AllowedDevice::Named { name, alias: Some(alias) }) => {
+                write!(f, "device={name},alias={alias}")
+            }
+        }
     }
 }
 
@@ -171,7 +208,14 @@ mod tests {
     fn entitlements_have_buildkits_names() {
         assert_eq!("network.host".parse::<Entitlement>().unwrap(), Entitlement::NetworkHost);
         assert_eq!("security.insecure".parse::<Entitlement>().unwrap(), Entitlement::SecurityInsecure);
-        assert!("network".parse::<Entitlement>().is_err());
+        for text in ["device", "device=vendor.com/class=a", "device=vendor.com/class,alias=a"] {
+            let read: Entitlement = text.parse().unwrap();
+            assert!(matches!(read, Entitlement::Device(_)));
+            assert_eq!(read.to_string(), text);
+        }
+        for text in ["network", "device=,alias=a", "device=a,b", "device=a,other=b", "devices"] {
+            assert!(text.parse::<Entitlement>().is_err(), "for {text}");
+        }
     }
 
     #[test]

@@ -37,6 +37,7 @@ use super::source::SourceError;
 use super::verify::VerifyError;
 use crate::Engine;
 use crate::author::bundle;
+use crate::device::DeviceError;
 use crate::hook::HookError;
 use crate::image::{PullImageError, PullPolicy};
 use crate::network::NetworkError;
@@ -293,6 +294,12 @@ pub enum BuildError {
     /// A Dockerfile asks for more than whoever builds it allows.
     #[error("{0} is not allowed")]
     NotEntitled(Entitlement),
+    /// A Dockerfile asks for devices that whoever builds it does not allow.
+    #[error("{} requested by the build but not allowed", devices_are(.0))]
+    DevicesNotAllowed(Vec<String>),
+    /// A device.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     /// `host-gateway` on a network that the host is not on.
     #[error("there is no host-gateway for {name}: the host has no address on network `{network}`")]
     NoGateway {
@@ -368,6 +375,12 @@ fn said(diagnostics: &[Diagnostic]) -> String {
     if messages.is_empty() { "the plugin gave no reason".to_owned() } else { messages.join("; ") }
 }
 
+/// In BuildKit's words.
+fn devices_are(devices: &[String]) -> String {
+    let many = if let [_] = devices { ("device", "is") } else { ("devices", "are") };
+    format!("{} {} {}", many.0, devices.join(", "), many.1)
+}
+
 impl BuildError {
     /// A stage that the order of the graph should have brought.
     pub(super) fn no_stage(name: impl ToString) -> Self {
@@ -403,6 +416,12 @@ impl BuildFailure {
             BuildError::NotEntitled(needed) => {
                 Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
             }
+            BuildError::DevicesNotAllowed(devices) => {
+                let options: Vec<String> =
+                    devices.iter().map(|device| format!("`--allow device={device}`")).collect();
+                Some(format!("build with {} if you trust this Dockerfile with it", options.join(" and ")))
+            }
+            BuildError::Device(error) => error.next_step(),
             BuildError::Verify(VerifyError::Differs(_)) => Some(
                 "build it on what does not change: no times, no random numbers, no newest versions"
                     .to_owned(),
@@ -535,6 +554,7 @@ impl Engine {
         let mut plan = self.plan_recorded(options, path, text, context, report)?;
         graph::number(&mut plan);
         options.programs.permit_all(&plan)?;
+        self.permit_devices(&plan, &options.programs, report)?;
         self.sweep_unfinished();
         let _no_sweep = self.store.guard().map_err(BuildError::from)?;
         for warning in &plan.warnings {

@@ -27,6 +27,7 @@ use super::schedule::lock;
 use super::tree::Work;
 use crate::container::spec::{self, Input};
 use crate::container::{AttachOptions, Connection, DEFAULT_PATH, cgroup_name};
+use crate::device::Edits;
 use crate::hook::{self, Extra};
 use crate::network::{self, Files, Handles, Join, Joined};
 
@@ -46,6 +47,7 @@ struct Ready<'s, 'a> {
     mounted: &'s Mounted<'a>,
     handles: &'s Handles,
     own_network: bool,
+    devices: &'s Edits,
     /// For the first program.
     monitor: Cell<Option<Monitor>>,
 }
@@ -75,6 +77,10 @@ impl<'a> Execution<'a, '_> {
                 parts.add(name, value);
             }
         }
+        let devices = self.engine.devices_of(exec, programs)?;
+        if !devices.is_empty() {
+            parts.add("devices", devices.join("\0"));
+        }
         self.mount_parts(step, exec, parts)
     }
 
@@ -100,13 +106,16 @@ impl<'a> Execution<'a, '_> {
         hook::write_provided(&room.data, &extra.files).map_err(|source| room.failed(source))?;
         let provided = extra.files.iter().map(|file| file.target.as_str());
         mounted.mounts.extend(hook::provided_mounts(&room.data, provided));
-        let missing = Missing::look(tree, MOUNTED.into_iter().chain(mounted.targets()))?;
+        let devices = self.engine.edits_of(exec, &self.options.programs)?;
+        let targets = MOUNTED.into_iter().chain(mounted.targets()).chain(devices.targets());
+        let missing = Missing::look(tree, targets)?;
         let (joined, handles) = self.join(exec, room)?;
         let hosts = [self.options.programs.hosts_on(&joined)?, extra.hosts.clone()].concat();
         let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &hosts), &joined);
         files.map_err(|source| room.failed(source))?;
         let (mounted, handles, own_network) = (&mounted, &handles, joined.is_own());
-        let ready = Ready { step, exec, extra, tree, room, mounted, handles, own_network, monitor };
+        let devices = &devices;
+        let ready = Ready { step, exec, extra, tree, room, mounted, handles, own_network, devices, monitor };
         let ended = self.run_program(&ready);
         if let Err(BuildError::Exit { .. }) = &ended {
             self.open_shell(&ready);
@@ -197,7 +206,7 @@ impl<'a> Execution<'a, '_> {
         let name = exec.user.as_ref().unwrap_or(&step.state.config.config.user);
         let identity = user::resolve(tree.open(true)?.as_fd(), name)?;
         let privileged = exec.security == Security::Insecure;
-        let spec = spec::of(&Input {
+        let mut spec = spec::of(&Input {
             id: &room.id,
             argv,
             env: environment(ready, &identity.home, tty),
@@ -217,6 +226,7 @@ impl<'a> Execution<'a, '_> {
             annotations: &[],
         })
         .map_err(|error| BuildError::Layer(error.into()))?;
+        ready.devices.clone().apply(&mut spec);
         let parent = self.options.programs.cgroup_parent.as_ref();
         Ok(Launch {
             id: room.id.clone(),

@@ -17,6 +17,11 @@ use super::host::{self, Numbers};
 use super::spec::{ContainerEdits, DeviceNode, Spec};
 use super::{DeviceError, Edits};
 
+/// The annotations of BuildKit: what a Dockerfile may call a device besides its name, and whether it may have it
+/// without asking.
+const CLASS: &str = "org.mobyproject.buildkit.device.class";
+const ALLOWED: &str = "org.mobyproject.buildkit.device.autoallow";
+
 /// No vendor needs more; a file that is longer is not read.
 const LONGEST: u64 = 16 << 20;
 
@@ -55,7 +60,7 @@ struct Place {
 
 /// All devices that the files of some directories describe.
 #[derive(Debug, Default)]
-pub(super) struct Devices {
+pub(crate) struct Devices {
     files: Vec<File>,
     by_name: BTreeMap<String, Place>,
     directories: Vec<PathBuf>,
@@ -120,7 +125,8 @@ impl Devices {
         let mut edits = Edits::default();
         let (mut files, mut devices) = (BTreeSet::new(), BTreeSet::new());
         for name in names {
-            let place = *self.by_name.get(*name).ok_or_else(|| self.unknown(name))?;
+            let unresolvable = || self.unknown(name, format!("unresolvable CDI devices {name}"));
+            let place = *self.by_name.get(*name).ok_or_else(unresolvable)?;
             let file = &self.files[place.file];
             if !devices.insert(*name) {
                 continue;
@@ -133,11 +139,47 @@ impl Devices {
         Ok(edits)
     }
 
+    /// What a Dockerfile's name for devices stands for: one by its whole name, the first of a kind, all of a kind, or
+    /// all that an annotation says are of that class.
+    pub(crate) fn select(&self, asked: &str) -> Vec<&str> {
+        let (kind, name) = asked.split_once('=').unwrap_or((asked, ""));
+        let of_kind = self.names().filter(|whole| whole.split('=').next() == Some(kind));
+        let found: Vec<&str> = match name {
+            _ if !kind.contains('/') => Vec::new(),
+            "" => of_kind.take(1).collect(),
+            "*" => of_kind.collect(),
+            _ => of_kind.filter(|whole| *whole == asked).collect(),
+        };
+        if !found.is_empty() {
+            return found;
+        }
+        self.names().filter(|whole| self.annotation(whole, CLASS) == Some(asked)).collect()
+    }
+
+    /// Whether a device says of itself that every Dockerfile may have it.
+    pub(crate) fn allows_itself(&self, name: &str) -> bool {
+        let says = self.annotation(name, ALLOWED);
+        says.is_some_and(|text| ["1", "t", "T", "true", "TRUE", "True"].contains(&text))
+    }
+
+    /// The device's own, else that of its file.
+    fn annotation(&self, name: &str, key: &str) -> Option<&str> {
+        let place = self.by_name.get(name)?;
+        let spec = &self.files[place.file].spec;
+        let own = spec.devices[place.device].annotations.get(key);
+        own.or_else(|| spec.annotations.get(key)).map(|value| value.0.as_str())
+    }
+
+    /// A device that a Dockerfile can not do without is not there.
+    pub(crate) fn not_registered(&self, name: &str) -> DeviceError {
+        self.unknown(name, format!("required device {name:?} is not registered"))
+    }
+
     /// A problem that speaks of the device is more likely to be the reason than any other.
-    fn unknown(&self, name: &str) -> DeviceError {
+    fn unknown(&self, name: &str, what: String) -> DeviceError {
         let about = self.problems.iter().find(|problem| problem.what.contains(name));
         DeviceError::Unknown {
-            name: name.to_owned(),
+            what,
             known: self.names().map(str::to_owned).collect(),
             directories: self.directories.clone(),
             problem: about.or(self.problems.first()).cloned(),

@@ -47,6 +47,11 @@ impl Edits {
         self.gids.append(&mut other.gids);
     }
 
+    /// Where something is mounted.
+    pub(crate) fn targets(&self) -> impl Iterator<Item = &str> {
+        self.mounts.iter().filter_map(|mount| mount.destination().to_str())
+    }
+
     /// Changes a spec.
     pub(crate) fn apply(self, spec: &mut oci::Spec) {
         let owner =

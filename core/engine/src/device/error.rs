@@ -9,10 +9,10 @@ use super::Problem;
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
     /// No CDI file that can be used describes it.
-    #[error("unresolvable CDI devices {name}")]
+    #[error("{what}")]
     Unknown {
-        /// As it was asked for.
-        name: String,
+        /// Which, in docker's words or in BuildKit's.
+        what: String,
         /// What there is instead.
         known: Vec<String>,
         /// Where CDI files are looked for.

@@ -30,6 +30,7 @@ use std::path::PathBuf;
 
 use crate::Engine;
 
+pub(crate) use cdi::Devices as CdiDevices;
 pub use cdi::Problem;
 pub(crate) use edit::Edits;
 pub use error::DeviceError;
@@ -78,8 +79,9 @@ impl Engine {
         Ok(edits)
     }
 
-    fn cdi(&self) -> cdi::Devices {
-        cdi::Devices::read(&self.cdi_directories())
+    /// All CDI files, as they are now.
+    pub(crate) fn cdi(&self) -> CdiDevices {
+        CdiDevices::read(&self.cdi_directories())
     }
 
     fn cdi_directories(&self) -> Vec<PathBuf> {

@@ -174,6 +174,7 @@ mod tests {
             mounts: Vec::new(),
             net: NetAccess::Sandbox,
             security: Security::Sandbox,
+            devices: Vec::new(),
         }
     }
 

@@ -87,6 +87,7 @@ const RIGHTS: &[(&str, Right)] = &[
     ("expand", Right::Expand),
     ("exec", Right::Exec),
     ("exec-insecure", Right::ExecInsecure),
+    ("exec-device", Right::ExecDevice),
     ("copy", Right::Copy),
     ("write", Right::Write),
     ("remove", Right::Remove),

@@ -260,6 +260,7 @@ fn exec(raw: wit::Exec, earlier: u32) -> Checked<Exec> {
             wit::Security::Sandbox => Security::Sandbox,
             wit::Security::Insecure => Security::Insecure,
         },
+        devices: Vec::new(), // they come by another way
     })
 }
 

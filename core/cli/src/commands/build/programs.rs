@@ -21,7 +21,7 @@ pub(super) struct ProgramArgs {
     /// knows these private keys
     #[arg(long, value_name = "AGENT")]
     ssh: Vec<String>,
-    /// Let RUN leave the sandbox: network.host, security.insecure
+    /// Let RUN leave the sandbox: network.host, security.insecure, device or device=NAME[,alias=ALIAS]
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<Entitlement>,
     /// Network that RUN sees: default, none, host or a network's name
@@ -70,7 +70,7 @@ impl ProgramArgs {
         Ok(ProgramOptions {
             secrets: self.secrets()?,
             agents: self.agents()?,
-            allow: self.allow.iter().copied().chain(self.allowed_by_network()).collect(),
+            allow: self.allow.iter().cloned().chain(self.allowed_by_network()).collect(),
             hosts: self.add_host.clone(),
             limits: self.limits(),
             cgroup_parent: self.cgroup_parent()?,

@@ -2,11 +2,12 @@ use crate::output;
 use crate::report::Report;
 
 /// The contract, file by file.
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     include_str!("../../../../../wit/types.wit"),
     include_str!("../../../../../wit/about.wit"),
     include_str!("../../../../../wit/host.wit"),
     include_str!("../../../../../wit/remote.wit"),
+    include_str!("../../../../../wit/devices.wit"),
     include_str!("../../../../../wit/instruction.wit"),
     include_str!("../../../../../wit/storage.wit"),
     include_str!("../../../../../wit/network.wit"),

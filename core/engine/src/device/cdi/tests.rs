@@ -152,3 +152,30 @@ fn a_device_that_is_not_known_says_which_are() {
     let none = Devices::read(&directories[..1]).edits(&["vendor.com/class=b"]).unwrap_err();
     assert!(none.next_step().unwrap().contains("[engine] cdi"));
 }
+
+#[test]
+fn a_dockerfile_has_several_names_for_a_device() {
+    let text = "cdiVersion: 0.6.0\nkind: vendor.com/gpu\nannotations:\n  \
+                org.mobyproject.buildkit.device.autoallow: true\ndevices:\n\
+                - name: a\n  containerEdits: {env: [A=1]}\n\
+                - name: b\n  annotations: {org.mobyproject.buildkit.device.class: fast}\n  containerEdits: {env: [B=1]}\n\
+                - name: c\n  annotations:\n    org.mobyproject.buildkit.device.class: fast\n    \
+                org.mobyproject.buildkit.device.autoallow: false\n  containerEdits: {env: [C=1]}\n";
+    let (_temp, directories) = directories(&[("0/x.yaml", text)]);
+    let devices = Devices::read(&directories);
+    for (asked, names) in [
+        ("vendor.com/gpu=b", &["vendor.com/gpu=b"][..]),
+        ("vendor.com/gpu", &["vendor.com/gpu=a"]),
+        ("vendor.com/gpu=*", &["vendor.com/gpu=a", "vendor.com/gpu=b", "vendor.com/gpu=c"]),
+        ("fast", &["vendor.com/gpu=b", "vendor.com/gpu=c"]),
+        ("vendor.com/gpu=d", &[]),
+        ("vendor.com", &[]),
+        ("gpu", &[]),
+        ("", &[]),
+    ] {
+        assert_eq!(devices.select(asked), names, "for {asked:?}");
+    }
+    let allowed = ["a", "b", "c", "d"].map(|name| devices.allows_itself(&format!("vendor.com/gpu={name}")));
+    assert_eq!(allowed, [true, true, false, false], "its own word counts more than that of its file");
+    assert_eq!(devices.not_registered("x").to_string(), "required device \"x\" is not registered");
+}

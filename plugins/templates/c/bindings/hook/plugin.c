@@ -39,6 +39,11 @@ extern void __wasm_import_wharf_plugin_image_signatures_digests(uint8_t *);
 __attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("about")))
 extern void __wasm_import_wharf_plugin_image_signatures_about(uint8_t *, size_t, uint8_t *);
 
+// Imported Functions from `wharf:plugin/op-devices@0.1.0`
+
+__attribute__((__import_module__("wharf:plugin/op-devices@0.1.0"), __import_name__("devices")))
+extern void __wasm_import_wharf_plugin_op_devices_devices(uint8_t *);
+
 // Imported Functions from `wharf:plugin/remote@0.1.0`
 
 __attribute__((__import_module__("wharf:plugin/remote@0.1.0"), __import_name__("call")))
@@ -798,6 +803,25 @@ void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plug
     wharf_plugin_image_signatures_list_signature_free(&ptr->val.ok);
   } else {
     wharf_plugin_image_signatures_failure_free(&ptr->val.err);
+  }
+}
+
+void wharf_plugin_device_types_device_free(wharf_plugin_device_types_device_t *ptr) {
+  plugin_string_free(&ptr->name);
+}
+
+void wharf_plugin_op_devices_device_free(wharf_plugin_op_devices_device_t *ptr) {
+  wharf_plugin_device_types_device_free(ptr);
+}
+
+void wharf_plugin_op_devices_list_device_free(wharf_plugin_op_devices_list_device_t *ptr) {
+  size_t list_len = ptr->len;
+  if (list_len > 0) {
+    wharf_plugin_op_devices_device_t *list_ptr = ptr->ptr;
+    for (size_t i = 0; i < list_len; i++) {
+      wharf_plugin_op_devices_device_free(&list_ptr[i]);
+    }
+    free(list_ptr);
   }
 }
 
@@ -1867,6 +1891,14 @@ bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t 
     *err = result.val.err;
     return 0;
   }
+}
+
+void wharf_plugin_op_devices_devices(wharf_plugin_op_devices_list_device_t *ret) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(2*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wharf_plugin_op_devices_devices(ptr);
+  *ret = (wharf_plugin_op_devices_list_device_t) { (wharf_plugin_op_devices_device_t*)(*((uint8_t **) (ptr + 0))), (*((size_t*) (ptr + sizeof(void*)))) };
 }
 
 bool wharf_plugin_remote_call(plugin_string_t *token, wharf_plugin_remote_request_t *r, wharf_plugin_remote_response_t *ret, wharf_plugin_remote_failure_t *err) {

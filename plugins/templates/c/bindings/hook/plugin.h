@@ -364,6 +364,22 @@ typedef struct {
   } val;
 } wharf_plugin_image_signatures_result_list_signature_failure_t;
 
+// A device that a file of the Container Device Interface (CDI) describes.
+typedef struct wharf_plugin_device_types_device_t {
+  // `vendor.com/class=name`; `vendor.com/class`, the first of them; `vendor.com/class=*`, all of them; or
+  // the class that a file gives to devices by the annotation `org.mobyproject.buildkit.device.class`.
+  plugin_string_t   name;
+  // Without it, the program is not run; else it is run without the device.
+  bool   required;
+} wharf_plugin_device_types_device_t;
+
+typedef wharf_plugin_device_types_device_t wharf_plugin_op_devices_device_t;
+
+typedef struct {
+  wharf_plugin_op_devices_device_t *ptr;
+  size_t len;
+} wharf_plugin_op_devices_list_device_t;
+
 typedef wharf_plugin_types_failure_t wharf_plugin_remote_failure_t;
 
 // An HTTP request.
@@ -1355,6 +1371,10 @@ extern bool wharf_plugin_image_signatures_digests(wharf_plugin_image_signatures_
 // there is more than anybody needs.
 extern bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t *subject, wharf_plugin_image_signatures_list_signature_t *ret, wharf_plugin_image_signatures_failure_t *err);
 
+// Imported Functions from `wharf:plugin/op-devices@0.1.0`
+// What its program sees; nothing when something else than a program is asked about.
+extern void wharf_plugin_op_devices_devices(wharf_plugin_op_devices_list_device_t *ret);
+
 // Imported Functions from `wharf:plugin/remote@0.1.0`
 // Sends a request and waits for the answer, 10 seconds at most. `token` is sent as
 // `Idempotency-Key`: use the one that the plan function got, with a suffix for each of several
@@ -1463,6 +1483,12 @@ void wharf_plugin_image_signatures_result_list_digest_failure_free(wharf_plugin_
 void wharf_plugin_image_signatures_list_signature_free(wharf_plugin_image_signatures_list_signature_t *ptr);
 
 void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plugin_image_signatures_result_list_signature_failure_t *ptr);
+
+void wharf_plugin_device_types_device_free(wharf_plugin_device_types_device_t *ptr);
+
+void wharf_plugin_op_devices_device_free(wharf_plugin_op_devices_device_t *ptr);
+
+void wharf_plugin_op_devices_list_device_free(wharf_plugin_op_devices_list_device_t *ptr);
 
 void wharf_plugin_remote_failure_free(wharf_plugin_remote_failure_t *ptr);
 

@@ -49,6 +49,11 @@ extern void __wasm_import_wharf_plugin_build_context_method_context_glob(int32_t
 __attribute__((__import_module__("wharf:plugin/build-context@0.1.0"), __import_name__("[method]context.resolve-image")))
 extern void __wasm_import_wharf_plugin_build_context_method_context_resolve_image(int32_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *, size_t, int32_t, uint8_t *, size_t, uint8_t *);
 
+// Imported Functions from `wharf:plugin/exec-devices@0.1.0`
+
+__attribute__((__import_module__("wharf:plugin/exec-devices@0.1.0"), __import_name__("add")))
+extern void __wasm_import_wharf_plugin_exec_devices_add(uint8_t *, size_t, int32_t);
+
 // Exported Functions from `wharf:plugin/about@0.1.0`
 
 __attribute__((__weak__, __export_name__("cabi_post_wharf:plugin/about@0.1.0#introduce")))
@@ -1457,6 +1462,14 @@ void wharf_plugin_build_context_result_resolved_image_failure_free(wharf_plugin_
   }
 }
 
+void wharf_plugin_device_types_device_free(wharf_plugin_device_types_device_t *ptr) {
+  plugin_string_free(&ptr->name);
+}
+
+void wharf_plugin_exec_devices_device_free(wharf_plugin_exec_devices_device_t *ptr) {
+  wharf_plugin_device_types_device_free(ptr);
+}
+
 void wharf_plugin_build_plan_digest_free(wharf_plugin_build_plan_digest_t *ptr) {
   wharf_plugin_types_digest_free(ptr);
 }
@@ -2486,6 +2499,10 @@ bool wharf_plugin_build_context_method_context_resolve_image(wharf_plugin_build_
     *err = result.val.err;
     return 0;
   }
+}
+
+void wharf_plugin_exec_devices_add(wharf_plugin_exec_devices_device_t *device) {
+  __wasm_import_wharf_plugin_exec_devices_add((uint8_t *) ((*device).name).ptr, ((*device).name).len, (*device).required);
 }
 
 __attribute__((__export_name__("wharf:plugin/about@0.1.0#introduce")))

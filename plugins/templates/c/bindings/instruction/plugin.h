@@ -358,6 +358,17 @@ typedef struct {
   } val;
 } wharf_plugin_build_context_result_resolved_image_failure_t;
 
+// A device that a file of the Container Device Interface (CDI) describes.
+typedef struct wharf_plugin_device_types_device_t {
+  // `vendor.com/class=name`; `vendor.com/class`, the first of them; `vendor.com/class=*`, all of them; or
+  // the class that a file gives to devices by the annotation `org.mobyproject.buildkit.device.class`.
+  plugin_string_t   name;
+  // Without it, the program is not run; else it is run without the device.
+  bool   required;
+} wharf_plugin_device_types_device_t;
+
+typedef wharf_plugin_device_types_device_t wharf_plugin_exec_devices_device_t;
+
 typedef wharf_plugin_types_digest_t wharf_plugin_build_plan_digest_t;
 
 typedef wharf_plugin_types_platform_t wharf_plugin_build_plan_platform_t;
@@ -1083,6 +1094,11 @@ extern bool wharf_plugin_build_context_method_context_glob(wharf_plugin_build_co
 // Looks an image up in the local store.
 extern bool wharf_plugin_build_context_method_context_resolve_image(wharf_plugin_build_context_borrow_context_t self, plugin_string_t *reference, wharf_plugin_build_context_platform_t *maybe_platform, wharf_plugin_build_context_resolved_image_t *ret, wharf_plugin_build_context_failure_t *err);
 
+// Imported Functions from `wharf:plugin/exec-devices@0.1.0`
+// Every program of the plan that this call returns sees the device. Takes the right `exec-device`, and
+// whoever builds has to allow the device.
+extern void wharf_plugin_exec_devices_add(wharf_plugin_exec_devices_device_t *device);
+
 // Exported Functions from `wharf:plugin/about@0.1.0`
 void exports_wharf_plugin_about_introduce(exports_wharf_plugin_about_manifest_t *ret);
 
@@ -1176,6 +1192,10 @@ void wharf_plugin_build_context_result_list_entry_failure_free(wharf_plugin_buil
 void wharf_plugin_build_context_option_platform_free(wharf_plugin_build_context_option_platform_t *ptr);
 
 void wharf_plugin_build_context_result_resolved_image_failure_free(wharf_plugin_build_context_result_resolved_image_failure_t *ptr);
+
+void wharf_plugin_device_types_device_free(wharf_plugin_device_types_device_t *ptr);
+
+void wharf_plugin_exec_devices_device_free(wharf_plugin_exec_devices_device_t *ptr);
 
 void wharf_plugin_build_plan_digest_free(wharf_plugin_build_plan_digest_t *ptr);
 
