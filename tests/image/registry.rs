@@ -126,10 +126,25 @@ fn what_a_registry_does_not_have_is_said_with_a_next_step() {
     box_.refuses(1, &["pull", "ssh://server.example/app"], &["wharf load ssh://server.example/app"]);
     box_.refuses(1, &["pull", "--disable-content-trust=false", &nothing], &["Content Trust", "image-trust"]);
     box_.refuses(1, &["push", "--disable-content-trust=false", "busybox"], &["Content Trust", "image-trust"]);
+    box_.refuses(
+        125,
+        &["run", "--disable-content-trust=false", "busybox"],
+        &["Content Trust", "image-trust"],
+    );
+    box_.write("Dockerfile", "FROM busybox\n");
+    box_.refuses(1, &["build", "--disable-content-trust=false", "."], &["Content Trust", "image-trust"]);
     let name = registry.name("app:v1");
     box_.run(&format!("tag busybox {name}")).success();
     box_.run(&format!("push --disable-content-trust {name}")).success();
     box_.run(&format!("pull --disable-content-trust=true {name}")).success();
+    // Docker tells them by name.
+    let told = box_.run("events --since 10m --until 0s --filter type=image").success();
+    for action in ["push", "pull"] {
+        assert!(
+            told.stdout.contains(&format!("image {action} {name} (name={})", registry.name("app"))),
+            "{told}"
+        );
+    }
     let login = ["login", "--password-stdin", &registry.address()];
     let refused = box_.wharf_with(login, b"ahoy").fails(1);
     refused.says("Must provide --username with --password-stdin").says("hint:");

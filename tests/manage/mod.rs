@@ -64,6 +64,18 @@ fn images_go_without_a_name_first_and_with_all_when_no_container_needs_them() {
 }
 
 #[test]
+fn what_a_prune_frees_is_an_event() {
+    let box_ = Sandbox::new();
+    box_.run("run --network none busybox true").success();
+    box_.run("volume create v").success();
+    box_.run("system prune --all --volumes --force").success();
+    let told = box_.run("events --since 10m --until 0s --filter event=prune").success();
+    for kind in ["container", "network", "volume", "image"] {
+        assert!(told.stdout.contains(&format!(" {kind} prune  (reclaimed=")), "{kind}: {told}");
+    }
+}
+
+#[test]
 fn the_build_cache_gives_its_room_back() {
     let box_ = Sandbox::new();
     let text = "FROM busybox\nRUN head -c 30000 /dev/urandom > /big\n";

@@ -3,7 +3,7 @@
 use crate::report::Report;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct ContentTrust {
+pub(crate) struct ContentTrust {
     /// Do not look at signatures of Docker Content Trust: always so
     #[arg(long, hide_short_help = true, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     #[arg(action = clap::ArgAction::Set, default_value = "true", default_missing_value = "true")]
@@ -11,12 +11,15 @@ pub(super) struct ContentTrust {
 }
 
 impl ContentTrust {
-    /// Whoever wants signatures to be looked at must not get what nobody looked at.
-    pub(super) fn check(&self) -> Result<(), Report> {
+    /// An error with this exit code: whoever wants signatures to be looked at must not get what nobody looked at.
+    pub(crate) fn check(&self, code: u8) -> Result<(), Report> {
         if self.disable_content_trust {
             return Ok(());
         }
-        Err(Report::message(1, "there is no Docker Content Trust here: its signatures can not be looked at")
-            .hint("enable the plugin `image-trust`, which demands signatures of images by their names"))
+        Err(Report::message(
+            code,
+            "there is no Docker Content Trust here: its signatures can not be looked at",
+        )
+        .hint("enable the plugin `image-trust`, which demands signatures of images by their names"))
     }
 }

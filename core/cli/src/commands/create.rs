@@ -8,6 +8,7 @@ use wharf_engine::network::PortSpec;
 use wharf_engine::volume::{MountRequest, VolumeError};
 use wharf_model::Platform;
 
+use super::content_trust::ContentTrust;
 use super::pull;
 use crate::globals::Globals;
 use crate::output;
@@ -157,6 +158,8 @@ pub(crate) struct ContainerArgs {
     /// Say nothing of a pull
     #[arg(short, long)]
     quiet: bool,
+    #[command(flatten)]
+    trust: ContentTrust,
     /// Image
     image: String,
     /// Command and its arguments
@@ -167,6 +170,7 @@ pub(crate) struct ContainerArgs {
 impl ContainerArgs {
     /// Creates the container and says what hooks have to say.
     pub(super) fn create(&self, engine: &Engine, detached: bool) -> Result<Container, Report> {
+        self.trust.check(125)?;
         self.check_cidfile()?;
         let policy = pull::policy(&self.pull).unwrap_or_default();
         pull::bring(engine, &self.image, self.platform.as_ref(), policy, self.quiet)?;

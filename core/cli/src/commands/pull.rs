@@ -34,7 +34,7 @@ pub(crate) struct Pull {
 
 impl Pull {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        self.trust.check()?;
+        self.trust.check(1)?;
         let name = self.named()?;
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;

@@ -29,7 +29,7 @@ pub(crate) struct Push {
 
 impl Push {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
-        self.trust.check()?;
+        self.trust.check(1)?;
         if self.name.contains("://") {
             return self.push_elsewhere(globals);
         }

@@ -9,6 +9,7 @@ use wharf_store::{Layer, RecordError};
 
 use crate::Engine;
 use crate::container::RemoveError;
+use crate::event::{Entry, Kind};
 use crate::image::{RemoveImageError, Removed};
 use crate::network::NetworkError;
 use crate::volume::VolumeError;
@@ -113,6 +114,7 @@ impl Engine {
             pruned.bytes += size;
             pruned.removed.push(container.id.clone());
         }
+        self.note([Entry::prune(Kind::Container, pruned.bytes)]);
         Ok(pruned)
     }
 
@@ -142,6 +144,7 @@ impl Engine {
         let _spare = self.store.spare();
         pruned.bytes += self.store.forget_partial()?.bytes;
         self.throw_away();
+        self.note([Entry::prune(Kind::Image, pruned.bytes)]);
         Ok(pruned)
     }
 
@@ -165,6 +168,7 @@ impl Engine {
             pruned.bytes += usage.size;
             pruned.removed.push(usage.volume.name);
         }
+        self.note([Entry::prune(Kind::Volume, pruned.bytes)]);
         Ok(pruned)
     }
 

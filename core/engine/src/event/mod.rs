@@ -21,7 +21,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use wharf_model::Digest;
+use wharf_model::{Digest, Reference};
 use wharf_store::Store;
 
 pub use filter::{Filter, FilterError};
@@ -129,6 +129,16 @@ impl Entry {
         let id = id.to_string();
         Self::new(Kind::Image, action, &id).with("name", name.unwrap_or(id))
     }
+
+    /// An image that came from elsewhere or went there: docker tells which by its name, and the repository.
+    pub(crate) fn transfer(action: &str, name: &Reference) -> Self {
+        Self::new(Kind::Image, action, name.familiar()).with("name", name.familiar_name())
+    }
+
+    /// What nobody used was removed; `bytes` were taken by it.
+    pub(crate) fn prune(kind: Kind, bytes: u64) -> Self {
+        Self::new(kind, "prune", "").with("reclaimed", bytes.to_string())
+    }
 }
 
 fn bounded(mut text: String, longest: usize) -> String {
@@ -171,5 +181,7 @@ mod tests {
         let line = serde_json::to_string(&entry).unwrap();
         assert!(!line.contains('\n') && line.len() < LONGEST + 200, "{}", line.len());
         assert_eq!(serde_json::from_str::<Entry>(&line).unwrap(), entry);
+        let pulled = Entry::transfer("pull", &"h.io/a:1".parse().unwrap());
+        assert_eq!((pulled.id.as_str(), pulled.attributes["name"].as_str()), ("h.io/a:1", "h.io/a"));
     }
 }

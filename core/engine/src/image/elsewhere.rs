@@ -250,7 +250,7 @@ impl Engine {
         for platform in self.platforms_to_send(&to.name, platform)? {
             self.send_over(to, via, platform.as_ref())?;
         }
-        self.note([Entry::image("push", &image.id, Some(to.name.familiar()))]);
+        self.note([Entry::transfer("push", &to.name)]);
         self.tell_hooks(&asked);
         Ok(())
     }

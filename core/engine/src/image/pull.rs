@@ -175,7 +175,7 @@ impl Engine {
             self.give_up_parts(error);
         }
         let pulled = pulled.map_err(|source| PullImageError::Pull { name: name.clone(), source })?;
-        self.note([Entry::image("pull", &pulled.id, Some(name.familiar()))]);
+        self.note([Entry::transfer("pull", name)]);
         self.tell_about_pull(name, &pulled.digest);
         Ok(pulled)
     }

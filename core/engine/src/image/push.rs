@@ -95,7 +95,7 @@ impl Engine {
         if platform.is_none()
             && let Some(pushed) = self.push_index(&reference, &mut home, show)?
         {
-            self.note([Entry::image("push", &image.id, Some(reference.familiar()))]);
+            self.note([Entry::transfer("push", &reference)]);
             self.tell_hooks(&asked);
             return Ok(pushed);
         }
@@ -107,7 +107,7 @@ impl Engine {
         let say = say.as_ref().map(|say| say as &Say<'_>);
         let pushed = registry::push(&self.store, &self.session(), &image, &reference, &mut home, say, show);
         let pushed = pushed.map_err(|source| PushImageError::Push { name: reference.clone(), source })?;
-        self.note([Entry::image("push", &image.id, Some(reference.familiar()))]);
+        self.note([Entry::transfer("push", &reference)]);
         self.tell_hooks(&asked);
         Ok(pushed)
     }

@@ -8,7 +8,7 @@ use wharf_runtime::net;
 
 use super::{NetworkError, record_error};
 use crate::Engine;
-use crate::event::Entry;
+use crate::event::{Entry, Kind};
 
 /// A network to be made.
 #[derive(Debug, Clone)]
@@ -138,6 +138,7 @@ impl Engine {
                 }
             }
         }
+        self.note([Entry::prune(Kind::Network, 0)]);
         Ok(removed)
     }
 

@@ -1,5 +1,6 @@
 //! What docker's `build` takes and what means nothing here, or nothing yet.
 
+use super::super::content_trust::ContentTrust;
 use crate::report::Report;
 
 /// Options that change nothing.
@@ -23,11 +24,14 @@ pub(super) struct AcceptedArgs {
     /// Notes of a manifest, which no image here has
     #[arg(long, hide = true, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
+    #[command(flatten)]
+    trust: ContentTrust,
 }
 
 impl AcceptedArgs {
     /// Says what would be missed, and refuses what would give another image than was asked for.
     pub(super) fn check(&self) -> Result<(), Report> {
+        self.trust.check(1)?;
         if self.squash {
             let hint = "copy what is wanted into a stage of its own: `FROM scratch` and `COPY --from=0 / /`";
             return Err(
