@@ -128,7 +128,7 @@ impl Session {
         let place = Endpoint { base: wanted.realm.clone(), ..call.endpoint.clone() };
         let asked = wanted.request(&place, login);
         // Not through `ask`: a server of tokens that wants a token first is none.
-        let client = self.client(&asked.url, call.endpoint)?;
+        let client = self.client(&asked.url, call.endpoint, &asked.body)?;
         let mut request =
             client.request(asked.method.clone(), asked.url.clone()).headers(asked.headers.clone());
         if let Some(form) = asked.body.open()? {

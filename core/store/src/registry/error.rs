@@ -1,5 +1,7 @@
 //! Why a registry did not give, or take, what was asked.
 
+use std::time::Duration;
+
 use reqwest::StatusCode;
 use wharf_model::Digest;
 
@@ -66,6 +68,8 @@ pub enum RegistryError {
         status: StatusCode,
         /// The registry's own words.
         said: String,
+        /// It wants to be left alone for so long.
+        after: Duration,
     },
     /// More than anybody needs.
     #[error("{what} has more than {limit} bytes")]
@@ -267,7 +271,7 @@ impl RegistryError {
             Self::Platform { .. } => Some("choose one of them with `--platform`".to_owned()),
             Self::Broken { .. } => Some("try again: what was downloaded is kept".to_owned()),
             Self::Answer { status, said, host, .. }
-                if *status == StatusCode::BAD_REQUEST && said.contains("HTTPS server") =>
+                if *status == StatusCode::BAD_REQUEST && said.contains("HTTPS") =>
             {
                 Some(format!(
                     "it speaks TLS: put its certificate authority into /etc/docker/certs.d/{}/ca.crt",

@@ -150,7 +150,7 @@ pub fn push_list(session: &Arc<Session>, name: &Reference, members: &[Member]) -
         }
     }
     scopes.dedup();
-    let target = Target { session: Arc::clone(session), endpoint, scopes: Arc::new(scopes) };
+    let target = Target::new(session, endpoint, scopes);
     for (from, member) in sources {
         runtime.block_on(mount(&target, &from, member))?;
     }

@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
@@ -116,7 +116,7 @@ impl Arriving {
             Ok(()) | Err(Errno::WOULDBLOCK) => return Ok(Began::Busy),
             Err(errno) => return Err(failed(errno.into())),
         }
-        let mut incoming = Incoming { arriving: self, file, hasher: Hasher::new(), have: 0 };
+        let mut incoming = Incoming { arriving: self, file: file.into(), hasher: Hasher::new(), have: 0 };
         incoming.read_again().map_err(failed)?;
         if incoming.have == 0 && self.is_here() {
             // It was moved to the blobs between the two looks, and the file is a new one.
@@ -136,9 +136,6 @@ impl Arriving {
         let missing = self.size - have;
         if missing <= room {
             return Ok(());
-        }
-        if have == 0 {
-            std::fs::remove_file(&self.path)?;
         }
         let text = format!("{missing} bytes are missing, and there is no space for more than {room}");
         Err(io::Error::new(io::ErrorKind::StorageFull, text))
@@ -206,6 +203,18 @@ impl Arriving {
         }
     }
 
+    /// Waits until nothing more comes.
+    pub(super) fn settle(&self, tick: &mut dyn FnMut()) {
+        loop {
+            let state = locked(&self.state);
+            if matches!(state.stage, Stage::Whole | Stage::Lost) {
+                return;
+            }
+            drop(self.wait(state));
+            tick();
+        }
+    }
+
     fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut locked(&self.state));
         self.changed.notify_all();
@@ -237,7 +246,7 @@ fn open(path: &Path) -> io::Result<File> {
 #[derive(Debug)]
 pub(super) struct Incoming<'a> {
     arriving: &'a Arriving,
-    file: File,
+    file: Arc<File>,
     hasher: Hasher,
     pub(super) have: u64,
 }
@@ -249,7 +258,7 @@ impl Incoming<'_> {
         if length > self.arriving.size {
             return self.file.set_len(0);
         }
-        self.have = io::copy(&mut (&self.file).take(length), &mut self.hasher)?;
+        self.have = io::copy(&mut (&*self.file).take(length), &mut self.hasher)?;
         Ok(())
     }
 
@@ -286,10 +295,19 @@ impl Incoming<'_> {
     }
 
     /// It is all there, and right. What comes back is the file, to be synced.
-    pub(super) fn whole(self) -> File {
+    pub(super) fn whole(self) -> Arc<File> {
         self.arriving.set(|state| state.stage = Stage::Whole);
         let _ = flock(&self.file, FlockOperation::Unlock);
-        self.file
+        Arc::clone(&self.file)
+    }
+}
+
+/// A file without bytes is of no use to whoever comes next.
+impl Drop for Incoming<'_> {
+    fn drop(&mut self) {
+        if self.have == 0 && self.arriving.progress().1 != Stage::Whole {
+            let _ = std::fs::remove_file(&self.arriving.path);
+        }
     }
 }
 
@@ -395,6 +413,9 @@ mod tests {
         drop(incoming);
         std::fs::write(&second.path, "far too long").unwrap();
         assert_eq!(own(second.begin().unwrap()).have, 0);
+        assert!(!second.path.exists(), "nothing is kept of nothing");
+        own(second.begin().unwrap()).add(b"he").unwrap();
+        assert!(second.path.exists());
         store.forget_partial().unwrap();
         assert!(!second.path.exists());
     }

@@ -30,6 +30,7 @@ use super::session::Session;
 use super::transfer::fetch_all;
 use crate::archive::{Arrival, LoadError, place};
 use crate::image::Origin;
+use crate::layer::{ApplyError, TarError};
 use crate::record::{Remote, repository};
 use crate::{BlobError, CommitError, HomeError, LayerHome, RecordError, Store};
 
@@ -355,8 +356,24 @@ pub(super) fn place_patiently(
         let round = arriving.round();
         match place_arriving(store, arriving, arrival, home, tick) {
             Err(_) if arriving.was_wrong(round, tick) => {}
-            placed => return placed.map_err(|source| PullError::Layer { digest: arriving.digest, source }),
+            placed => {
+                let failed = |source| PullError::Layer { digest: arriving.digest, source };
+                return placed.inspect_err(|error| wait_for_digest(error, arriving, tick)).map_err(failed);
+            }
         }
+    }
+}
+
+/// Bytes that make no tar may be others than those that were asked for. That is known at the end, and says more.
+fn wait_for_digest(error: &LoadError, arriving: &Arriving, tick: &mut dyn FnMut()) {
+    let LoadError::Unpack(ApplyError::Tar(error)) = error else { return };
+    match error {
+        TarError::Read(_)
+        | TarError::NotAnArchive
+        | TarError::Truncated
+        | TarError::Header { .. }
+        | TarError::Kind { .. } => arriving.settle(tick),
+        TarError::Entries(_) | TarError::Inodes(_) | TarError::Length { .. } => {}
     }
 }
 

@@ -227,7 +227,7 @@ impl<'a> Way<'a> {
             scopes.extend(from.iter().take(1).map(|path| format!("repository:{path}:pull")));
         }
         scopes.dedup();
-        let target = Target { session: Arc::clone(session), endpoint, scopes: Arc::new(scopes) };
+        let target = Target::new(session, endpoint, scopes);
         Ok(Self { store, layers, name, runtime, target, blobs: Vec::new() })
     }
 

@@ -11,7 +11,7 @@ use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::payload::Payload;
 use super::pull::Found;
-use super::session::{Call, Session, body};
+use super::session::{Call, Session};
 
 /// Indexes within each other.
 const DEPTH: usize = 3;
@@ -140,13 +140,12 @@ impl Session {
             scopes: &pull_scope(endpoint),
             what: what.to_owned(),
         };
-        let response = self.send(&call).await?;
+        let (headers, text) = self.whole(&call, LIMIT).await?;
         let header = |name: &str| {
-            let value = response.headers().get(name).and_then(|value| value.to_str().ok());
+            let value = headers.get(name).and_then(|value| value.to_str().ok());
             value.unwrap_or_default().to_owned()
         };
         let (kind, said) = (header(CONTENT_TYPE.as_str()), header(DIGEST_HEADER));
-        let text = body(&call, response, LIMIT, self.patience.stall).await?;
         let found = Digest::of(&text);
         check(what, (found, text.len() as u64), wanted)?;
         if said.parse::<Digest>().is_ok_and(|said| said != found) {
@@ -192,8 +191,7 @@ impl Session {
             scopes: &pull_scope(endpoint),
             what: what.to_owned(),
         };
-        let response = self.send(&call).await?;
-        let text = body(&call, response, LIMIT, self.patience.stall).await?;
+        let (_, text) = self.whole(&call, LIMIT).await?;
         let wanted = Some((descriptor.digest, Some(descriptor.size)));
         check(what, (Digest::of(&text), text.len() as u64), wanted)?;
         Ok(text)

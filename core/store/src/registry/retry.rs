@@ -4,6 +4,7 @@
 //! later. Whoever refuses, and a host that nobody answers at, will not be. A line that gives crumbs only
 //! counts as cut.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{HeaderMap, RETRY_AFTER};
@@ -63,6 +64,23 @@ impl Pace {
     }
 }
 
+/// Waits for an answer, for `stall` after the last byte of the request went out; `None` when it is not there then.
+pub(super) async fn while_it_moves<T>(
+    answer: impl Future<Output = T>,
+    sent: &AtomicU64,
+    stall: Duration,
+) -> Option<T> {
+    let mut answer = std::pin::pin!(answer);
+    loop {
+        let before = sent.load(Ordering::Relaxed);
+        match tokio::time::timeout(stall, answer.as_mut()).await {
+            Ok(answer) => return Some(answer),
+            Err(_) if sent.load(Ordering::Relaxed) > before => {}
+            Err(_) => return None,
+        }
+    }
+}
+
 /// What was wrong with a try.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Again {
@@ -88,7 +106,7 @@ fn of_status(status: StatusCode, headers: &HeaderMap, now: i64) -> Again {
 }
 
 /// Seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: i64) -> Duration {
+pub(super) fn retry_after(headers: &HeaderMap, now: i64) -> Duration {
     let Some(text) = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()) else {
         return Duration::ZERO;
     };
@@ -99,6 +117,22 @@ fn retry_after(headers: &HeaderMap, now: i64) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whoever sends for longer than one waits for a silent server is not cut off.
+    #[test]
+    fn an_answer_is_waited_for_as_long_as_bytes_go_out() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let (sent, stall) = (AtomicU64::new(0), Duration::from_millis(300));
+        let sending = async {
+            for _ in 0..12 {
+                tokio::time::sleep(stall / 4).await;
+                sent.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        assert!(runtime.block_on(while_it_moves(sending, &sent, stall)).is_some());
+        let silence = std::future::pending::<()>();
+        assert!(runtime.block_on(while_it_moves(silence, &sent, stall / 10)).is_none());
+    }
 
     #[test]
     fn busy_and_ill_servers_are_asked_again_when_they_say() {

@@ -22,8 +22,9 @@ use super::challenge;
 use super::endpoint::{self, Endpoint, is_loopback, same, shown};
 use super::error::{RegistryError, is_alert, reason};
 use super::payload::Payload;
-use super::retry::{Again, Pace, Patience, verdict};
+use super::retry::{Again, Pace, Patience, retry_after, verdict, while_it_moves};
 use super::tls::Certificates;
+use super::upload::CHUNK;
 
 /// As many redirects as anybody needs.
 const HOPS: usize = 5;
@@ -33,6 +34,7 @@ const MIRROR_PAUSES: usize = 2;
 const EXCUSE: u64 = 64 << 10;
 /// Nobody waits longer for the rest of one.
 const EXCUSED: Duration = Duration::from_secs(5);
+const SILENT: &str = "nothing came for too long";
 
 /// What a pull or a push knows about registries: ways, logins, connections.
 pub struct Session {
@@ -41,7 +43,10 @@ pub struct Session {
     pub(super) patience: Patience,
     pub(super) logins: Box<dyn Logins>,
     line: Option<Line>,
-    clients: Mutex<HashMap<(String, bool), Client>>,
+    /// Bytes of a blob that are sent at a time.
+    pub(super) chunk: u64,
+    /// By server, whether any certificate will do, and whether they send files.
+    clients: Mutex<HashMap<(String, bool, bool), Client>>,
     pub(super) granted: Mutex<HashMap<(String, String), Granted>>,
 }
 
@@ -92,7 +97,7 @@ impl Session {
         logins: Box<dyn Logins>,
     ) -> Self {
         let (clients, granted) = (Mutex::default(), Mutex::default());
-        Self { routes, certificates, patience, logins, line: None, clients, granted }
+        Self { routes, certificates, patience, logins, line: None, chunk: CHUNK, clients, granted }
     }
 
     /// With one registry for everything. What cuts such a line does not mend it.
@@ -137,6 +142,23 @@ impl Session {
     pub(super) async fn send(&self, call: &Call<'_>) -> Result<Response, RegistryError> {
         let response = self.ask(call).await?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(call, response).await) }
+    }
+
+    /// Sends a request and reads all of the answer, once more when the line breaks in the middle of it.
+    pub(super) async fn whole(
+        &self,
+        call: &Call<'_>,
+        limit: u64,
+    ) -> Result<(HeaderMap, Vec<u8>), RegistryError> {
+        let mut is_broken = false;
+        loop {
+            let response = self.send(call).await?;
+            let headers = response.headers().clone();
+            match body(call, response, limit, self.patience.stall).await {
+                Err(RegistryError::Broken { .. }) if !is_broken => is_broken = true,
+                read => return Ok((headers, read?)),
+            }
+        }
     }
 
     /// The pauses between tries at one place.
@@ -195,7 +217,7 @@ impl Session {
     ) -> Result<Result<Response, reqwest::Error>, RegistryError> {
         let mut url = call.url.clone();
         for _ in 0..=HOPS {
-            let client = self.client(&url, call.endpoint)?;
+            let client = self.client(&url, call.endpoint, &call.body)?;
             let mut request = client.request(call.method.clone(), url.clone()).headers(call.headers.clone());
             if let Some(proof) = proof.filter(|_| same(&url, &call.endpoint.base)) {
                 request = request.header(AUTHORIZATION, proof.clone());
@@ -203,7 +225,14 @@ impl Session {
             if let Some(body) = call.body.open()? {
                 request = request.body(body);
             }
-            let response = match request.send().await {
+            let answer = match &call.body {
+                Payload::File { sent, .. } => {
+                    let moving = while_it_moves(request.send(), sent, self.patience.stall).await;
+                    moving.ok_or_else(|| silent(call))?
+                }
+                _ => request.send().await,
+            };
+            let response = match answer {
                 Ok(response) if is_redirect(&call.method, response.status()) => response,
                 answer => return Ok(answer),
             };
@@ -217,20 +246,27 @@ impl Session {
     }
 
     /// The client for a server: its certificates, and no proxy to this machine itself.
-    pub(super) fn client(&self, url: &Url, endpoint: &Endpoint) -> Result<Client, RegistryError> {
+    pub(super) fn client(
+        &self,
+        url: &Url,
+        endpoint: &Endpoint,
+        body: &Payload,
+    ) -> Result<Client, RegistryError> {
         let own = same(url, &endpoint.base);
-        let key = (shown(url), own && endpoint.insecure);
+        let is_sending = matches!(body, Payload::File { .. });
+        let key = (shown(url), own && endpoint.insecure, is_sending);
         if let Some(client) = locked(&self.clients).get(&key) {
             return Ok(client.clone());
         }
         let failed = |reason: String| RegistryError::Setup { host: shown(url), reason };
-        let client = self.new_client(url, key.1).map_err(failed)?;
+        let client = self.new_client(url, key.1, is_sending).map_err(failed)?;
         locked(&self.clients).insert(key, client.clone());
         Ok(client)
     }
 
-    /// The provider is given here, because two of them could be compiled in.
-    fn new_client(&self, url: &Url, insecure: bool) -> Result<Client, String> {
+    /// The provider is given here, because two of them could be compiled in. The client's own limit for silence
+    /// begins with the request, so that whatever takes longer to send would never get there.
+    fn new_client(&self, url: &Url, insecure: bool, is_sending: bool) -> Result<Client, String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         if let Some(line) = &self.line {
             let builder = Client::builder().no_proxy().tls_certs_only([]).redirect(Policy::none());
@@ -241,9 +277,11 @@ impl Session {
             .http1_only()
             .redirect(Policy::none())
             .connect_timeout(self.patience.connect)
-            .read_timeout(self.patience.stall)
             .pool_idle_timeout(Duration::from_secs(20))
             .user_agent(concat!("wharf/", env!("CARGO_PKG_VERSION")));
+        if !is_sending {
+            builder = builder.read_timeout(self.patience.stall);
+        }
         let host = url.host_str().unwrap_or_default();
         if is_loopback(host) {
             builder = builder.no_proxy();
@@ -338,7 +376,9 @@ struct Fault {
 pub(super) async fn refusal(call: &Call<'_>, response: Response) -> RegistryError {
     let status = response.status();
     let plain = status.canonical_reason().unwrap_or("no reason given").to_owned();
-    let text = body(call, response, EXCUSE, EXCUSED).await.unwrap_or_default();
+    let after = retry_after(response.headers(), jiff::Timestamp::now().as_second());
+    let text = tokio::time::timeout(EXCUSED, body(call, response, EXCUSE, EXCUSED)).await;
+    let text = text.ok().and_then(Result::ok).unwrap_or_default();
     let said = words(&text).unwrap_or(plain);
     let endpoint = call.endpoint;
     match status {
@@ -349,11 +389,11 @@ pub(super) async fn refusal(call: &Call<'_>, response: Response) -> RegistryErro
             said,
             known: status == StatusCode::FORBIDDEN,
         },
-        _ => RegistryError::Answer { host: endpoint.host(), what: call.what.clone(), status, said },
+        _ => RegistryError::Answer { host: endpoint.host(), what: call.what.clone(), status, said, after },
     }
 }
 
-/// What the distribution specification lets a registry say ("Error Codes"), or the first line.
+/// What the distribution specification lets a registry say ("Error Codes"), a page's title, or the first line.
 fn words(text: &[u8]) -> Option<String> {
     let excuse: Excuse = serde_json::from_slice(text).unwrap_or_default();
     let said: Vec<String> = excuse
@@ -365,6 +405,10 @@ fn words(text: &[u8]) -> Option<String> {
         return Some(said.join("; "));
     }
     let text = String::from_utf8_lossy(text);
+    if let Some((_, page)) = text.split_once("<title>") {
+        let title = page.split('<').next().map(str::trim).filter(|title| !title.is_empty());
+        return title.map(|title| title.chars().take(200).collect());
+    }
     let line = text.lines().map(str::trim).find(|line| !line.is_empty())?;
     (!line.starts_with('<') && !line.starts_with('{')).then(|| line.chars().take(200).collect())
 }
@@ -383,9 +427,15 @@ pub(super) fn crumbs(call: &Call<'_>) -> RegistryError {
     RegistryError::Broken { host: call.endpoint.host(), what: call.what.clone(), reason }
 }
 
+/// A line on which nothing moves any more.
+fn silent(call: &Call<'_>) -> RegistryError {
+    let reason = SILENT.to_owned();
+    RegistryError::Broken { host: call.endpoint.host(), what: call.what.clone(), reason }
+}
+
 /// A line that was cut.
 pub(super) fn broken(call: &Call<'_>, error: &reqwest::Error) -> RegistryError {
-    let why = if error.is_timeout() { "nothing came for too long".to_owned() } else { reason(error) };
+    let why = if error.is_timeout() { SILENT.to_owned() } else { reason(error) };
     RegistryError::Broken { host: call.endpoint.host(), what: call.what.clone(), reason: why }
 }
 
@@ -403,6 +453,7 @@ mod tests {
             (r#"{"errors":[{"code":"DENIED"},{"message":"really"}]}"#, Some("denied; really")),
             ("404 page not found\n", Some("404 page not found")),
             ("<html>", None),
+            ("<html>\r\n<head><title>413 Too Large</title></head>", Some("413 Too Large")),
             ("", None),
             ("{}", None),
         ] {

@@ -17,6 +17,7 @@ use crate::layer::sample::{Tar, is_root};
 mod accept;
 mod artifact;
 mod beside;
+mod chunks;
 mod hostile;
 mod mirror;
 
@@ -25,6 +26,8 @@ struct Bench {
     store: Store,
     home: Home,
     login: Login,
+    /// Bytes of a blob that are sent at a time.
+    chunk: u64,
 }
 
 /// One login for all.
@@ -50,12 +53,15 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path()).unwrap();
         let home = Home::new(dir.path(), LayerFormat::Overlay);
-        Self { dir, store, home, login: Login::Anonymous }
+        Self { dir, store, home, login: Login::Anonymous, chunk: upload::CHUNK }
     }
 
     fn session(&self) -> Arc<Session> {
         let certificates = Certificates::below(vec![self.dir.path().join("certs.d")]);
-        Arc::new(Session::new(Vec::new(), certificates, quick(), Box::new(Same(self.login.clone()))))
+        let login = Box::new(Same(self.login.clone()));
+        let mut session = Session::new(Vec::new(), certificates, quick(), login);
+        session.chunk = self.chunk;
+        Arc::new(session)
     }
 
     fn pull(&mut self, name: &str) -> Result<Pulled, PullError> {
@@ -261,6 +267,7 @@ fn privileged_two_at_the_same_time_do_not_hinder_each_other() {
                 dir,
                 store,
                 login: Login::Anonymous,
+                chunk: upload::CHUNK,
             };
             other.pull(&fake.name("app:1")).map(|pulled| pulled.id).map_err(|error| format!("{error:?}"))
         };

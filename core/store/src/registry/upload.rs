@@ -1,21 +1,27 @@
 //! Blobs to a registry: asked for first, mounted from another repository where one is known, sent otherwise.
 //!
-//! A blob is sent in one piece. When the line is cut, the registry says how much it has, and the rest
-//! follows. A registry that lost all of it begins anew; one that has got everything in the meantime is
-//! noticed, because every try begins with the question whether the blob is there.
+//! How the bytes go is `chunk.rs`'s business. When a line is cut, the registry says how much it has, and the
+//! rest follows. A registry that lost all of it begins anew; one that has got everything in the meantime is
+//! noticed, because every further try begins with the question whether the blob is there.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::time::Duration;
 
-use reqwest::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode, Url};
 use wharf_model::Digest;
 
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::payload::Payload;
-use super::session::{Call, Session, redirected, refusal};
+use super::session::{Call, Session, refusal};
+use chunk::{Course, Upload};
+
+mod chunk;
+
+pub(super) use chunk::CHUNK;
 
 /// As many other repositories are tried.
 const MOUNTS: usize = 3;
@@ -52,9 +58,16 @@ pub(super) struct Target {
     pub(super) session: Arc<Session>,
     pub(super) endpoint: Endpoint,
     pub(super) scopes: Arc<Vec<String>>,
+    /// It takes blobs in one piece only, as was found out.
+    in_one: Arc<AtomicBool>,
 }
 
 impl Target {
+    pub(super) fn new(session: &Arc<Session>, endpoint: Endpoint, scopes: Vec<String>) -> Self {
+        let (session, scopes) = (Arc::clone(session), Arc::new(scopes));
+        Self { session, endpoint, scopes, in_one: Arc::default() }
+    }
+
     fn call(&self, method: Method, url: Url, what: String) -> Call<'_> {
         Call {
             endpoint: &self.endpoint,
@@ -75,7 +88,18 @@ impl Target {
         match response.status() {
             StatusCode::NOT_FOUND => Ok(false),
             status if status.is_success() => Ok(true),
-            _ => Err(refusal(&call, response).await),
+            _ => Err(self.spoken(&call, response).await),
+        }
+    }
+
+    /// Why a question without a body was refused: such an answer has no words, but that to any other question
+    /// may have some.
+    async fn spoken(&self, call: &Call<'_>, response: Response) -> RegistryError {
+        let mut any = self.call(Method::GET, self.endpoint.base.clone(), call.what.clone());
+        any.url.set_path("/v2/");
+        match self.session.ask(&any).await {
+            Ok(answer) if answer.status() == response.status() => refusal(&any, answer).await,
+            _ => refusal(call, response).await,
         }
     }
 
@@ -84,36 +108,39 @@ impl Target {
         if !missing && self.has(&blob.digest).await? {
             return Ok(Arrived::Here);
         }
-        let mut begun = None;
+        let mut course = Course::default();
         for from in blob.holders.iter().take(MOUNTS) {
             match self.begin(blob, Some(from)).await? {
                 Begun::Mounted => return Ok(Arrived::Mounted(from.clone())),
-                Begun::At(location) => begun = Some(location),
+                Begun::At(upload) => course.upload = Some(upload),
             }
-            if begun.is_some() && blob.path.is_some() {
+            if blob.path.is_some() {
                 break;
             }
         }
         if blob.path.is_none() {
             return Ok(Arrived::Nowhere);
         }
-        self.send_patiently(blob, begun).await
+        self.send_patiently(blob, course).await
     }
 
-    /// Tries again while that may help.
-    async fn send_patiently(
-        &self,
-        blob: &Outgoing,
-        mut begun: Option<Url>,
-    ) -> Result<Arrived, RegistryError> {
-        let mut pauses = self.session.patience.pauses.iter();
+    /// Tries again while that may help: as long as more and more gets there, and a few times more.
+    async fn send_patiently(&self, blob: &Outgoing, mut course: Course) -> Result<Arrived, RegistryError> {
+        let patience = &self.session.patience;
+        let mut pauses = patience.pauses.iter();
         loop {
-            let error = match self.send(blob, &mut begun).await {
+            let before = course.most;
+            let error = match self.send(blob, &mut course).await {
                 Ok(()) => return Ok(Arrived::Sent),
                 Err(error) => error,
             };
-            match pauses.next() {
-                Some(pause) if may_get_well(&error) => tokio::time::sleep(*pause).await,
+            if course.most > before {
+                pauses = patience.pauses.iter();
+            }
+            match (pauses.next(), wanted_pause(&error)) {
+                (Some(pause), Some(wanted)) if wanted <= patience.longest => {
+                    tokio::time::sleep(wanted.max(*pause)).await;
+                }
                 _ => return Err(error),
             }
             if self.has(&blob.digest).await? {
@@ -122,33 +149,9 @@ impl Target {
         }
     }
 
-    /// Sends what is missing of it, at `begun` or somewhere new.
-    async fn send(&self, blob: &Outgoing, begun: &mut Option<Url>) -> Result<(), RegistryError> {
-        let (mut location, mut from) = match begun.take() {
-            Some(location) => match self.progress(blob, &location).await? {
-                Some((location, from)) => (location, from),
-                None => (self.begin_new(blob).await?, 0),
-            },
-            None => (self.begin_new(blob).await?, 0),
-        };
-        *begun = Some(location.clone());
-        if from < blob.size {
-            location = self.append(blob, location, from).await?;
-            *begun = Some(location.clone());
-            from = blob.size;
-        }
-        debug_assert_eq!(from, blob.size);
-        location.query_pairs_mut().append_pair("digest", &blob.digest.to_string());
-        let mut call = self.call(Method::PUT, location, what(&blob.digest));
-        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        call.body = Payload::Bytes(bytes::Bytes::new());
-        let response = self.session.once(&call).await?;
-        if response.status().is_success() { Ok(()) } else { Err(refusal(&call, response).await) }
-    }
-
-    async fn begin_new(&self, blob: &Outgoing) -> Result<Url, RegistryError> {
+    async fn begin_new(&self, blob: &Outgoing) -> Result<Upload, RegistryError> {
         match self.begin(blob, None).await? {
-            Begun::At(location) => Ok(location),
+            Begun::At(upload) => Ok(upload),
             Begun::Mounted => Err(RegistryError::Damaged {
                 what: what(&blob.digest),
                 reason: "the registry says that it was mounted, which nobody asked for".to_owned(),
@@ -169,38 +172,7 @@ impl Target {
         if from.is_some() && response.status() == StatusCode::CREATED {
             return Ok(Begun::Mounted);
         }
-        redirected(&call.url, &response).map(Begun::At)
-    }
-
-    /// How much the registry has, and where the rest goes; `None` when it knows nothing of it.
-    async fn progress(&self, blob: &Outgoing, location: &Url) -> Result<Option<(Url, u64)>, RegistryError> {
-        let call = self.call(Method::GET, location.clone(), what(&blob.digest));
-        let response = self.session.ask(&call).await?;
-        if !response.status().is_success() {
-            return Ok(None);
-        }
-        let have = received(&response).filter(|have| *have <= blob.size);
-        let next = redirected(&call.url, &response).unwrap_or_else(|_| location.clone());
-        Ok(have.map(|have| (next, have)))
-    }
-
-    /// Sends the bytes from `from` on.
-    async fn append(&self, blob: &Outgoing, location: Url, from: u64) -> Result<Url, RegistryError> {
-        let mut call = self.call(Method::PATCH, location.clone(), what(&blob.digest));
-        call.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
-        if from > 0
-            && let Ok(range) = HeaderValue::from_str(&format!("{from}-{}", blob.size - 1))
-        {
-            call.headers.insert(CONTENT_RANGE, range);
-        }
-        let path = blob.path.clone().unwrap_or_default();
-        let sent = Arc::clone(&blob.sent);
-        call.body = Payload::File { path, from, length: blob.size - from, sent };
-        let response = self.session.once(&call).await?;
-        if !response.status().is_success() {
-            return Err(refusal(&call, response).await);
-        }
-        redirected(&call.url, &response)
+        Upload::begun(&call.url, &response).map(Begun::At)
     }
 
     /// Gives the repository a manifest, by tag or digest.
@@ -234,29 +206,23 @@ impl Target {
 
 enum Begun {
     Mounted,
-    At(Url),
+    At(Upload),
 }
 
 fn what(digest: &Digest) -> String {
     format!("blob {digest}")
 }
 
-/// A line that was cut, a server that was not well, and an upload that it knows nothing of any more.
-fn may_get_well(error: &RegistryError) -> bool {
+/// How long the registry wants to be left alone at least, when another try may help: after a line that was cut,
+/// for a server that was not well, and for an upload that it knows nothing of any more.
+fn wanted_pause(error: &RegistryError) -> Option<Duration> {
     match error {
-        RegistryError::Broken { .. } | RegistryError::Missing { .. } => true,
-        RegistryError::Answer { status, .. } => {
-            status.is_server_error()
-                || matches!(*status, StatusCode::TOO_MANY_REQUESTS | StatusCode::RANGE_NOT_SATISFIABLE)
+        RegistryError::Broken { .. } | RegistryError::Missing { .. } => Some(Duration::ZERO),
+        RegistryError::Answer { status, after, .. } => {
+            let busy = *status == StatusCode::TOO_MANY_REQUESTS || *status == StatusCode::REQUEST_TIMEOUT;
+            let lost = *status == StatusCode::RANGE_NOT_SATISFIABLE;
+            (status.is_server_error() || busy || lost).then_some(*after)
         }
-        _ => false,
+        _ => None,
     }
-}
-
-/// `Range: 0-99` is a hundred bytes. Nothing at all is `0-0`, which could be one byte: then one byte is
-/// taken for nothing, and the registry says that it does not fit.
-fn received(response: &Response) -> Option<u64> {
-    let range = response.headers().get(RANGE)?.to_str().ok()?;
-    let last: u64 = range.trim_start_matches("bytes=").rsplit('-').next()?.trim().parse().ok()?;
-    Some(if last == 0 { 0 } else { last + 1 })
 }

@@ -123,7 +123,7 @@ pub fn push_wasm(
     let runtime = runtime().map_err(PushError::Runtime)?;
     let endpoint = session.target(name)?;
     let scopes = vec![format!("repository:{}:pull,push", endpoint.repository)];
-    let target = Target { session: Arc::clone(session), endpoint, scopes: Arc::new(scopes) };
+    let target = Target::new(session, endpoint, scopes);
     for bytes in [&artifact.code, &artifact.config] {
         let digest = store.blobs().put(bytes)?;
         let path = Some(store.blobs().path(&digest));

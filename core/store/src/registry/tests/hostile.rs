@@ -24,7 +24,7 @@ fn on_a_small_disk() -> (Mounted, Bench) {
     let dir = tempfile::tempdir_in(disk.path()).unwrap();
     let store = Store::open(dir.path()).unwrap();
     let home = Home::new(dir.path(), LayerFormat::Overlay);
-    (disk, Bench { dir, store, home, login: Login::Anonymous })
+    (disk, Bench { dir, store, home, login: Login::Anonymous, chunk: upload::CHUNK })
 }
 
 #[test]
