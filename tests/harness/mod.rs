@@ -3,6 +3,8 @@
 
 mod busybox;
 mod components;
+mod docker;
+mod front;
 mod output;
 mod proxy;
 mod python;
@@ -17,6 +19,8 @@ mod turn;
 mod web;
 
 pub(crate) use components::configured;
+pub(crate) use docker::Docker;
+pub(crate) use front::{Front, Mishap, Question};
 pub(crate) use output::Output;
 pub(crate) use proxy::Proxy;
 pub(crate) use registry::{Asked, Registry};

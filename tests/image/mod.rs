@@ -5,6 +5,7 @@ mod archive;
 mod broken;
 mod commit;
 mod elsewhere;
+mod faulty;
 mod interchange;
 mod list;
 mod manifest;

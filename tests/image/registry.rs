@@ -173,6 +173,8 @@ fn a_registry_with_tls_needs_an_authority() {
     box_.refuses(1, &["pull", &name], &["manifest unknown"]);
     std::fs::remove_dir_all(&certificates).unwrap();
     box_.refuses(1, &["pull", &name], &["HTTPS server", "certs.d"]);
+    box_.run(&format!("tag busybox {name}")).success();
+    box_.refuses(1, &["push", &name], &["HTTPS server", "hint", "certs.d"]);
 }
 
 #[test]
