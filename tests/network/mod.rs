@@ -242,3 +242,26 @@ fn containers_have_their_own_addresses_and_names_for_hosts() {
     ];
     box_.wharf(hosts).success().shows("192.0.2.7\tthere").shows("nameserver 192.0.2.53");
 }
+
+/// As after a boot, when somebody else was there first.
+#[test]
+fn a_bridge_is_not_made_beside_a_link_with_its_addresses() {
+    let (box_, archive) = (Sandbox::new(), "busybox.tar");
+    let of_bridge = |box_: &Sandbox, template: &str| {
+        box_.wharf(["network", "inspect", "-f", template, "bridge"]).success().line().to_owned()
+    };
+    let link = |box_: &Sandbox| format!("wh-{}", &of_bridge(box_, "{{.Id}}")[..12]);
+    let subnet = "{{(index .IPAM.Config 0).Subnet}}";
+    box_.run("run --rm busybox true").success();
+    host(&["ip", "link", "delete", &link(&box_)]);
+    box_.run(&format!("save -o {archive} busybox")).success();
+    let other = box_.beside();
+    other.wharf(["load", "-i", box_.dir().join(archive).to_str().unwrap()]).success();
+    other.run("run --rm busybox true").success();
+    assert_eq!(of_bridge(&other, subnet), of_bridge(&box_, subnet));
+
+    let (theirs, delete) = (link(&other), format!("ip link delete {}", link(&other)));
+    box_.refuses(125, &["run", "--rm", "busybox", "true"], &["network `bridge`", &theirs, "hint", &delete]);
+    host(&["ip", "link", "delete", &theirs]);
+    box_.run("run --rm busybox true").success();
+}

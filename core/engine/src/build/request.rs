@@ -406,6 +406,7 @@ impl BuildFailure {
             BuildError::Gather(error) => error.next_step(),
             BuildError::Snapshot(error) => error.next_step(),
             BuildError::Hook(error) => error.next_step(),
+            BuildError::Network(error) => error.next_step(),
             BuildError::Secret(error) => error.next_step(),
             BuildError::Agent(error) => error.next_step(),
             BuildError::Cache(error) => error.next_step(),

@@ -86,7 +86,7 @@ impl StartError {
     /// What would get the user past this, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
-            Self::Network(NetworkError::Plugin(error)) => error.next_step(),
+            Self::Network(error) => error.next_step(),
             Self::Snapshot(error) => error.next_step(),
             Self::Device(error) => error.next_step(),
             _ => None,

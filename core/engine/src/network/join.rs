@@ -115,6 +115,7 @@ impl Engine {
             steps.map(|step| event::operation(&step.action, id, driver)).collect::<Vec<_>>()
         };
         if fresh {
+            net::check_addresses(base).map_err(kernel)?;
             self.note(steps(base, &network.id));
             net::apply(base, None, &network.id).map_err(kernel)?;
         }

@@ -162,6 +162,20 @@ pub enum NetworkError {
     },
 }
 
+impl NetworkError {
+    /// What would get the user past this, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Plugin(error) => error.next_step(),
+            Self::Kernel { source: NetError::Taken { other, .. }, .. } => Some(format!(
+                "delete it with `ip link delete {other}` if nobody needs it, or make a network with other addresses: \
+                 `wharf network create --subnet SUBNET NAME`"
+            )),
+            _ => None,
+        }
+    }
+}
+
 fn record_error(network: &str, source: RecordError) -> NetworkError {
     NetworkError::Record { network: network.to_owned(), source: source.into() }
 }

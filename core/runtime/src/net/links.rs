@@ -177,6 +177,19 @@ impl Links {
         Ok(addresses.into_iter().chain(routes).filter_map(network).collect())
     }
 
+    /// The addresses of this namespace, each with the name of its link.
+    pub(super) fn addresses(&mut self) -> io::Result<Vec<(String, Cidr)>> {
+        let links = self.ask(&RouteNetlinkMessage::GetLink(LinkMessage::default()), DUMP)?;
+        let names: BTreeMap<u32, String> = links.into_iter().filter_map(named).collect();
+        let addresses = self.ask(&RouteNetlinkMessage::GetAddress(AddressMessage::default()), DUMP)?;
+        let of_link = |message: RouteNetlinkMessage| {
+            let RouteNetlinkMessage::NewAddress(header) = &message else { return None };
+            let name = names.get(&header.header.index)?.clone();
+            Some((name, network(message)?))
+        };
+        Ok(addresses.into_iter().filter_map(of_link).collect())
+    }
+
     /// A line for each link, address and route.
     pub(super) fn everything(&mut self) -> io::Result<Vec<String>> {
         let links = self.ask(&RouteNetlinkMessage::GetLink(LinkMessage::default()), DUMP)?;
@@ -199,6 +212,16 @@ impl Links {
         lines.extend(routes.into_iter().filter_map(|message| route_line(message, &names)));
         Ok(lines)
     }
+}
+
+/// A link's index and name.
+fn named(message: RouteNetlinkMessage) -> Option<(u32, String)> {
+    let RouteNetlinkMessage::NewLink(link) = message else { return None };
+    let index = link.header.index;
+    link.attributes.into_iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => Some((index, name)),
+        _ => None,
+    })
 }
 
 fn address_line(message: RouteNetlinkMessage, names: &BTreeMap<u32, String>) -> Option<String> {

@@ -42,7 +42,7 @@ pub use apply::{apply, apply_until, undo_attach, undo_links};
 pub use namespace::{Namespace, NamespaceError};
 pub use picture::{FRAME, picture, setting};
 pub use ports::{PortError, Reserved, reserve};
-pub use subnet::free_subnet;
+pub use subnet::{check_addresses, free_subnet};
 
 use firewall::Firewall;
 use links::Links;
@@ -177,6 +177,18 @@ pub enum NetError {
     /// The host's links and routes could not be listed.
     #[error("cannot list the host's networks")]
     List(#[source] io::Error),
+    /// Another link has the same addresses.
+    #[error("link `{other}` has {theirs}, which are addresses that link `{link}` is to have ({cidr})")]
+    Taken {
+        /// The link that is not made.
+        link: String,
+        /// What it would have.
+        cidr: Cidr,
+        /// The link that is there.
+        other: String,
+        /// What it has.
+        theirs: Cidr,
+    },
     /// No private network is left.
     #[error("every private network is used by the host or by another network")]
     NoSubnet,

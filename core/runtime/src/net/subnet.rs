@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use wharf_model::network::Cidr;
+use wharf_model::network::{Cidr, NetworkAction, NetworkPlan, Place};
 
 use super::{NetError, cidr, open_links};
 
@@ -15,6 +15,31 @@ pub fn free_subnet(taken: &[Cidr]) -> Result<Cidr, NetError> {
     let mut used = open_links()?.networks().map_err(NetError::List)?;
     used.extend(taken);
     first_free(&used).ok_or(NetError::NoSubnet)
+}
+
+/// Looks whether another link of the host has addresses that `plan` gives to a link of its own: packets to them
+/// would go by one of the two, and for containers on the other one nothing would arrive. A link with a larger
+/// network around them takes none of them away.
+///
+/// # Errors
+/// Names the other link; or when the host's links cannot be listed.
+pub fn check_addresses(plan: &NetworkPlan) -> Result<(), NetError> {
+    let own = plan.steps.iter().filter_map(|step| match &step.action {
+        NetworkAction::Address { place: Place::Host, link, cidr } => Some((link, *cidr)),
+        _ => None,
+    });
+    let there = open_links()?.addresses().map_err(NetError::List)?;
+    for (link, cidr) in own {
+        if let Some((other, theirs)) = rival(link, cidr, &there) {
+            return Err(NetError::Taken { link: link.clone(), cidr, other: other.clone(), theirs: *theirs });
+        }
+    }
+    Ok(())
+}
+
+fn rival<'t>(link: &str, cidr: Cidr, there: &'t [(String, Cidr)]) -> Option<&'t (String, Cidr)> {
+    let takes = |theirs: Cidr| theirs.prefix >= cidr.prefix && cidr::overlap(cidr, theirs);
+    there.iter().find(|(other, theirs)| other != link && takes(*theirs))
 }
 
 /// A route to everywhere does not use the private networks up.
@@ -33,6 +58,22 @@ fn candidates() -> impl Iterator<Item = Cidr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_link_with_the_same_addresses_is_a_rival() {
+        for (there, rival_of_it) in [
+            (&[][..], None),
+            (&[("wh-1", "172.17.0.1/16")], None),
+            (&[("eth0", "172.18.0.1/16"), ("tun0", "172.16.0.0/12")], None),
+            (&[("eth0", "10.0.0.1/8"), ("docker0", "172.17.0.1/16")], Some("docker0")),
+            (&[("tun0", "172.17.9.1/24")], Some("tun0")),
+        ] {
+            let there: Vec<(String, Cidr)> =
+                there.iter().map(|(name, cidr)| ((*name).to_owned(), cidr.parse().unwrap())).collect();
+            let found = rival("wh-1", "172.17.0.1/16".parse().unwrap(), &there);
+            assert_eq!(found.map(|(name, _)| name.as_str()), rival_of_it, "{there:?}");
+        }
+    }
 
     #[test]
     fn takes_the_first_that_nothing_overlaps() {
