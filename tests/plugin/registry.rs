@@ -109,12 +109,12 @@ fn what_is_no_plugin_says_what_it_is() {
     add("image", &["no WebAssembly artifact, but an image of containers", "wharf pull"]);
     add("none", &["not in the registry"]);
     add("acme/label", &["a plugin `label` already"]);
-    box_.refuses(125, &["plugin", "add", &oci("UPPER")], &["lowercase"]);
-    box_.refuses(
-        125,
-        &["plugin", "add", "oci://acme/label"],
-        &["names no registry", "oci://docker.io/acme/label"],
-    );
+    box_.refuses(1, &["plugin", "add", &oci("UPPER")], &["lowercase"]);
+    let nowhere = "oci://acme/label";
+    let words = ["names no registry", "oci://docker.io/acme/label"];
+    box_.refuses(1, &["plugin", "add", nowhere], &words);
+    box_.refuses(1, &["plugin", "inspect", nowhere], &words);
+    box_.refuses(1, &["plugin", "update", "label", nowhere], &words);
     let pull = ["pull", &registry.name("acme/label")];
     let words = ["is no image, but a WebAssembly artifact", "wharf plugin add oci://"];
     box_.refuses(1, &pull, &words);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::verbs::{component, config_of};
-use crate::harness::Sandbox;
+use crate::harness::{Sandbox, Small};
 
 /// The next version of EXPOSE: ports are of udp.
 fn changed_expose(box_: &Sandbox) {
@@ -70,6 +70,32 @@ fn an_update_that_does_not_fit_changes_nothing() {
         words.iter().fold(output, |output, word| output.says(word));
         assert_eq!(texts, [fs::read_to_string(&config).unwrap(), fs::read_to_string(&lock).unwrap()]);
     }
+}
+
+#[test]
+fn an_update_without_room_for_the_config_keeps_no_code() {
+    let box_ = Sandbox::new();
+    let small = Small::mount(box_.dir().join("config"), 100);
+    let (config, lock) = (small.path().join("wharf.toml"), small.path().join("wharf.lock"));
+    fs::write(&config, "").unwrap();
+    box_.set("WHARF_CONFIG", config.to_str().unwrap());
+    changed_expose(&box_);
+    box_.run("plugin add expose.wasm --name port --as EXPOSE=PORT --grant-all").success();
+    let texts = [fs::read_to_string(&config).unwrap(), fs::read_to_string(&lock).unwrap()];
+    let codes = || {
+        let codes = fs::read_dir(box_.root().join("plugins/code")).unwrap().flatten();
+        codes.map(|entry| entry.file_name()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let before = codes();
+    assert!(!before.is_empty());
+    small.leave(0);
+    box_.run("plugin update port next.wasm").fails(1).says("No space left");
+    assert_eq!(
+        (codes(), texts),
+        (before, [fs::read_to_string(&config).unwrap(), fs::read_to_string(&lock).unwrap()])
+    );
+    small.drop_ballast();
+    box_.run("plugin update port next.wasm").success();
 }
 
 #[test]

@@ -75,7 +75,8 @@ impl Engine {
         let file = self.config_file(request.whose)?;
         let known = self.config_unlocked()?;
         let mut kept = Vec::new();
-        let added = self.shelve(&arrivals, &mut kept).and_then(|()| {
+        let codes = arrivals.iter().map(|arrival| arrival.bytes.as_slice());
+        let added = self.shelve(codes, &mut kept).and_then(|()| {
             let mut plugins = Vec::new();
             for arrival in &arrivals {
                 refuse_taken(&known, &arrival.name)?;
@@ -85,11 +86,7 @@ impl Engine {
         });
         match &added {
             Ok(added) => added.iter().for_each(|added| self.note_added(added)),
-            Err(_) => {
-                for digest in kept {
-                    let _as_before = shelf::forget(&self.options.plugins(), digest);
-                }
-            }
+            Err(_) => self.unshelve(&kept),
         }
         added
     }
@@ -126,14 +123,25 @@ impl Engine {
         Ok(vec![Arrival { name, source: PluginSource::File(path), bytes, keywords }])
     }
 
-    fn shelve(&self, arrivals: &[Arrival], kept: &mut Vec<Digest>) -> Result<(), ChangeError> {
-        for arrival in arrivals {
+    /// Keeps code; what was not there before is told, whatever becomes of the rest.
+    pub(super) fn shelve<'c>(
+        &self,
+        codes: impl Iterator<Item = &'c [u8]>,
+        kept: &mut Vec<Digest>,
+    ) -> Result<(), ChangeError> {
+        for code in codes {
             let cannot = |source| ChangeError::File { path: self.options.plugins(), source };
-            if shelf::put(&self.options.plugins(), &arrival.bytes).map_err(cannot)? {
-                kept.push(Digest::of(&arrival.bytes));
+            if shelf::put(&self.options.plugins(), code).map_err(cannot)? {
+                kept.push(Digest::of(code));
             }
         }
         Ok(())
+    }
+
+    pub(super) fn unshelve(&self, kept: &[Digest]) {
+        for digest in kept {
+            let _as_before = shelf::forget(&self.options.plugins(), *digest);
+        }
     }
 
     /// Asks it who it is, and decides what it may do.

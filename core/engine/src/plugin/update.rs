@@ -115,13 +115,12 @@ impl Engine {
     /// Carries out what [`Engine::prepare_update`] looked at.
     ///
     /// # Errors
-    /// When a file changed meanwhile or can not be written.
+    /// When a file changed meanwhile or can not be written. Then nothing is left of the new code.
     pub fn update(&self, prepared: &Prepared) -> Result<(), ChangeError> {
-        for code in &prepared.codes {
-            let cannot = |source| ChangeError::File { path: self.options.plugins(), source };
-            shelf::put(&self.options.plugins(), code).map_err(cannot)?;
-        }
-        edit::write(&prepared.changes)?;
+        let mut kept = Vec::new();
+        let codes = prepared.codes.iter().map(Vec::as_slice);
+        let written = self.shelve(codes, &mut kept).and_then(|()| Ok(edit::write(&prepared.changes)?));
+        written.inspect_err(|_| self.unshelve(&kept))?;
         for update in &prepared.updates {
             self.note_plugin("update", &update.name, &[("digest", &update.after.1.to_string())]);
         }

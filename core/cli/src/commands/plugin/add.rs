@@ -1,6 +1,6 @@
-use wharf_engine::plugin::{AddPlugin, Added, Keyword, Origin};
+use wharf_engine::plugin::{AddPlugin, Added, Keyword};
 
-use super::{Target, refused, rights};
+use super::{Target, origin, refused, rights};
 use crate::globals::Globals;
 use crate::output;
 use crate::report::Report;
@@ -27,7 +27,7 @@ pub(crate) struct Add {
     target: Target,
     /// A component (.wasm), a native library (.so), a bundle (.tar), or oci://HOST/REPOSITORY[:TAG|@DIGEST]
     #[arg(value_name = "FILE|oci://...")]
-    from: Origin,
+    from: String,
 }
 
 impl Add {
@@ -35,7 +35,7 @@ impl Add {
         globals.clean_up_when_interrupted();
         let engine = globals.engine()?;
         let request = AddPlugin {
-            from: self.from.clone(),
+            from: origin(&self.from)?,
             name: self.name.clone(),
             grants: self.grant.clone(),
             grant_all: self.grant_all,

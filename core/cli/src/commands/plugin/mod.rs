@@ -18,7 +18,7 @@ mod test;
 mod update;
 mod wit;
 
-use wharf_engine::plugin::{ChangeError, Whose};
+use wharf_engine::plugin::{ChangeError, Origin, Whose};
 
 use crate::globals::Globals;
 use crate::report::Report;
@@ -88,6 +88,11 @@ impl Target {
             (false, false) => Whose::Mine,
         }
     }
+}
+
+/// Where code is from; a wrong reference is no wrong option, as with docker.
+fn origin(text: &str) -> Result<Origin, Report> {
+    text.parse().map_err(|error: String| Report::message(1, error))
 }
 
 fn refused(error: ChangeError) -> Report {

@@ -3,9 +3,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 use similar::TextDiff;
 use wharf_engine::author::plan_text;
-use wharf_engine::plugin::{Origin, PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
+use wharf_engine::plugin::{PlanChange, PluginUpdate, Prepared, StatementChange, dockerfiles_in};
 
-use super::{refused, rights};
+use super::{origin, refused, rights};
 use crate::commands::inspect::pretty;
 use crate::globals::Globals;
 use crate::output::{self, printable};
@@ -35,15 +35,15 @@ pub(crate) struct Update {
     name: Option<String>,
     /// Its new code: a file, or oci://HOST/REPOSITORY[:TAG|@DIGEST]
     #[arg(value_name = "FILE|oci://...")]
-    from: Option<Origin>,
+    from: Option<String>,
 }
 
 impl Update {
     pub(crate) fn run(&self, globals: &Globals) -> Result<u8, Report> {
         let engine = globals.engine()?;
         let files = self.dockerfiles()?;
-        let prepared =
-            engine.prepare_update(self.name.as_deref(), self.from.as_ref(), &files).map_err(refused)?;
+        let from = self.from.as_deref().map(origin).transpose()?;
+        let prepared = engine.prepare_update(self.name.as_deref(), from.as_ref(), &files).map_err(refused)?;
         match &*self.format {
             "json" => output::lines([pretty(&fields(&prepared))])?,
             _ => output::text(&text(&prepared))?,
