@@ -102,6 +102,16 @@ fn all_images_of_an_index_go() {
     there.run("images --tree").success().shows(OTHER).shows(OWN);
     there.run(&format!("run --rm --network none {name}")).success().prints(&format!("{OWN}\n"));
 
+    // The index goes on from there as it is, to a registry that has none of it.
+    let Some(second) = Registry::start() else { return };
+    let (from, to) = (registry.address(), second.address());
+    there.config(&format!("[registry.\"{from}\"]\nlocation = \"{to}\"\n"));
+    let pushed = there.run(&format!("push {name}")).success();
+    let digest = here.inspect(&name, "{{index .RepoDigests 0}}");
+    let digest = digest.split('@').nth(1).unwrap();
+    assert!(pushed.line_with("digest:").contains(digest), "{pushed}\nis not {digest}");
+    there.config("");
+
     let Some(back) = Ssh::to(&there) else { return };
     let third = here.beside();
     third.set("WHARF_SSH", &back.client());

@@ -300,7 +300,10 @@ impl Coming<'_> {
             self.store.blobs().put(document)?;
         }
         let via = (documents.len() > 1).then_some(digest);
-        let origin = Origin { via, manifest: None };
+        // What no registry is going to be asked for again is handed on as it came, as an archive's is.
+        let manifest = documents.last().filter(|_| !is_lasting);
+        let manifest = if self.is_as_listed()? { manifest.map(Vec::as_slice) } else { None };
+        let origin = Origin { via, manifest };
         let id = self.store.commit_bytes(text, self.config, std::slice::from_ref(&name), origin)?;
         if is_lasting {
             let remote =
@@ -309,6 +312,18 @@ impl Coming<'_> {
         }
         self.store.remotes().forget_arrived(Some(&self.config.chain_ids()))?;
         Ok(Pulled { id, digest: *digest, name, was_here: before.iter().any(|image| image.id == id) })
+    }
+
+    /// Whether the layers here came in the blobs that the manifest lists.
+    fn is_as_listed(&self) -> Result<bool, RecordError> {
+        let listed = self.resolved.manifest.layers.iter();
+        for (descriptor, chain_id) in listed.zip(self.config.chain_ids()) {
+            let layer = self.store.layer(&chain_id)?;
+            if layer.and_then(|layer| layer.blob) != Some(descriptor.digest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// What was asked for by its digest is called by it, and by nothing else: a tag beside it was not asked.
