@@ -6,6 +6,7 @@ mod broken;
 mod commit;
 mod elsewhere;
 mod faulty;
+mod huge;
 mod interchange;
 mod list;
 mod manifest;
