@@ -5,6 +5,7 @@
 //! first value.
 
 mod functions;
+mod spelling;
 
 use gtmpl::{Context, ExecError, ParseError, Template};
 use gtmpl_ng as gtmpl;
@@ -49,7 +50,7 @@ fn parse(format: &str, functions: &[(&str, gtmpl::Func)], code: u8) -> Result<Te
     let mut template = Template::default();
     template.add_funcs(&functions::ALL);
     template.add_funcs(functions);
-    template.parse(format).map_err(|error| failed(code, &said_of_text(&error)))?;
+    template.parse(spelling::spelled(format)).map_err(|error| failed(code, &said_of_text(&error)))?;
     Ok(template)
 }
 
@@ -170,7 +171,10 @@ mod tests {
             ("{{if eq .Size 1}}1{{else if eq .Size 7}}7{{else}}n{{end}}", "7"),
             ("{{$x := 1}}{{range .Names}}{{$x = 2}}{{end}}{{$x}}", "2"),
             ("a  {{- /* \"}} */ -}}  b {{- .Size -}}  c", "ab7c"),
-            ("\u{251c} {{- .Size}} {{\"}}\"}} {{`{{`}} {{'a'}}", "\u{251c}7 }} {{ 97"),
+            (
+                "\u{251c} {{- .Size}} {{\"}}\"}} {{`{{`}} {{'a'}} {{\"\\\\\"}}{{`\\n\"`}}",
+                "\u{251c}7 }} {{ 97 \\\\n\"",
+            ),
             ("{{define \"t\"}}<{{.}}>{{end}}{{template \"t\" .Size}}", "<7>"),
             ("{{.Name | upper | printf \"%s!\"}} {{(index .Names 1) | len}}", "WEB APP! 1"),
             ("{{json .Names}} {{json .Gone}} {{json \"<\"}}", "[\"a\",\"b\"] null \"<\""),
