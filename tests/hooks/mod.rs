@@ -29,6 +29,11 @@ fn a_policy_refuses_a_build_at_the_line_that_breaks_it() {
         ("FROM registry.example/base:1.2\nRUN true\n", 2, "a RUN works as root"),
         ("FROM registry.example/base:1.2\nUSER 0:1000\n\nRUN true\n", 4, "a RUN works as root"),
         (
+            "FROM registry.example/base:1.2\nUSER 1\nRUN --device=vendor.com/class=a true\n",
+            3,
+            "a RUN sees the device vendor.com/class=a",
+        ),
+        (
             "FROM registry.example/base:1.2\nUSER 1\nCOPY --from=busybox /bin/busybox /tmp/b\n",
             3,
             "does not come from",

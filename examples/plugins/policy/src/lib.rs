@@ -1,6 +1,7 @@
 //! A policy: images come from our registry and have a tag that does not move, and nothing runs as
-//! root while an image is built.
+//! root or sees a device while an image is built.
 
+use wharf_sdk::devices::{self, Device};
 use wharf_sdk::hook::{Event, Files, Moment, Phase, Subject, Verdict};
 use wharf_sdk::instruction::Action;
 use wharf_sdk::{Diagnostic, Failure, Hook, Request, Settings, Severity, setting};
@@ -28,7 +29,9 @@ impl Hook for Policy {
             Subject::Container(container) => image(&container.image, registry),
             Subject::BuildOp(proposed) => match &proposed.op.action {
                 Action::Image(source) => image(&source.reference, registry),
-                Action::Exec(exec) => user(exec.user.as_deref().unwrap_or_default()),
+                Action::Exec(exec) => {
+                    user(exec.user.as_deref().unwrap_or_default()).or_else(|| device(&devices::of_op()))
+                }
                 _ => None,
             },
             _ => None,
@@ -53,6 +56,11 @@ fn user(name: &str) -> Option<Diagnostic> {
     let root = matches!(name.split(':').next(), None | Some("" | "0" | "root"));
     let said = || Diagnostic::new(Severity::Error, "policy/root", "a RUN works as root");
     root.then(|| said().help("write `USER name` before it"))
+}
+
+fn device(devices: &[Device]) -> Option<Diagnostic> {
+    let said = format!("a RUN sees the device {}", devices.first()?.name);
+    Some(Diagnostic::new(Severity::Error, "policy/device", said).help("build it without `--device`"))
 }
 
 #[cfg(test)]
@@ -81,5 +89,12 @@ mod tests {
         {
             assert_eq!(user(name).is_none(), allowed, "for {name:?}");
         }
+    }
+
+    #[test]
+    fn a_device_is_named() {
+        assert!(device(&[]).is_none());
+        let said = device(&[Device { name: "vendor.com/class=a".into(), required: false }]).unwrap();
+        assert_eq!(said.message, "a RUN sees the device vendor.com/class=a");
     }
 }
