@@ -38,8 +38,10 @@ impl Instruction for Add {
     fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
         let mut transfer = Transfer::read(call)?;
         let git = transfer.sources.iter().any(|source| transfer::is_git(source));
-        transfer.keep_git_dir = call.switch("keep-git-dir", false)?;
-        if transfer.keep_git_dir && !git {
+        let is_given = call.flags.iter().any(|(name, _)| name == "keep-git-dir");
+        let keep_git_dir = call.switch("keep-git-dir", false)?;
+        transfer.keep_git_dir = is_given.then_some(keep_git_dir);
+        if keep_git_dir && !git {
             let message = "--keep-git-dir is for git repositories, and none of the sources is one";
             host::report(&lint::warn("KeepGitDirWithoutGit", message));
         }
@@ -132,5 +134,30 @@ mod tests {
             assert_eq!(super::tests::plan(&call).unwrap_err().message(), said);
         }
         assert!(super::tests::plan(&words("ADD", "b /x").with_switch("keep-git-dir")).is_ok());
+    }
+
+    #[test]
+    fn a_flag_and_an_address_agree_about_what_is_kept() {
+        let kept = |query: &str, flag: Option<&str>| {
+            let call = words("ADD", &format!("https://a/b.git{query} /x"));
+            let call = flag.map_or_else(|| call.clone(), |flag| call.clone().with_flag("keep-git-dir", flag));
+            plan(&call).map(|plan| match &plan.ops[0].action {
+                Action::Git(source) => source.keep_git_dir,
+                other => panic!("not a repository: {other:?}"),
+            })
+        };
+        for (query, flag, expected) in [
+            ("", None, Some(false)),
+            ("", Some("true"), Some(true)),
+            ("?keep-git-dir=1", None, Some(true)),
+            ("?keep-git-dir=1", Some("true"), Some(true)),
+            ("?keep-git-dir=0", Some("false"), Some(false)),
+            ("?keep-git-dir=0", Some("true"), None),
+            ("?keep-git-dir=1", Some("false"), None),
+        ] {
+            assert_eq!(kept(query, flag).ok(), expected, "for {query} and {flag:?}");
+        }
+        let refused = kept("?keep-git-dir=0", Some("true")).unwrap_err();
+        assert_eq!(refused.message(), "inconsistent keep-git-dir configuration");
     }
 }

@@ -26,7 +26,7 @@ impl Instruction for Expose {
         // A variable may hold several ports.
         for word in call.words().iter().flat_map(|word| word.split_whitespace()) {
             let exposed = Exposed::read(word)?;
-            diagnostics.extend(exposed.warning(word));
+            diagnostics.extend(exposed.warnings(word));
             ports.extend((exposed.first..=exposed.last).map(|port| (port, exposed.protocol)));
         }
         if ports.is_empty() {
@@ -72,17 +72,20 @@ impl Exposed {
         Ok(Self { first, last, protocol, published: before.is_some() })
     }
 
-    fn warning(&self, word: &str) -> Option<Diagnostic> {
-        if self.published {
+    fn warnings(&self, word: &str) -> impl Iterator<Item = Diagnostic> {
+        let written = word.split_once('/').map_or("", |(_, protocol)| protocol);
+        let cased = !written.is_empty() && written != self.protocol;
+        let casing = cased.then(|| {
+            let message = format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
+            lint::warn("ExposeProtoCasing", message)
+        });
+        let format = self.published.then(|| {
             let message = format!(
                 "EXPOSE instruction should not define an IP address or host-port mapping, found '{word}'"
             );
-            return Some(lint::warn("ExposeInvalidFormat", message));
-        }
-        let written = word.split_once('/').map_or("", |(_, protocol)| protocol);
-        let cased = !written.is_empty() && written != self.protocol;
-        let message = format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
-        cased.then(|| lint::warn("ExposeProtoCasing", message))
+            lint::warn("ExposeInvalidFormat", message)
+        });
+        casing.into_iter().chain(format)
     }
 }
 
@@ -149,16 +152,21 @@ mod tests {
 
     #[test]
     fn odd_spellings_are_warned_about() {
-        for (word, code) in [
-            ("80/TCP", Some("ExposeProtoCasing")),
-            ("8080:80", Some("ExposeInvalidFormat")),
-            ("127.0.0.1:80:80", Some("ExposeInvalidFormat")),
-            ("80", None),
-            ("80/", None),
-            ("80/udp", None),
+        for (word, codes) in [
+            ("80/TCP", &["ExposeProtoCasing"][..]),
+            ("8080:80", &["ExposeInvalidFormat"]),
+            ("127.0.0.1:80:80", &["ExposeInvalidFormat"]),
+            ("8080:80/TCP", &["ExposeProtoCasing", "ExposeInvalidFormat"]),
+            ("80", &[]),
+            ("80/", &[]),
+            ("80/udp", &[]),
         ] {
-            let warning = Exposed::read(word).unwrap().warning(word);
-            assert_eq!(warning.map(|warning| warning.code).as_deref(), code, "for {word}");
+            let exposed = Exposed::read(word).unwrap();
+            assert_eq!(
+                exposed.warnings(word).map(|warning| warning.code).collect::<Vec<_>>(),
+                codes,
+                "for {word}"
+            );
         }
     }
 }

@@ -23,7 +23,7 @@ impl Instruction for From {
         vec![Request::new("ops:stage", "begins a stage")]
     }
 
-    fn plan(call: &Invocation, _: &dyn Context) -> Result<Outcome, Failure> {
+    fn plan(call: &Invocation, context: &dyn Context) -> Result<Outcome, Failure> {
         let (base, name) = match call.words() {
             [base] => (base, None),
             [base, word, name] if word.eq_ignore_ascii_case("as") => (base, Some(stage_name(name)?)),
@@ -38,7 +38,7 @@ impl Instruction for From {
             return Err(refuse("base name should not be blank").help(help));
         }
         let base = if base == "scratch" { Input::Scratch } else { Input::Named(base.clone()) };
-        let platform = call.flag("platform").map(platform).transpose()?;
+        let platform = call.flag("platform").map(|text| platform(text, context)).transpose()?;
         Ok(StageStart { base, name, platform }.into())
     }
 }
@@ -52,7 +52,8 @@ fn stage_name(written: &str) -> Result<String, Failure> {
         let message = format!(
             "invalid name for build stage: \"{written}\", name can't start with a number or contain symbols"
         );
-        return Err(refuse(message).help("use letters, digits, `-`, `_` and `.`, a letter first"));
+        let help = "use letters, digits, `-`, `_` and `.`, a letter first; variables are not expanded in it";
+        return Err(refuse(message).help(help));
     }
     if name != written {
         host::report(&lint::warn("StageNameCasing", format!("Stage name '{written}' should be lowercase")));
@@ -64,17 +65,70 @@ fn stage_name(written: &str) -> Result<String, Failure> {
     Ok(name)
 }
 
-/// Reads `os/arch[/variant]`, or the processor alone, in the words of Go, Debian or uname.
-fn platform(text: &str) -> Result<Platform, Failure> {
+/// Go's names of operating systems, one of which may stand alone.
+const SYSTEMS: [&str; 18] = [
+    "aix",
+    "android",
+    "darwin",
+    "dragonfly",
+    "freebsd",
+    "hurd",
+    "illumos",
+    "ios",
+    "js",
+    "linux",
+    "macos",
+    "nacl",
+    "netbsd",
+    "openbsd",
+    "plan9",
+    "solaris",
+    "windows",
+    "zos",
+];
+
+/// Go's names of processors, one of which may stand alone.
+const PROCESSORS: [&str; 23] = [
+    "386",
+    "amd64",
+    "amd64p32",
+    "arm",
+    "arm64",
+    "arm64be",
+    "armbe",
+    "loong64",
+    "mips",
+    "mips64",
+    "mips64le",
+    "mips64p32",
+    "mips64p32le",
+    "mipsle",
+    "ppc",
+    "ppc64",
+    "ppc64le",
+    "riscv",
+    "riscv64",
+    "s390",
+    "s390x",
+    "sparc64",
+    "wasm",
+];
+
+/// Reads `os/arch[/variant]`, or one of both alone, in the words of Go, Debian or uname: the processor one of Linux,
+/// the system on the processor that builds.
+fn platform(text: &str, context: &dyn Context) -> Result<Platform, Failure> {
     if text.is_empty() {
         let help = "an ARG that it uses stands before the first FROM and needs a default or a --build-arg";
         return Err(refuse("empty platform value").help(help));
     }
-    let parts: Vec<&str> = text.split('/').collect();
+    let lower = text.to_lowercase();
+    let parts: Vec<&str> = lower.split('/').collect();
+    let here = || context.arg("BUILDARCH").unwrap_or_else(|| context.target_platform().architecture);
+    let alone;
     let (os, architecture, variant) = match parts.as_slice() {
-        [one @ ("linux" | "windows" | "darwin" | "freebsd")] => {
-            let help = format!("write `{one}/amd64` or `{one}/arm64`");
-            return Err(refuse(format!("platform \"{text}\" names no processor")).help(help));
+        [os] if SYSTEMS.contains(os) => {
+            alone = here();
+            (*os, alone.as_str(), None)
         }
         [architecture] => ("linux", *architecture, None),
         [os, architecture] => (*os, *architecture, None),
@@ -87,11 +141,16 @@ fn platform(text: &str) -> Result<Platform, Failure> {
     if !parts.iter().all(|part| plain(part)) {
         return Err(wrong_platform(text));
     }
-    let (architecture, implied) = processor(&architecture.to_lowercase());
-    let variant = variant.map(str::to_lowercase).or(implied).filter(|variant| {
+    let (architecture, implied) = processor(architecture);
+    if parts.len() == 1 && !PROCESSORS.contains(&architecture.as_str()) {
+        let message = format!("\"{text}\": unknown operating system or architecture");
+        return Err(refuse(message).help("write `linux/amd64` or `linux/arm64`"));
+    }
+    let variant = variant.map(str::to_owned).or(implied).filter(|variant| {
         !matches!((architecture.as_str(), variant.as_str()), ("arm64", "v8" | "8") | ("amd64", "v1"))
     });
-    Ok(Platform { os: os.to_lowercase(), architecture, variant })
+    let os = if os == "macos" { "darwin" } else { os };
+    Ok(Platform { os: os.into(), architecture, variant })
 }
 
 /// Go's name of a processor and the variant that its other name implies.
@@ -161,6 +220,7 @@ mod tests {
 
     #[test]
     fn platforms_have_one_spelling() {
+        let here = Stage { args: [("BUILDARCH".into(), "riscv64".into())].into(), ..Stage::default() };
         let on = |os: &str, architecture: &str, variant: Option<&str>| Platform {
             os: os.into(),
             architecture: architecture.into(),
@@ -172,12 +232,16 @@ mod tests {
             ("linux/arm/v7", Some(on("linux", "arm", Some("v7")))),
             ("Linux/x86_64", Some(on("linux", "amd64", None))),
             ("arm64", Some(on("linux", "arm64", None))),
-            ("linux", None),
+            ("linux", Some(on("linux", "riscv64", None))),
+            ("macOS", Some(on("darwin", "riscv64", None))),
+            ("aarch64", Some(on("linux", "arm64", None))),
+            ("linx", None),
+            ("amd46", None),
             ("linux/", None),
             ("a/b/c/d", None),
             ("linux/$ARCH", None),
         ] {
-            assert_eq!(platform(text).ok(), expected, "for {text}");
+            assert_eq!(platform(text, &here).ok(), expected, "for {text}");
         }
     }
 }

@@ -54,3 +54,19 @@ fn a_dockerfile_of_another_name_has_its_own_ignore_file() {
     box_.run("build -f other/My.Dockerfile -t c context").success();
     assert_eq!(box_.in_image("c", "cat /list"), "./.dockerignore\n./kept\n");
 }
+
+#[test]
+fn containerignore_counts_before_dockerignore() {
+    let box_ = Sandbox::new();
+    box_.write("a", "");
+    box_.write("b", "");
+    box_.write(".dockerignore", "a\n.*\nDockerfile*\n");
+    box_.write(".containerignore", "b\n.*\nDockerfile*\n");
+    box_.build("c", LIST);
+    assert_eq!(box_.in_image("c", "cat /list"), "./a\n");
+    box_.write("Dockerfile.containerignore", "a\nb\n.*\nDockerfile\n");
+    box_.build("c", LIST);
+    assert_eq!(box_.in_image("c", "cat /list"), "./Dockerfile.containerignore\n");
+    box_.write("Dockerfile", "FROM busybox\nCOPY a /\n");
+    box_.run("build --check .").fails(1).line_with("excluded by Dockerfile.containerignore");
+}

@@ -184,6 +184,9 @@ fn git_directories_are_kept_on_request_and_always_the_same() {
     box_.write("Dockerfile", &dockerfile);
     box_.run("build --no-cache -t g .").success();
     assert_eq!(box_.inspect("g", "{{.Id}}"), id, "the same commit gives the same bytes");
+    let url = format!("{}?keep-git-dir=0", repository.url());
+    box_.write("Dockerfile", format!("FROM busybox\nADD --keep-git-dir {url} /src\n"));
+    box_.refuses(1, &["build", "."], &["Dockerfile:2", "inconsistent keep-git-dir configuration"]);
     box_.write("Dockerfile", "FROM busybox\nADD --keep-git-dir=true Dockerfile /src\n");
     box_.run("build -t x .").success().says("--keep-git-dir is for git repositories");
 }
@@ -331,6 +334,12 @@ fn a_repository_is_a_build_context() {
     assert_eq!(box_.in_image("sub", "cat /sub"), "sub\n");
     box_.run(&format!("build -t other -f other.docker {url}#main:sub")).success();
     assert_eq!(box_.in_image("other", "cat /other"), "sub\n");
+    let (all, keeping) = ("COPY . /all\n", "--build-arg BUILDKIT_CONTEXT_KEEP_GIT_DIR=1");
+    repository.commit(&[("Dockerfile", &format!("FROM busybox\n{all}"))]);
+    box_.run(&format!("build -t gone {url}")).success();
+    box_.run(&format!("build -t kept {keeping} {url}")).success();
+    let kept = ["gone", "kept"].map(|image| box_.in_image(image, "ls -A /all | grep -c '^.git$'; true"));
+    assert_eq!(kept, ["0\n", "1\n"]);
     let work = repository.directory.join("work");
     std::os::unix::fs::symlink("/etc", work.join("out")).unwrap();
     repository.commit(&[]);

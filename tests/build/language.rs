@@ -253,3 +253,89 @@ fn what_is_odd_but_works_with_docker_works() {
     );
     assert_eq!(box_.inspect("a", "{{json .Config.Healthcheck.Test}}"), r#"["NONE"]"#);
 }
+
+#[test]
+fn a_file_in_another_encoding_is_refused_where_it_matters() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", b"\xef\xbb\xbf# by Ren\xe9\nFROM busybox\nENV A=1\n");
+    box_.run("build .").success();
+    box_.write("Dockerfile", b"FROM busybox\nLABEL by=Ren\xe9\n");
+    let words = ["Dockerfile:2", "line 2 is no UTF-8: it holds the byte 0xe9", "iconv"];
+    box_.refuses(1, &["build", "."], &words);
+}
+
+#[test]
+fn images_are_called_by_their_names_alone() {
+    let box_ = Sandbox::new();
+    let id = box_.inspect("busybox", "{{.Id}}");
+    let hex = id.strip_prefix("sha256:").unwrap();
+    let (short, hint) = (&hex[..12], format!("wharf tag {} NAME", &hex[..12]));
+    for line in [
+        "FROM ID",
+        "FROM busybox\nCOPY --from=ID /bin /x",
+        "FROM busybox\nRUN --mount=from=ID,target=/x true",
+    ] {
+        box_.write("Dockerfile", line.replace("ID", short));
+        box_.refuses(1, &["build", "."], &[&format!("docker.io/library/{short}:latest: not found"), &hint]);
+        box_.write("Dockerfile", line.replace("ID", hex));
+        box_.refuses(1, &["build", "."], &["looks like an image id, which can not be a name"]);
+        box_.write("Dockerfile", line.replace("ID", &id));
+        box_.refuses(1, &["build", "."], &[&format!("docker.io/library/{id}: not found")]);
+    }
+}
+
+#[test]
+fn a_stage_is_called_as_it_is_written() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "ARG N=base\nFROM busybox AS $N\n");
+    box_.refuses(
+        1,
+        &["build", "."],
+        &["Dockerfile:2", "invalid name for build stage: \"$N\"", "not expanded"],
+    );
+}
+
+#[test]
+fn a_system_alone_is_one_of_this_machine_s_processor() {
+    let box_ = Sandbox::new();
+    let own = box_.inspect("busybox", "{{.Os}}/{{.Architecture}}");
+    box_.build("a", "FROM --platform=linux busybox\n");
+    box_.write("Dockerfile", "FROM busybox\nARG TARGETPLATFORM\nENV P=$TARGETPLATFORM\n");
+    box_.run("build --platform linux -t b .").success();
+    assert_eq!(env(&box_, "b"), format!("P={own};"));
+    box_.write("Dockerfile", "FROM --platform=linx busybox\n");
+    box_.refuses(1, &["build", "."], &["\"linx\": unknown operating system or architecture"]);
+}
+
+#[test]
+fn a_label_without_an_equals_sign_takes_the_rest_of_the_line() {
+    let box_ = Sandbox::new();
+    box_.build("a", "FROM busybox\nLABEL one two three\nLABEL ONE TWO= THREE=x\nLABEL a=\"b c\" d=e\n");
+    assert_eq!(
+        box_.inspect("a", "{{json .Config.Labels}}"),
+        r#"{"ONE":"TWO= THREE=x","a":"b c","d":"e","one":"two three"}"#
+    );
+}
+
+#[test]
+fn a_shell_and_a_health_check_are_kept_as_written() {
+    let box_ = Sandbox::new();
+    box_.build(
+        "a",
+        "FROM busybox\nARG A=arg\nENV E=env\nHEALTHCHECK CMD echo $A ${E}\nSHELL [\"/bin/$A\", \"${E}\"]\nCMD x\n",
+    );
+    assert_eq!(
+        box_.inspect("a", "{{json .Config.Healthcheck.Test}}{{json .Config.Cmd}}"),
+        r#"["CMD-SHELL","echo $A ${E}"]["/bin/$A","${E}","x"]"#
+    );
+    box_.build("b", "FROM busybox\nENV E=env\nHEALTHCHECK CMD [\"echo\", \"$E\"]\n");
+    assert_eq!(box_.inspect("b", "{{json .Config.Healthcheck.Test}}"), r#"["CMD","echo","$E"]"#);
+}
+
+#[test]
+fn a_volume_that_is_named_twice_is_mounted_once() {
+    let box_ = Sandbox::new();
+    box_.build("a", "FROM busybox\nVOLUME /v/ /v\n");
+    assert_eq!(box_.inspect("a", "{{json .Config.Volumes}}"), r#"{"/v":{},"/v/":{}}"#);
+    assert_eq!(box_.in_image("a", "grep -c ' /v ' /proc/mounts"), "1\n");
+}

@@ -124,3 +124,58 @@ fn tools_read_statements_warnings_and_words_as_json() {
     let lint = box_.run("dockerfile lint --json Dockerfile").fails(1).json();
     assert!(lint["error"].as_str().is_some_and(|error| error.contains("NOPE")), "{lint}");
 }
+
+/// The rules that the file above does not raise.
+#[test]
+fn rules_about_bases_names_and_descriptions_say_their_line() {
+    let box_ = Sandbox::new();
+    box_.write("Dockerfile", "FROM scratch\nLABEL a=1\n");
+    box_.run("build --platform linux/s390x -t other .").success();
+    box_.write(
+        "Dockerfile",
+        "# check=experimental=InvalidDefinitionDescription\nARG VERSION=1\n# what it is\nARG A B=2\n# B is fine\nARG A B=3\n\
+         # Base is not\nFROM busybox${VERSOIN} AS base\nFROM busybox AS context\nFROM other\nEXPOSE 8080:80/TCP\n\
+         ENV DB_PASSWORD_FILE=/x AUTH_VERSION=1 DB_PASSWORD=x\n",
+    );
+    let check = box_.run("build --check .").fails(1);
+    let said = |line: u32, rule: &str, text: &str| {
+        assert!(check.line_with(&format!("Dockerfile:{line}: {rule}: ")).contains(text), "{text}");
+    };
+    said(
+        4,
+        "InvalidDefinitionDescription",
+        "Comment for ARG should follow the format: `# <arg_key> <description>`",
+    );
+    said(
+        8,
+        "InvalidDefinitionDescription",
+        "Comment for FROM should follow the format: `# base <description>`",
+    );
+    said(8, "UndefinedArgInFrom", "FROM argument 'VERSOIN' is not declared (did you mean VERSION?)");
+    said(9, "ReservedStageName", "reserved stage \"context\"");
+    said(
+        10,
+        "InvalidBaseImagePlatform",
+        "Base image other was pulled with platform \"linux/s390x\", expected \"linux/",
+    );
+    said(11, "ExposeProtoCasing", "8080:80/TCP");
+    said(11, "ExposeInvalidFormat", "8080:80/TCP");
+    said(12, "SecretsUsedInArgOrEnv", "(ENV \"DB_PASSWORD\")");
+    check.line_with("Check complete, 8 warnings have been found!");
+}
+
+#[test]
+fn a_comment_above_an_instruction_says_which_rules_it_wants() {
+    let box_ = Sandbox::new();
+    let odd = "FROM busybox\n# check=skip=LegacyKeyValueFormat // as it always was\nENV A b\n# check=skip=all\nENV TOKEN $NONE\n";
+    box_.write("Dockerfile", odd);
+    box_.run("build --check .").success().prints("Check complete, no warnings found.\n");
+    box_.write("Dockerfile", format!("# check=error=true\n{odd}"));
+    box_.run("build .").success();
+    box_.write("Dockerfile", format!("{odd}ENV C d\n"));
+    let check = box_.run("build --check .").fails(1);
+    check.line_with("Dockerfile:6: LegacyKeyValueFormat: ");
+    check.line_with("Check complete, 1 warning has been found!");
+    box_.write("Dockerfile", format!("#!/usr/bin/env wharf\n# check=skip=all\n{odd}ENV C d\n"));
+    box_.run("build --check .").success();
+}

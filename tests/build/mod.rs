@@ -1,5 +1,6 @@
 //! `wharf build`: what each instruction does, what is cached, what the options do.
 
+mod builtin;
 mod cache;
 mod changing;
 mod config;
@@ -11,6 +12,7 @@ mod files;
 mod full;
 mod git;
 mod graph;
+mod hints;
 mod hostile;
 mod instructions;
 mod interrupt;

@@ -87,16 +87,22 @@ impl Store {
                     (None, _) => return Err(unknown()),
                 }
             }
-            let images = images(database, &ids)?;
-            let Some(wanted) = platform else { return usual(&images).cloned().ok_or_else(unknown) };
-            let found = best(&images, wanted).cloned();
-            found.ok_or_else(|| {
-                let there: Vec<String> =
-                    images.iter().map(|image| image.config.platform().to_string()).collect();
-                let (name, wanted) = (name.to_owned(), wanted.clone());
-                ResolveError::Platform { name, wanted, there: there.join(", ") }
-            })
+            chosen(&images(database, &ids)?, name, platform)
         })
+    }
+
+    /// As [`Self::resolve_for`], by name alone: an id is no name, nor is its beginning.
+    ///
+    /// # Errors
+    /// When there is none, or none for the platform.
+    pub fn resolve_named(
+        &self,
+        reference: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<Image, ResolveError> {
+        let name = reference.familiar();
+        self.database
+            .read(|database| chosen(&images(database, &by_name(database, reference)?)?, &name, platform))
     }
 
     /// All images of a name: several when it leads to an index. The usual one comes first.
@@ -297,6 +303,18 @@ fn looks_like_id(text: &str) -> bool {
 }
 
 /// `g` follows the last hex digit, so the ids that begin with the text lie between the two.
+/// The one of a name's images that is for the platform, or the usual one.
+fn chosen(images: &[Image], name: &str, platform: Option<&Platform>) -> Result<Image, ResolveError> {
+    let unknown = || ResolveError::Unknown { name: name.to_owned() };
+    let usual = usual(images).ok_or_else(unknown)?;
+    let Some(wanted) = platform else { return Ok(usual.clone()) };
+    best(images, wanted).cloned().ok_or_else(|| {
+        let there: Vec<String> = images.iter().map(|image| image.config.platform().to_string()).collect();
+        let (name, wanted) = (name.to_owned(), wanted.clone());
+        ResolveError::Platform { name, wanted, there: there.join(", ") }
+    })
+}
+
 fn by_prefix(database: &Connection, text: &str) -> Result<Option<Digest>, ResolveError> {
     if !looks_like_id(text) {
         return Ok(None);

@@ -23,8 +23,10 @@ pub fn secret(keyword: &str, name: &str) -> Option<Diagnostic> {
     })
 }
 
-/// Words that make a name look like a secret's, unless another one says that it is public.
+/// Words that make a name look like a secret's, unless another one says that it is public, or that the secret is
+/// elsewhere.
 fn is_secret(name: &str) -> bool {
+    const HARMLESS: [&str; 3] = ["public", "file", "version"];
     const SECRET: [&str; 10] = [
         "apikey",
         "auth",
@@ -39,7 +41,7 @@ fn is_secret(name: &str) -> bool {
     ];
     let lower = name.to_lowercase();
     let mut words = lower.split('_');
-    words.clone().any(|word| SECRET.contains(&word)) && !words.any(|word| word == "public")
+    words.clone().any(|word| SECRET.contains(&word)) && !words.any(|word| HARMLESS.contains(&word))
 }
 
 /// `MaintainerDeprecated` as `maintainer-deprecated`.
@@ -68,6 +70,10 @@ mod tests {
             ("api_token", true),
             ("PASSWORD", true),
             ("PUBLIC_KEY", false),
+            ("DB_PASSWORD_FILE", false),
+            ("secret_File", false),
+            ("AUTH_MODULE_VERSION", false),
+            ("PROFILE_TOKEN", true),
             ("MONKEY", false),
             ("PATH", false),
         ] {

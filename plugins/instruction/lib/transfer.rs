@@ -31,8 +31,8 @@ pub struct Transfer {
     pub unpack_remote: bool,
     /// What the one remote file must hash to, or the one repository's commit begin with.
     pub checksum: Option<String>,
-    /// `.git` of a repository is copied, too.
-    pub keep_git_dir: bool,
+    /// `.git` of a repository is copied, too; `None` leaves that to its address.
+    pub keep_git_dir: Option<bool>,
     owner: Option<Owner>,
     mode: Option<ModeChange>,
     excludes: Vec<String>,
@@ -81,7 +81,7 @@ impl Transfer {
             unpack_files: false,
             unpack_remote: false,
             checksum: None,
-            keep_git_dir: false,
+            keep_git_dir: None,
             owner: given("chown").map(owner).transpose()?,
             mode: given("chmod").map(mode).transpose()?,
             excludes: call.values("exclude").map(Into::into).collect(),
@@ -157,12 +157,15 @@ impl Transfer {
             }
             (flag, query) => flag.clone().or(query),
         };
-        let source = GitSource {
-            url: repository.url,
-            reference: repository.reference,
-            checksum,
-            keep_git_dir: self.keep_git_dir || repository.keep_git_dir,
+        let keep_git_dir = match (self.keep_git_dir, repository.keep_git_dir) {
+            (Some(flag), Some(query)) if flag != query => {
+                let help = format!("leave `--keep-git-dir` or the `keep-git-dir` of {address} out");
+                return Err(refuse("inconsistent keep-git-dir configuration").help(help));
+            }
+            (flag, query) => flag.or(query).unwrap_or(false),
         };
+        let source =
+            GitSource { url: repository.url, reference: repository.reference, checksum, keep_git_dir };
         let files = plan.op(format!("fetch {address}"), source);
         let paths = vec![format!("/{}", literal(&repository.directory))];
         plan.then(&*self.label, |base| CopyFiles { parents: false, ..self.copy(base, files, paths) });

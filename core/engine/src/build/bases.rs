@@ -7,11 +7,12 @@ use wharf_model::Platform;
 use wharf_store::Image;
 
 use super::execute::Listener;
+use super::inputs;
 use super::plan::Images;
 use super::progress::BuildEvent;
 use super::request::BuildError;
 use crate::Engine;
-use crate::image::PullPolicy;
+use crate::image::{PullEvent, PullPolicy};
 
 /// Finds base images for one build; each is asked for once.
 pub(super) struct Bases<'a, 'r> {
@@ -32,17 +33,15 @@ impl Images for Bases<'_, '_> {
         let asked = (name.to_owned(), platform.map(Platform::to_string).unwrap_or_default());
         let policy = if self.pulled.borrow().contains(&asked) { PullPolicy::Never } else { self.policy };
         let mut report = self.report.borrow_mut();
-        let pulled =
-            self.engine.pull_for(name, platform, policy, &mut |event| report(BuildEvent::Pull(event)));
+        let reference = inputs::reference(name)?;
+        let show = &mut |event: PullEvent<'_>| report(BuildEvent::Pull(event));
+        let pulled = self.engine.pull_by_name(&reference, platform, policy, show);
         match pulled {
             Ok(_) => {
                 self.pulled.borrow_mut().insert(asked);
                 self.engine.base_image(name, platform)
             }
-            Err(why) => {
-                let full = super::inputs::full(name);
-                Err(BuildError::NoImage { full, meant: None, why: Some(Box::new(why)) })
-            }
+            Err(why) => Err(self.engine.no_image(name, &reference, Some(Box::new(why)))),
         }
     }
 }

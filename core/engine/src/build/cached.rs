@@ -28,9 +28,7 @@ pub(super) struct CachedStep {
 impl<'a> Execution<'a, '_> {
     /// A line of a Dockerfile in a context directory: where the parts of its last key are kept.
     pub(super) fn place(&self, stage: &Stage, step: &Step) -> Digest {
-        let context =
-            std::fs::canonicalize(&self.options.context).unwrap_or_else(|_| self.options.context.clone());
-        let place = format!("place\0{}\0{}\0{}", context.display(), stage.name, step.span.line);
+        let place = format!("place\0{}\0{}\0{}", self.place.display(), stage.name, step.span.line);
         Digest::of(place)
     }
 

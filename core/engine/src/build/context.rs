@@ -1,8 +1,14 @@
 //! A build context: a directory of the user's, opened once, seen through its ignore file.
 //!
-//! The ignore file is `<Dockerfile>.dockerignore` beside the Dockerfile, else `.dockerignore` at
-//! the top; it and the Dockerfile may be ignored themselves and are still read. Everything is
-//! looked up below the descriptor, so links cannot leave the directory.
+//! The ignore file is the first of these that is there; it and the Dockerfile may be ignored themselves
+//! and are still read. As in buildah, of the two names the other one wins beside a Dockerfile.
+//!
+//! ```text
+//! <Dockerfile>.dockerignore   <Dockerfile>.containerignore    beside the Dockerfile
+//! .containerignore            .dockerignore                   at the top of the context
+//! ```
+//!
+//! Everything is looked up below the descriptor, so links cannot leave the directory.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -15,9 +21,9 @@ use rustix::io::Errno;
 use wharf_model::Digest;
 
 use super::gather::Held;
-use super::ignore::Ignore;
+use super::ignore::{Ignore, IgnoreError};
 use super::named::{Given, Named};
-use super::pattern::{Glob, PatternError, below_root};
+use super::pattern::{Glob, below_root};
 use super::provenance::Material;
 use super::resolve::{Last, file_type, open_file, regular, resolve};
 use super::source::{self, Digests, Origin, Source, SourceError, Visitor, Walk};
@@ -27,6 +33,8 @@ use super::source::{self, Digests, Origin, Source, SourceError, Visitor, Walk};
 pub struct Context {
     root: OwnedFd,
     ignore: Ignore,
+    /// What the ignore file is called.
+    ignored_by: String,
     digests: Digests,
     /// What goes with it.
     held: Option<Held>,
@@ -84,16 +92,30 @@ pub enum ContextError {
         source: io::Error,
     },
     /// The ignore file has a line that is no pattern.
-    #[error("`{path}` has a line that is no pattern")]
+    #[error("{path}:{line}: {cause}", path = .path.display(), line = .source.line, cause = .source.source)]
     Pattern {
         /// Which file.
         path: PathBuf,
-        /// Which pattern.
-        source: PatternError,
+        /// Which line, and why not.
+        source: IgnoreError,
     },
 }
 
-const IGNORE_FILE: &str = ".dockerignore";
+impl ContextError {
+    /// What to do next, where something is known.
+    pub fn next_step(&self) -> Option<String> {
+        match self {
+            Self::Pattern { source, .. } => Some(source.next_step()),
+            Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Some("the context is a directory, an address, or - for standard input".to_owned())
+            }
+            Self::Open { .. } | Self::Ignore { .. } => None,
+        }
+    }
+}
+
+const DOCKERIGNORE: &str = ".dockerignore";
+const CONTAINERIGNORE: &str = ".containerignore";
 const MAX_IGNORE_SIZE: u64 = 4 << 20;
 
 impl Context {
@@ -103,11 +125,9 @@ impl Context {
     /// When the directory or its ignore file cannot be read.
     pub fn open(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
         let root = open_root(dir)?;
-        let ignore = match dockerfile.map(beside).map(own_ignore).transpose()?.flatten() {
-            Some(ignore) => ignore,
-            None => ignore_inside(&root, dir, Path::new(IGNORE_FILE))?.unwrap_or_default(),
-        };
-        Ok(Self::new(root, ignore))
+        let own = dockerfile.into_iter().flat_map(beside).map(own_ignore);
+        let found = first(own.chain(at_top(&root, dir)))?;
+        Ok(Self::with_rules(root, found))
     }
 
     /// Opens a directory whose content comes from elsewhere; `dockerfile` lies in it, and nothing
@@ -117,12 +137,15 @@ impl Context {
     /// When the directory or its ignore file cannot be read.
     pub(super) fn open_alone(dir: &Path, dockerfile: Option<&Path>) -> Result<Self, ContextError> {
         let root = open_root(dir)?;
-        let own = dockerfile.map(|path| ignore_inside(&root, dir, &beside(path))).transpose()?.flatten();
-        let ignore = match own {
-            Some(ignore) => ignore,
-            None => ignore_inside(&root, dir, Path::new(IGNORE_FILE))?.unwrap_or_default(),
-        };
-        Ok(Self::new(root, ignore))
+        let own = dockerfile.into_iter().flat_map(beside).map(|path| ignore_inside(&root, dir, &path));
+        let found = first(own.chain(at_top(&root, dir)))?;
+        Ok(Self::with_rules(root, found))
+    }
+
+    fn with_rules(root: OwnedFd, found: Option<Found>) -> Self {
+        let (path, ignore) = found.unwrap_or_else(|| (DOCKERIGNORE.into(), Ignore::default()));
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        Self { ignored_by: name, ..Self::new(root, ignore) }
     }
 
     /// What its files were taken from.
@@ -189,6 +212,7 @@ impl Context {
         Self {
             root,
             ignore,
+            ignored_by: DOCKERIGNORE.to_owned(),
             digests: Digests::default(),
             held: None,
             came_from: None,
@@ -200,6 +224,11 @@ impl Context {
     pub fn source(&self) -> Source<'_> {
         let ignore = (!self.ignore.is_empty()).then_some(&self.ignore);
         Source { root: self.root.as_fd(), ignore, origin: Origin::Context, digests: Some(&self.digests) }
+    }
+
+    /// What the ignore file is called.
+    pub(super) fn ignored_by(&self) -> &str {
+        &self.ignored_by
     }
 
     /// Whether the ignore file leaves `path` out.
@@ -281,10 +310,30 @@ impl Context {
     }
 }
 
-fn beside(dockerfile: &Path) -> PathBuf {
-    let mut path = OsString::from(dockerfile);
-    path.push(IGNORE_FILE);
-    path.into()
+/// An ignore file and its rules.
+type Found = (PathBuf, Ignore);
+
+/// The first that is there; a later one is not even read.
+fn first(
+    mut files: impl Iterator<Item = Result<Option<Found>, ContextError>>,
+) -> Result<Option<Found>, ContextError> {
+    files.find_map(Result::transpose).transpose()
+}
+
+/// A Dockerfile's own ignore files.
+fn beside(dockerfile: &Path) -> impl Iterator<Item = PathBuf> {
+    let dockerfile = OsString::from(dockerfile);
+    [DOCKERIGNORE, CONTAINERIGNORE].into_iter().map(move |end| {
+        let mut path = dockerfile.clone();
+        path.push(end);
+        path.into()
+    })
+}
+
+/// Those of a whole context.
+fn at_top(root: &OwnedFd, dir: &Path) -> impl Iterator<Item = Result<Option<Found>, ContextError>> {
+    let names = [CONTAINERIGNORE, DOCKERIGNORE].into_iter();
+    names.map(move |name| ignore_inside(root, dir, Path::new(name)))
 }
 
 fn open_root(dir: &Path) -> Result<OwnedFd, ContextError> {
@@ -297,7 +346,7 @@ fn open_root(dir: &Path) -> Result<OwnedFd, ContextError> {
 }
 
 /// Beside a Dockerfile that may lie anywhere.
-fn own_ignore(path: PathBuf) -> Result<Option<Ignore>, ContextError> {
+fn own_ignore(path: PathBuf) -> Result<Option<Found>, ContextError> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     match rustix::fs::open(&path, flags, Mode::empty()) {
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -305,7 +354,7 @@ fn own_ignore(path: PathBuf) -> Result<Option<Ignore>, ContextError> {
     }
 }
 
-fn ignore_inside(root: &OwnedFd, dir: &Path, name: &Path) -> Result<Option<Ignore>, ContextError> {
+fn ignore_inside(root: &OwnedFd, dir: &Path, name: &Path) -> Result<Option<Found>, ContextError> {
     let path = dir.join(name);
     let name = below_root(&name.to_string_lossy());
     match resolve(root.as_fd(), Path::new(&name), Last::Follow) {
@@ -316,11 +365,14 @@ fn ignore_inside(root: &OwnedFd, dir: &Path, name: &Path) -> Result<Option<Ignor
     }
 }
 
-fn rules(file: io::Result<OwnedFd>, path: PathBuf) -> Result<Ignore, ContextError> {
+fn rules(file: io::Result<OwnedFd>, path: PathBuf) -> Result<Found, ContextError> {
     let bytes = read_bounded(file, MAX_IGNORE_SIZE)
         .and_then(|bytes| bytes.ok_or(io::ErrorKind::FileTooLarge.into()))
         .map_err(|source| ContextError::Ignore { path: path.clone(), source })?;
-    Ignore::parse(&String::from_utf8_lossy(&bytes)).map_err(|source| ContextError::Pattern { path, source })
+    match Ignore::parse(&String::from_utf8_lossy(&bytes)) {
+        Ok(ignore) => Ok((path, ignore)),
+        Err(source) => Err(ContextError::Pattern { path, source }),
+    }
 }
 
 /// `None` when there is more than `limit`.
@@ -378,7 +430,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, file).unwrap();
         }
-        std::fs::write(dir.path().join(IGNORE_FILE), ignore).unwrap();
+        std::fs::write(dir.path().join(DOCKERIGNORE), ignore).unwrap();
         let context = Context::open(dir.path(), None).unwrap();
         (dir, context)
     }
@@ -391,6 +443,43 @@ mod tests {
         for (path, in_common, in_own) in [("a", false, true), ("b", true, false)] {
             assert_eq!(common.stat(path).unwrap().is_some(), in_common, "{path}");
             assert_eq!(own.stat(path).unwrap().is_some(), in_own, "{path}");
+        }
+    }
+
+    #[test]
+    fn of_several_ignore_files_one_counts() {
+        let (dir, _) = context(&["a", "b", "c", "d"], "a");
+        let left_out = |dockerfile: Option<&Path>| {
+            let context = Context::open(dir.path(), dockerfile).unwrap();
+            let out: String =
+                ["a", "b", "c", "d"].into_iter().filter(|name| context.leaves_out(name)).collect();
+            (out, context.ignored_by().to_owned())
+        };
+        let dockerfile = dir.path().join("Dockerfile");
+        for (file, out) in [
+            (".dockerignore", "a"),
+            (".containerignore", "b"),
+            ("Dockerfile.containerignore", "c"),
+            ("Dockerfile.dockerignore", "d"),
+        ] {
+            std::fs::write(dir.path().join(file), out).unwrap();
+            assert_eq!(left_out(Some(&dockerfile)), (out.to_owned(), file.to_owned()));
+        }
+        assert_eq!(left_out(None), ("b".to_owned(), ".containerignore".to_owned()));
+    }
+
+    #[test]
+    fn a_line_that_is_no_pattern_is_named() {
+        let (dir, _) = context(&[], "a");
+        for (text, said, next) in [
+            ("a\n# b\n\nc[", ".dockerignore:4: syntax error in pattern `c[`", "close the `[`"),
+            ("!", ".dockerignore:1: syntax error in pattern `!`", "behind the `!`"),
+            ("x\\", ".dockerignore:1: syntax error in pattern `x\\`", "for a backslash"),
+        ] {
+            std::fs::write(dir.path().join(DOCKERIGNORE), text).unwrap();
+            let error = Context::open(dir.path(), None).unwrap_err();
+            assert!(error.to_string().ends_with(said), "{error}");
+            assert!(error.next_step().unwrap().contains(next), "{error}");
         }
     }
 

@@ -7,6 +7,7 @@
 //! is not carried out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -80,6 +81,7 @@ impl Engine {
             engine: self,
             snapshots: Mutex::default(),
             options,
+            place: std::fs::canonicalize(&options.context).unwrap_or_else(|_| options.context.clone()),
             context,
             plan,
             imported,
@@ -111,6 +113,8 @@ pub(super) struct Execution<'a, 'r> {
     /// Once something needed it.
     snapshots: Mutex<Option<Arc<Snapshots<'a>>>>,
     pub(super) options: &'a BuildOptions,
+    /// Where the build context is, whatever it is called.
+    pub(super) place: PathBuf,
     context: &'a Context,
     plan: &'a BuildPlan,
     /// What caches from elsewhere know.

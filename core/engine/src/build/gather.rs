@@ -27,6 +27,7 @@ use wharf_store::layer::{self, ApplyError, Limits};
 
 use super::bases::Bases;
 use super::context::Context;
+use super::dockerfile::nearest;
 use super::execute::Listener;
 use super::fetch::Scratch;
 use super::git;
@@ -122,7 +123,8 @@ impl Engine {
         if written == "-" {
             return self.read_input(dockerfile, options);
         }
-        if let Some(address) = git::Address::parse(written) {
+        if let Some(mut address) = git::Address::parse(written) {
+            address.source.keep_git_dir |= options.keep_git_dir;
             return self.read_inside(self.check_out_context(address)?, dockerfile, options);
         }
         if is_web(written) {
@@ -143,7 +145,7 @@ impl Engine {
             return Ok(Gathered { context, path: shown(&path), text });
         }
         let context = Context::open(directory, Some(&path))?.remembering(self.digests());
-        let text = read(&path)?;
+        let text = read(&path).map_err(|error| looked_for(error, directory))?;
         Ok(Gathered { context, path, text })
     }
 
@@ -254,7 +256,10 @@ impl Engine {
                 text => (USUAL.into(), text),
             },
         };
-        let text = text.map_err(|source| BuildError::Read { path: path.clone(), source })?;
+        let text = text.map_err(|source| {
+            let near = near(&directory.join(&path)).and_then(|near| Some(near.file_name()?.into()));
+            unread(path.clone(), near, source)
+        })?;
         Ok(Gathered { context, path, text })
     }
 }
@@ -305,8 +310,49 @@ fn bounded(from: &mut impl Read, name: &str) -> Result<Vec<u8>, BuildError> {
 
 /// Reads a Dockerfile of the user's: a file, or a pipe to its end, such as a shell's `<(...)`.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>, BuildError> {
-    let mut file = open(path).map_err(|source| BuildError::Read { path: path.to_owned(), source })?;
+    let mut file = open(path).map_err(|source| unread(path.to_owned(), near(path), source))?;
     bounded(&mut file, &path.to_string_lossy())
+}
+
+/// A Dockerfile is not there, or can not be read.
+fn unread(path: PathBuf, near: Option<PathBuf>, source: io::Error) -> BuildError {
+    match source.kind() {
+        io::ErrorKind::NotFound => BuildError::NoDockerfile { path, near, source },
+        _ => BuildError::Read { path, source },
+    }
+}
+
+/// A path that was meant to be below the context counts from where it was typed.
+fn looked_for(error: BuildError, context: &Path) -> BuildError {
+    match error {
+        BuildError::NoDockerfile { path, source, .. } if context.join(&path).is_file() => {
+            BuildError::NoDockerfile { near: Some(context.join(&path)), path, source }
+        }
+        error => error,
+    }
+}
+
+/// A file beside a Dockerfile that is not there which may have been meant: one with nearly that name, or one
+/// that is called as Dockerfiles are.
+fn near(path: &Path) -> Option<PathBuf> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let entries = fs::read_dir(directory.unwrap_or(Path::new("."))).ok()?;
+    let files = entries.flatten().filter(|entry| entry.path().is_file());
+    let mut names: Vec<String> = files.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.sort_unstable();
+    let is_usual = |name: &&String| {
+        let name = name.to_lowercase();
+        let (ours, theirs) = ("dockerfile", "containerfile");
+        [ours, theirs].iter().any(|usual| {
+            name == *usual || name.starts_with(&format!("{usual}.")) || name.ends_with(&format!(".{usual}"))
+        })
+    };
+    let wanted = path.file_name()?.to_string_lossy();
+    let close = nearest(&wanted, names.iter().map(String::as_str));
+    let is_rule = |name: &str| name.ends_with("ignore");
+    let found = close.filter(|name| !is_rule(name)).map(str::to_owned);
+    let found = found.or_else(|| names.iter().find(|name| is_usual(name) && !is_rule(name)).cloned())?;
+    Some(directory.map_or_else(|| found.clone().into(), |directory| directory.join(&found)))
 }
 
 /// Nothing waits for somebody to write into a pipe that nobody holds.

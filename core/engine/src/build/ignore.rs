@@ -13,6 +13,27 @@ pub struct Ignore {
     rules: Vec<Rule>,
 }
 
+/// A line of an ignore file that is no pattern.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line} is no pattern")]
+pub struct IgnoreError {
+    /// Which line.
+    pub line: usize,
+    /// What is wrong with it.
+    pub source: PatternError,
+}
+
+impl IgnoreError {
+    /// What to write instead.
+    pub fn next_step(&self) -> String {
+        match self.source.0.as_str() {
+            "!" => "name behind the `!` what is taken in again".to_owned(),
+            text if text.ends_with('\\') => "write `\\\\` for a backslash".to_owned(),
+            _ => "close the `[`, or write `\\[` for the character itself".to_owned(),
+        }
+    }
+}
+
 /// Which rules matched a directory, or one above it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Matched(Vec<bool>);
@@ -40,9 +61,13 @@ impl Ignore {
     ///
     /// # Errors
     /// When a line is no pattern.
-    pub fn parse(text: &str) -> Result<Self, PatternError> {
+    pub fn parse(text: &str) -> Result<Self, IgnoreError> {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::new(text.lines().filter(|line| !line.starts_with('#')))
+        let mut rules = Vec::new();
+        for (line, pattern) in (1..).zip(text.lines()).filter(|(_, line)| !line.starts_with('#')) {
+            rules.extend(Rule::parse(pattern.trim()).map_err(|source| IgnoreError { line, source })?);
+        }
+        Ok(Self { rules })
     }
 
     /// From patterns; blank ones are skipped.

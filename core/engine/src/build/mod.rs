@@ -17,6 +17,7 @@
 
 pub mod agent;
 mod bases;
+mod builtin;
 mod cached;
 mod cancel;
 mod change;
@@ -34,6 +35,7 @@ mod fetch;
 mod gather;
 mod git;
 mod graph;
+mod hint;
 pub mod ignore;
 mod inputs;
 mod kept;
@@ -68,6 +70,7 @@ mod unchanged;
 mod verify;
 pub mod words;
 
+pub use builtin::ArgumentError;
 pub(crate) use commit::forget_cache;
 pub use course::{BuildGraph, GraphStep, StepState};
 pub use explain::Explained;

@@ -165,7 +165,7 @@ impl Engine {
         let failed =
             |source| NamedError::Layout { name: name.to_owned(), path: wanted.directory.clone(), source };
         let id = self.load_layout(&wanted).map_err(failed)?;
-        let image = Box::new(self.base_image(&id.to_string(), None)?);
+        let image = Box::new(self.store.resolve(&id.to_string()).map_err(BuildError::Image)?);
         Ok(Given::Image { reference: name.to_owned(), image })
     }
 }

@@ -12,8 +12,9 @@ use wharf_model::{Diagnostic, Digest, Platform, Severity, Span};
 use wharf_plugin::{Plugins, Trace};
 use wharf_store::Image;
 
+use super::builtin::BUILT_IN;
 use super::context::Context;
-use super::dockerfile::{self, Dockerfile, Keywords};
+use super::dockerfile::{self, Dockerfile, Keywords, Statement};
 use super::expanding::Expanding;
 use super::inputs::name_of;
 use super::kept::KeptPlans;
@@ -60,6 +61,8 @@ pub(super) struct Stage {
 pub(super) struct Beginning {
     pub(super) span: Span,
     pub(super) statement: String,
+    /// The comments above it.
+    pub(super) comments: Vec<String>,
     pub(super) plugin: String,
     pub(super) plugin_digest: Digest,
     pub(super) trace: Trace,
@@ -110,7 +113,7 @@ impl Engine {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
         let ground = Ground { plugins: &self.plugins, images, context };
-        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
+        let mut planner = Planner::of(ground, &keywords, (&dockerfile, text), options);
         planner.recorder = recorder;
         planner.kept = Some(KeptPlans::new(&self.store));
         planner.split(&dockerfile, options.target.as_deref())?;
@@ -118,10 +121,9 @@ impl Engine {
         planner.plan_stage(target)?;
         planner.kept.take().into_iter().for_each(KeptPlans::write);
         planner.warn_unused(options);
-        let directive = lint::Directive::of(text);
         let filters = planner.warn_of_filters(&options.no_cache_filter);
-        let mut warnings = directive.keep(planner.warnings);
-        if directive.error {
+        let mut warnings = planner.warnings;
+        if planner.directive.error {
             no_warnings(&warnings)?;
         }
         warnings.extend(filters);
@@ -142,7 +144,7 @@ impl Engine {
             Err(at) => return (Vec::new(), Some(at)),
         };
         let ground = Ground { plugins: &self.plugins, images: self, context };
-        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
+        let mut planner = Planner::of(ground, &keywords, (&dockerfile, text), options);
         planner.lenient = true;
         let planned = planner.plan_all(&dockerfile);
         (planner.warnings, planned.err())
@@ -160,11 +162,11 @@ impl Engine {
         let keywords = self.build_keywords()?;
         let dockerfile = parse(path, text, &keywords)?;
         let ground = Ground { plugins: &self.plugins, images: self, context };
-        let mut planner = Planner::of(ground, &keywords, &dockerfile, options);
+        let mut planner = Planner::of(ground, &keywords, (&dockerfile, text), options);
         planner.lenient = true;
         planner.plan_all(&dockerfile)?;
-        let warnings = lint::Directive::of(text).keep(planner.warnings);
-        Ok((BuildPlan { stages: planner.stages, order: planner.order, warnings }, planner.absent))
+        let Planner { stages, order, warnings, absent, .. } = planner;
+        Ok((BuildPlan { stages, order, warnings }, absent))
     }
 
     /// Reads a Dockerfile with the keywords of the configured plugins; unknown ones are no error.
@@ -224,7 +226,9 @@ pub(super) struct Planner<'a> {
     sections: Vec<Section<'a>>,
     stages: BTreeMap<usize, Stage>,
     order: Vec<usize>,
+    /// Those that are wanted.
     warnings: Vec<Diagnostic>,
+    directive: lint::Directive,
     /// Build arguments that some ARG took.
     used: BTreeSet<String>,
     /// The arguments as they are when nobody gives one.
@@ -261,6 +265,7 @@ impl<'a> Planner<'a> {
             stages: BTreeMap::new(),
             order: Vec::new(),
             warnings: Vec::new(),
+            directive: lint::Directive::default(),
             used: BTreeSet::new(),
             defaults: Arguments::new(&BTreeMap::new(), &Platform::host()),
             names: lint::Names::default(),
@@ -278,16 +283,26 @@ impl<'a> Planner<'a> {
     fn of(
         ground: Ground<'a>,
         keywords: &'a Keywords,
-        dockerfile: &Dockerfile,
+        (dockerfile, text): (&Dockerfile, &[u8]),
         options: &BuildOptions,
     ) -> Self {
         let wanted = options.platform.clone().unwrap_or_else(Platform::host);
         let arguments = Arguments::new(&options.build_args, &wanted);
         let mut planner = Self::new(ground, keywords, dockerfile.escape, arguments);
         planner.platform.clone_from(&options.platform);
-        planner.warnings.clone_from(&dockerfile.warnings);
-        planner.warnings.extend(lint::of_writing(dockerfile, keywords));
+        planner.directive = lint::Directive::of(text, options.check.as_deref());
+        planner.warnings = lint::of_writing(dockerfile, keywords, &planner.directive);
+        if let Some(frontend) = &options.frontend {
+            planner.warnings.retain(|warning| warning.code != dockerfile::FOREIGN_FRONTEND);
+            planner.say(&[], dockerfile::foreign_frontend(frontend));
+        }
         planner
+    }
+
+    /// Keeps what is wanted of what there is to say about a statement, which has these comments above it.
+    fn say(&mut self, comments: &[String], warnings: impl IntoIterator<Item = Diagnostic>) {
+        let wanted = self.directive.below(comments).keep(warnings);
+        self.warnings.extend(wanted);
     }
 
     /// Plans every stage, also those that none needs.
@@ -363,12 +378,10 @@ impl<'a> Planner<'a> {
         let start = &self.sections[number].start;
         let (Base::Image(image), Input::Named(name)) = (base, &start.base) else { return };
         let wanted = self.platform_of(number, false).unwrap_or_else(Platform::host);
-        self.warnings.extend(lint::other_platform(
-            name,
-            &image.config,
-            &wanted,
-            &self.sections[number].beginning.span,
-        ));
+        let Beginning { span, comments, .. } = &self.sections[number].beginning;
+        let said = lint::other_platform(name, &image.config, &wanted, span);
+        let comments = comments.clone();
+        self.say(&comments, said);
     }
 
     fn first_state(&self, number: usize, base: &Base) -> State {
@@ -384,17 +397,19 @@ impl<'a> Planner<'a> {
         state.with_path()
     }
 
-    fn warn(&mut self, diagnostics: &[Diagnostic], span: &Span) {
-        self.warnings.extend(diagnostics.iter().cloned().map(|mut diagnostic| {
-            diagnostic.span.get_or_insert_with(|| span.clone());
+    /// What a plugin says of a statement.
+    fn warn(&mut self, diagnostics: &[Diagnostic], statement: &Statement) {
+        let placed = diagnostics.iter().cloned().map(|mut diagnostic| {
+            diagnostic.span.get_or_insert_with(|| statement.span.clone());
             diagnostic
-        }));
+        });
+        self.say(&statement.comments, placed);
     }
 
     fn warn_unused(&mut self, options: &BuildOptions) {
-        let unused = options.build_args.keys().filter(|name| {
-            !self.used.contains(*name) && !PROXIES.contains(&name.as_str()) && *name != "SOURCE_DATE_EPOCH"
-        });
+        let is_own =
+            |name: &str| PROXIES.contains(&name) || name == "SOURCE_DATE_EPOCH" || name.starts_with(BUILT_IN);
+        let unused = options.build_args.keys().filter(|name| !self.used.contains(*name) && !is_own(name));
         let warning = |name: &String| {
             let message = format!("one or more build-args [{name}] were not consumed");
             let meant = dockerfile::nearest(name, self.used.iter().map(String::as_str));
@@ -402,7 +417,7 @@ impl<'a> Planner<'a> {
             Diagnostic { help, ..Diagnostic::new(Severity::Warning, "UnconsumedBuildArg", message) }
         };
         let warnings: Vec<Diagnostic> = unused.map(warning).collect();
-        self.warnings.extend(warnings);
+        self.say(&[], warnings);
     }
 }
 
@@ -431,6 +446,7 @@ pub(super) fn change_config(
     let beginning = Beginning {
         span,
         statement: String::new(),
+        comments: Vec::new(),
         plugin: String::new(),
         plugin_digest: Digest::of([]),
         trace: Trace::default(),

@@ -18,6 +18,8 @@ use crate::Engine;
 pub struct PlannedFile {
     /// Its path, as it was given.
     pub file: String,
+    /// The frontend that it names. None is run: it is read as docker's own language.
+    pub syntax: Option<String>,
     /// In the order of the file.
     pub stages: Vec<PlannedStage>,
     /// What is odd but allowed.
@@ -85,13 +87,15 @@ impl Engine {
             Context::open(directory, Some(path)).map_err(|error| BuildFailure::anywhere(error.into()))?;
         let planned = self.plan_every_stage(&options, path, &text, &context);
         let (plan, absent) = planned.map_err(|at| at.in_text(&text))?;
-        Ok(file(path, plan, absent.into_iter().collect()))
+        let syntax = options.frontend_of(&text);
+        Ok(PlannedFile { syntax, ..file(path, plan, absent.into_iter().collect()) })
     }
 }
 
 fn file(path: &Path, plan: BuildPlan, assumed: Vec<String>) -> PlannedFile {
     let stages = plan.stages.into_iter().map(|(number, stage)| planned_stage(number, stage)).collect();
-    PlannedFile { file: path.display().to_string(), stages, warnings: plan.warnings, assumed }
+    let file = path.display().to_string();
+    PlannedFile { file, syntax: None, stages, warnings: plan.warnings, assumed }
 }
 
 fn planned_stage(number: usize, stage: Stage) -> PlannedStage {

@@ -31,6 +31,10 @@ pub struct ProgramOptions {
     pub limits: Limits,
     /// The control group that theirs are made in; the engine's own without it.
     pub cgroup_parent: Option<String>,
+    /// The name of the host that they run on; BuildKit's usual one without it.
+    pub hostname: Option<String>,
+    /// What sets the directories of their cache mounts apart from those of other builds.
+    pub cache_namespace: Option<String>,
     /// What to do with a shell where a program failed; none is opened without it.
     pub debug_shell: Option<DebugShell>,
 }

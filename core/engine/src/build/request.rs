@@ -92,6 +92,12 @@ pub struct BuildOptions {
     pub pull: PullPolicy,
     /// What is built for: this machine without it.
     pub platform: Option<Platform>,
+    /// Which checks are made, in the words of `# check=...`; the file's own without it.
+    pub check: Option<String>,
+    /// A build context that is a repository keeps its `.git`.
+    pub keep_git_dir: bool,
+    /// The frontend that is named instead of the file's `# syntax=...`. None is run.
+    pub frontend: Option<String>,
 }
 
 /// A finished build.
@@ -103,6 +109,8 @@ pub struct Built {
     pub names: Vec<Reference>,
     /// What happened to each statement, and why.
     pub explained: Vec<Explained>,
+    /// The frontend that was named. None is run.
+    pub frontend: Option<String>,
     /// The predicate of its provenance, when that was asked for.
     pub provenance: Option<serde_json::Value>,
 }
@@ -145,6 +153,16 @@ pub enum BuildError {
         /// Which.
         path: PathBuf,
         /// Why not.
+        source: io::Error,
+    },
+    /// There is no Dockerfile.
+    #[error("failed to read dockerfile: cannot open {path}", path = .path.display())]
+    NoDockerfile {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// A file that may be it.
+        near: Option<PathBuf>,
+        /// What the kernel says.
         source: io::Error,
     },
     /// The Dockerfile is wrong.
@@ -214,6 +232,8 @@ pub enum BuildError {
         full: String,
         /// A stage whose name is nearly that.
         meant: Option<String>,
+        /// As it was written, when it is the id of an image or its beginning.
+        id: Option<String>,
         /// Why the registry did not give it, when it was asked.
         #[source]
         why: Option<Box<PullImageError>>,
@@ -267,6 +287,10 @@ pub enum BuildError {
     Start {
         /// What.
         command: String,
+        /// Its first word.
+        program: String,
+        /// The stage's shell was to run it.
+        by_shell: bool,
         /// Why not.
         source: monitor::StartError,
     },
@@ -393,74 +417,6 @@ impl BuildFailure {
     pub(super) fn anywhere(error: BuildError) -> Self {
         Self { span: None, excerpt: None, error }
     }
-
-    /// What to do next, where something is known.
-    pub fn hint(&self) -> Option<String> {
-        match &self.error {
-            BuildError::Dockerfile(error) => error.hint(),
-            BuildError::Refused(diagnostics) => {
-                diagnostics.iter().find_map(|diagnostic| diagnostic.help.clone())
-            }
-            BuildError::Plugin(error) => error.next_step(),
-            BuildError::Git(error) => error.next_step(),
-            BuildError::Gather(error) => error.next_step(),
-            BuildError::Snapshot(error) => error.next_step(),
-            BuildError::Hook(error) => error.next_step(),
-            BuildError::Network(error) => error.next_step(),
-            BuildError::Secret(error) => error.next_step(),
-            BuildError::Agent(error) => error.next_step(),
-            BuildError::Cache(error) => error.next_step(),
-            BuildError::Output(error) => error.next_step(),
-            BuildError::Source(error) => error.hint(),
-            BuildError::Copy(error) => error.hint(),
-            BuildError::Target { wanted, known } => Some(meant_stage(wanted, known)),
-            BuildError::NotEntitled(needed) => {
-                Some(format!("build with `--allow {needed}` if you trust this Dockerfile with it"))
-            }
-            BuildError::DevicesNotAllowed(devices) => {
-                let options: Vec<String> =
-                    devices.iter().map(|device| format!("`--allow device={device}`")).collect();
-                Some(format!("build with {} if you trust this Dockerfile with it", options.join(" and ")))
-            }
-            BuildError::Device(error) => error.next_step(),
-            BuildError::Verify(VerifyError::Differs(_)) => Some(
-                "build it on what does not change: no times, no random numbers, no newest versions"
-                    .to_owned(),
-            ),
-            BuildError::Change(_) => Some(
-                "give instructions for the config, such as CMD, ENV or LABEL; all others go into a Dockerfile for `wharf build`"
-                    .to_owned(),
-            ),
-            BuildError::NoStage => Some("begin the Dockerfile with `FROM image`".to_owned()),
-            BuildError::NoImage { meant: Some(meant), .. } => {
-                Some(format!("did you mean the stage {meant}?"))
-            }
-            BuildError::StageNumber { stages: 0, .. } => {
-                Some("no stage comes before this one: the first has number 0".to_owned())
-            }
-            BuildError::StageNumber { stages, .. } => {
-                Some(format!("the stages before this one have the numbers 0 to {}", stages - 1))
-            }
-            BuildError::LaterStage { from, .. } => {
-                Some(format!("move the stage {from} above the stage that reads from it"))
-            }
-            BuildError::NoImage { why: Some(why), .. } if why.next_step().is_some() => why.next_step(),
-            BuildError::NoImage { full, .. } => Some(format!(
-                "import it with `wharf import FILE {full}`, load it with `wharf load`, or build it first"
-            )),
-            _ => None,
-        }
-    }
-}
-
-fn meant_stage(wanted: &str, known: &[String]) -> String {
-    match dockerfile::nearest(wanted, known.iter().map(String::as_str)) {
-        Some(meant) => format!("did you mean {meant}?"),
-        None if known.is_empty() => {
-            "no stage has a name: give one with `FROM image AS name`, or use its number".to_owned()
-        }
-        None => format!("the stages are {}", known.join(", ")),
-    }
 }
 
 /// An error, and the statement it is about.
@@ -582,7 +538,7 @@ impl Engine {
         let provenance = options.provenance.as_ref().map(|wanted| predicate(wanted, &facts)).transpose()?;
         let product = Product { stage: target, provenance: provenance.as_ref(), imported: &imported };
         let (id, names) = self.hand_out(options, product, names, report)?;
-        Ok(Built { id, names, explained, provenance })
+        Ok(Built { id, names, explained, frontend: options.frontend_of(text), provenance })
     }
 }
 

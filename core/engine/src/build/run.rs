@@ -69,6 +69,7 @@ impl<'a> Execution<'a, '_> {
             ulimits.map(|(name, soft, hard)| format!("{name}={soft}:{hard}")).collect();
         for (name, value) in [
             ("network", given.cloned().unwrap_or_default()),
+            ("host name", programs.hostname.clone().unwrap_or_default()),
             ("hosts", hosts.join("\0")),
             ("shm size", shm.unwrap_or_default()),
             ("ulimits", ulimits.join("\0")),
@@ -111,7 +112,7 @@ impl<'a> Execution<'a, '_> {
         let missing = Missing::look(tree, targets)?;
         let (joined, handles) = self.join(exec, room)?;
         let hosts = [self.options.programs.hosts_on(&joined)?, extra.hosts.clone()].concat();
-        let files = network::write_files(&room.data, &Files::of_build(HOSTNAME, &hosts), &joined);
+        let files = network::write_files(&room.data, &Files::of_build(self.hostname(), &hosts), &joined);
         files.map_err(|source| room.failed(source))?;
         let (mounted, handles, own_network) = (&mounted, &handles, joined.is_own());
         let devices = &devices;
@@ -122,6 +123,10 @@ impl<'a> Execution<'a, '_> {
         }
         ended?;
         missing.clean(tree)
+    }
+
+    fn hostname(&self) -> &str {
+        self.options.programs.hostname.as_deref().unwrap_or(HOSTNAME)
     }
 
     fn join(&self, exec: &Exec, room: &Room) -> Result<(Joined, Handles), BuildError> {
@@ -196,8 +201,10 @@ impl<'a> Execution<'a, '_> {
         let monitor = ready.monitor.take().map_or_else(|| monitor::spawn(&launch.id), Ok);
         let started = monitor.and_then(|monitor| monitor.start(launch, given, &held, attach));
         let argv = launch.spec.process().as_ref().and_then(|process| process.args().clone());
-        let command = argv.unwrap_or_default().join(" ");
-        let started = started.map_err(|source| BuildError::Start { command, source })?;
+        let argv = argv.unwrap_or_default();
+        let (command, program) = (argv.join(" "), argv.into_iter().next().unwrap_or_default());
+        let by_shell = matches!(ready.exec.command, Command::Shell(_));
+        let started = started.map_err(|source| BuildError::Start { command, program, by_shell, source })?;
         Ok((started.connection, opened))
     }
 
@@ -212,7 +219,7 @@ impl<'a> Execution<'a, '_> {
             env: environment(ready, &identity.home, tty),
             cwd: exec.cwd.as_deref().unwrap_or(step.state.working_dir()),
             user: &identity,
-            hostname: Some(HOSTNAME),
+            hostname: Some(self.hostname()),
             tty,
             capabilities: &capabilities(privileged, &extra.without),
             privileged,

@@ -109,6 +109,13 @@ impl State {
         Self { config, args, over_env, directory, own_cmd: false, arguments }
     }
 
+    /// Where the statements before the first stage and those that begin one are read: the arguments in scope are
+    /// the platform's and those from before the first stage.
+    pub(super) fn before_stages(arguments: Arguments) -> Self {
+        let args = arguments.global.clone();
+        Self { args, ..Self::new(ImageConfig::empty(&Platform::host()), arguments) }
+    }
+
     /// On the state of an earlier stage: with its arguments, as BuildKit has it. Its ENVs are those of an
     /// image to stand on, and count however its ARGs came after them.
     pub(super) fn on_stage(below: Self, arguments: Arguments) -> Self {

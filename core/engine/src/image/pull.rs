@@ -135,6 +135,26 @@ impl Engine {
         }
     }
 
+    /// As [`Engine::pull_for`] what is known by its name alone, as a build's images are.
+    pub(crate) fn pull_by_name(
+        &self,
+        name: &Reference,
+        platform: Option<&Platform>,
+        policy: PullPolicy,
+        show: &mut PullListener<'_>,
+    ) -> Result<Option<Pulled>, PullImageError> {
+        let missing = || {
+            let found = self.store.resolve_named(name, platform);
+            matches!(found, Err(ResolveError::Unknown { .. } | ResolveError::Platform { .. }))
+        };
+        let wanted = match policy {
+            PullPolicy::Never => false,
+            PullPolicy::Always => true,
+            PullPolicy::Missing => missing(),
+        };
+        if wanted { self.pull_named(name, platform, show).map(Some) } else { Ok(None) }
+    }
+
     /// Whether an image is here that is called so by its id alone.
     fn is_id(&self, name: &str) -> bool {
         let Ok(reference) = name.parse::<Reference>() else { return true };

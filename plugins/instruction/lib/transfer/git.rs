@@ -19,8 +19,8 @@ pub(super) struct Repository {
     pub(super) directory: String,
     /// What the commit must begin with.
     pub(super) checksum: Option<String>,
-    /// `.git` stays.
-    pub(super) keep_git_dir: bool,
+    /// `.git` stays or goes.
+    pub(super) keep_git_dir: Option<bool>,
 }
 
 impl Repository {
@@ -48,7 +48,7 @@ impl Repository {
             "tag" => self.refer(&format!("refs/tags/{value}")),
             "subdir" => self.descend(value),
             "commit" | "checksum" => commit(value).map(|commit| self.checksum = Some(commit)),
-            "keep-git-dir" => switch(key, value).map(|on| self.keep_git_dir = on),
+            "keep-git-dir" => switch(key, value).map(|on| self.keep_git_dir = Some(on)),
             "submodules" => match switch(key, value)? {
                 true => Ok(()),
                 false => Err(refuse("submodules can not be left out")),
@@ -133,7 +133,7 @@ mod tests {
             assert_eq!(Repository::parse(address), Ok(expected), "for {address}");
         }
         let pinned = Repository::parse("https://a/b.git?commit=ABCDEF0&keep-git-dir=1").unwrap();
-        assert_eq!((pinned.checksum.as_deref(), pinned.keep_git_dir), (Some("abcdef0"), true));
+        assert_eq!((pinned.checksum.as_deref(), pinned.keep_git_dir), (Some("abcdef0"), Some(true)));
     }
 
     #[test]

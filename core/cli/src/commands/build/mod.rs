@@ -118,7 +118,8 @@ impl Build {
         progress.finish();
         let built = drawn(graph.write(), built.map_err(|failure| report(engine, failure)))?;
         if self.explain {
-            output::lines(built.explained.iter().flat_map(explanation))?;
+            let frontend = built.frontend.iter().map(|name| format!("syntax: {}", output::printable(name)));
+            output::lines(frontend.chain(built.explained.iter().flat_map(explanation)))?;
         }
         self.metadata.write(&built)?;
         if options.outputs.iter().any(Output::is_pushed) {
@@ -164,7 +165,7 @@ impl Build {
 
     fn options(&self) -> Result<BuildOptions, Report> {
         let build_args = self.build_args();
-        Ok(BuildOptions {
+        let options = BuildOptions {
             context: self.directory.clone(),
             dockerfile: self.file.clone(),
             input: self.input()?,
@@ -186,7 +187,9 @@ impl Build {
             record: self.record.clone(),
             platform: self.platform.clone(),
             pull: if self.pull { PullPolicy::Always } else { super::pull::usual()? },
-        })
+            ..BuildOptions::default()
+        };
+        options.heeding_arguments().map_err(Report::failed)
     }
 }
 

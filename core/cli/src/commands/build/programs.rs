@@ -75,6 +75,7 @@ impl ProgramArgs {
             limits: self.limits(),
             cgroup_parent: self.cgroup_parent()?,
             debug_shell: self.debug_shell.then(|| DebugShell::new(shell::attend)),
+            ..ProgramOptions::default()
         })
     }
 

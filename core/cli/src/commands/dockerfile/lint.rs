@@ -49,7 +49,8 @@ impl Lint {
         let context = self.context.clone().or_else(|| parent.map(Path::to_owned));
         let context = context.unwrap_or_else(|| PathBuf::from("."));
         let options = BuildOptions { context, ..BuildOptions::default() };
-        engine.check(&options, file, &read(file)?).map_err(Report::failed)
+        let checked = engine.check(&options, file, &read(file)?);
+        checked.map_err(|failure| crate::commands::build::report(engine, failure))
     }
 }
 

@@ -1,7 +1,8 @@
 //! `# name=value` at the very top of a file.
 //!
 //! Known names are `syntax`, `escape` and `check`. The first line that is no directive, an unknown
-//! one included, ends them; the same one twice is an error.
+//! one included, ends them; the same one twice is an error. [`everywhere`] has the other places in which BuildKit
+//! looks for a `syntax` and a `check`; `escape` is what the parser reads and nothing else.
 
 use serde::Serialize;
 use wharf_model::Span;
@@ -20,10 +21,23 @@ pub struct Directive {
     pub span: Span,
 }
 
+impl Directive {
+    fn new(name: String, value: &str, file: &str, (number, line): (u32, &str)) -> Self {
+        let end_column = u32::try_from(line.len()).unwrap_or(u32::MAX).max(1);
+        let span = Span { file: file.to_owned(), line: number, column: 1, end_line: number, end_column };
+        Self { name, value: value.to_owned(), span }
+    }
+
+    /// What a `syntax` names: its value up to the first blank.
+    pub fn frontend(&self) -> &str {
+        self.value.split(' ').next().unwrap_or_default()
+    }
+}
+
 /// Reads directives line by line.
 #[derive(Debug, Default)]
 pub(super) struct Directives {
-    pub(super) found: Vec<Directive>,
+    found: Vec<Directive>,
     escape: Option<char>,
     done: bool,
 }
@@ -51,9 +65,7 @@ impl Directives {
         if name == "escape" {
             self.escape = Some(escape_character(value)?);
         }
-        let end_column = u32::try_from(line.len()).unwrap_or(u32::MAX);
-        let span = Span { file: file.to_owned(), line: number, column: 1, end_line: number, end_column };
-        self.found.push(Directive { name, value: value.to_owned(), span });
+        self.found.push(Directive::new(name, value, file, (number, line)));
         Ok(true)
     }
 }
@@ -75,22 +87,43 @@ fn name_and_value(text: &str) -> Option<(String, &str)> {
     (known && !value.is_empty()).then_some((name, value))
 }
 
-/// `syntax` in a comment, behind a `#!` line, in a `//` comment, or in a JSON object.
-pub(super) fn syntax(text: &str) -> Option<String> {
-    let text = match text.strip_prefix("#!") {
-        Some(rest) => rest.split_once('\n')?.1,
-        None => text,
+/// The directives of a file, wherever BuildKit finds them: in comments at the top; `syntax` and `check` behind a
+/// `#!` line, which ends those that the parser itself goes by; `syntax` in `//` comments or in a JSON object.
+pub(super) fn everywhere(text: &str, file: &str) -> Vec<Directive> {
+    let (before, text) = match text.strip_prefix("#!") {
+        Some(rest) => (1, rest.split_once('\n').map_or("", |(_, rest)| rest)),
+        None => (0, text),
     };
-    let value = in_comments(text, "#").or_else(|| in_comments(text, "//")).or_else(|| in_json(text))?;
-    Some(value.split(' ').next().unwrap_or_default().to_owned())
+    let mut found = in_comments(text, "#", before, file);
+    found.retain(|directive| before == 0 || directive.name != "escape");
+    if !found.iter().any(|directive| directive.name == "syntax") {
+        let slashed = in_comments(text, "//", before, file).into_iter();
+        let elsewhere = slashed.chain(in_json(text, before, file));
+        found.extend(elsewhere.filter(|directive| directive.name == "syntax"));
+    }
+    found
 }
 
-fn in_comments(text: &str, mark: &str) -> Option<String> {
-    let comments = text.lines().map_while(|line| line.strip_prefix(mark).and_then(name_and_value));
-    comments.into_iter().find(|(name, _)| name == "syntax").map(|(_, value)| value.to_owned())
+fn in_comments(text: &str, mark: &str, before: u32, file: &str) -> Vec<Directive> {
+    let mut found: Vec<Directive> = Vec::new();
+    for (line, number) in text.lines().zip(before + 1..) {
+        let line = line.trim_start();
+        let Some((name, value)) = line.strip_prefix(mark).and_then(name_and_value) else { break };
+        if found.iter().any(|known| known.name == name) {
+            break;
+        }
+        found.push(Directive::new(name, value, file, (number, line)));
+    }
+    found
 }
 
-fn in_json(text: &str) -> Option<String> {
+fn in_json(text: &str, before: u32, file: &str) -> Option<Directive> {
     let object: serde_json::Value = serde_json::from_str(text).ok()?;
-    object.get("syntax")?.as_str().map(str::to_owned)
+    let syntax = object.get("syntax")?.as_str()?;
+    Some(Directive::new(
+        "syntax".to_owned(),
+        syntax,
+        file,
+        (before + 1, text.lines().next().unwrap_or_default()),
+    ))
 }

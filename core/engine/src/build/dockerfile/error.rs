@@ -32,6 +32,14 @@ pub enum Problem {
         /// One that looks like it.
         meant: Option<String>,
     },
+    /// Not in a comment, where it would not matter.
+    #[error("line {line} is no UTF-8: it holds the byte 0x{byte:02x}")]
+    NotUtf8 {
+        /// The first such byte of the line.
+        byte: u8,
+        /// Which line.
+        line: u32,
+    },
     /// `# escape` twice.
     #[error("only one {0} parser directive can be used")]
     RepeatedDirective(String),
@@ -101,6 +109,9 @@ impl Problem {
             Self::UnknownKeyword { meant: Some(meant), .. } => format!("did you mean {meant}?"),
             Self::UnknownFlag { meant: Some(meant), .. } => format!("did you mean --{meant}?"),
             Self::Empty => "begin with a line such as `FROM image`".into(),
+            Self::NotUtf8 { .. } => {
+                "save the file as UTF-8, for example with `iconv -f latin1 -t utf8`".into()
+            }
             Self::NotStrings => "put every word in double quotes: [\"a\", \"b\"]".into(),
             Self::UnterminatedHeredoc(name) => {
                 format!("end it with a line that holds `{name}` and nothing else")

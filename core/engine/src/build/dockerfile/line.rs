@@ -1,5 +1,7 @@
 //! Physical lines to logical ones: comments dropped, continuations joined.
 
+use std::collections::BTreeMap;
+
 use wharf_model::statement::Heredoc;
 
 use super::directive::Directives;
@@ -24,16 +26,18 @@ pub(super) struct Lines<'a> {
     rest: &'a str,
     last: &'a str,
     number: u32,
+    /// Lines that are no UTF-8, with the first such byte of each.
+    broken: BTreeMap<u32, u8>,
 }
 
 impl<'a> Lines<'a> {
-    pub(super) fn new(text: &'a str) -> Self {
-        Self::after(0, text)
+    pub(super) fn new(text: &'a str, broken: BTreeMap<u32, u8>) -> Self {
+        Self { broken, ..Self::after(0, text) }
     }
 
     /// The first of them is number `before` + 1.
     pub(super) fn after(before: u32, text: &'a str) -> Self {
-        Self { rest: text, last: "", number: before }
+        Self { rest: text, last: "", number: before, broken: BTreeMap::new() }
     }
 
     /// The number of the line read last.
@@ -76,7 +80,7 @@ impl<'a> Lines<'a> {
                 continue;
             }
             let first = self.number;
-            let (text, has_empty_lines) = self.continued(line, directives.escape());
+            let (text, has_empty_lines) = self.continued(line, directives.escape())?;
             if !text.trim().is_empty() {
                 return Ok(Some(Logical { text, first, comments, has_empty_lines }));
             }
@@ -85,8 +89,9 @@ impl<'a> Lines<'a> {
     }
 
     /// Joins `line` with the lines that continue it.
-    fn continued(&mut self, line: &str, escape: char) -> (String, bool) {
+    fn continued(&mut self, line: &str, escape: char) -> Result<(String, bool), Problem> {
         let mut has_empty_lines = false;
+        self.refuse_broken()?;
         let (start, mut goes_on) = continuation(line, escape);
         let mut text = start.to_owned();
         while goes_on {
@@ -98,11 +103,20 @@ impl<'a> Lines<'a> {
                 has_empty_lines = true;
                 continue;
             }
+            self.refuse_broken()?;
             let piece;
             (piece, goes_on) = continuation(line, escape);
             text.push_str(piece);
         }
-        (text, has_empty_lines)
+        Ok((text, has_empty_lines))
+    }
+
+    /// What stands in a comment is nobody's business; anything else is passed on as text.
+    fn refuse_broken(&self) -> Result<(), Problem> {
+        match self.broken.get(&self.number) {
+            Some(byte) => Err(Problem::NotUtf8 { byte: *byte, line: self.number }),
+            None => Ok(()),
+        }
     }
 
     /// The lines up to the one that holds the here-document's name alone.
@@ -114,6 +128,7 @@ impl<'a> Lines<'a> {
                 let Announced { name, expand, chomp } = announced;
                 return Ok(Heredoc { name, expand, chomp, content });
             }
+            self.refuse_broken()?;
             content.push_str(line);
         }
         Err(Problem::UnterminatedHeredoc(announced.name))

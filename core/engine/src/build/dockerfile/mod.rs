@@ -28,6 +28,7 @@ mod read;
 mod split;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use wharf_model::statement::{Body, BodyKind, Heredoc, KeywordSpec};
@@ -42,6 +43,10 @@ pub use read::{Reading, read};
 use directive::Directives;
 use line::{Lines, Logical};
 
+/// The rule that speaks of a frontend that is not run.
+pub(super) const FOREIGN_FRONTEND: &str = "UnknownSyntax";
+/// BuildKit's name of the language that needs no frontend of its own.
+const BUILT_IN: &str = "dockerfile.v0";
 /// The escape character of a file without an `escape` directive.
 pub const DEFAULT_ESCAPE: char = '\\';
 
@@ -50,7 +55,7 @@ pub const DEFAULT_ESCAPE: char = '\\';
 pub struct Dockerfile {
     /// Its name as the person gave it.
     pub file: String,
-    /// `# name=value` lines at its top.
+    /// `# name=value` lines at its top, and a `syntax` in any form that BuildKit detects.
     pub directives: Vec<Directive>,
     /// The escape character.
     pub escape: char,
@@ -145,11 +150,12 @@ impl Statement {
 /// # Errors
 /// When it has no instruction, a directive or a body is malformed, or a here-document never ends.
 pub fn parse(file: &str, text: &[u8], keywords: &Keywords) -> Result<Dockerfile, DockerfileError> {
+    let broken = broken_lines(text);
     let text = decode(text);
     let mut parser = Parser {
         file,
         at: None,
-        lines: Lines::new(&text),
+        lines: Lines::new(&text, broken),
         directives: Directives::default(),
         keywords,
         warnings: Vec::new(),
@@ -158,11 +164,12 @@ pub fn parse(file: &str, text: &[u8], keywords: &Keywords) -> Result<Dockerfile,
     if statements.is_empty() {
         return Err(Problem::Empty.at(&parser.span(1)));
     }
-    parser.warn_of_another_language(&text);
+    let directives = directive::everywhere(&text, file);
+    parser.warn_of_another_language(&directives);
     Ok(Dockerfile {
         file: file.to_owned(),
         escape: parser.directives.escape(),
-        directives: parser.directives.found,
+        directives,
         statements,
         warnings: parser.warnings,
     })
@@ -201,21 +208,9 @@ fn origin(line: &str) -> Option<(u32, String)> {
     (!file.is_empty()).then_some((number, file))
 }
 
-/// What file a `syntax` directive names, in any form that BuildKit detects.
-pub fn syntax(text: &[u8]) -> Option<String> {
-    directive::syntax(&decode(text))
-}
-
-/// The `# name=value` lines at the top of a file; none when they are malformed.
-pub fn directives(text: &[u8]) -> Vec<Directive> {
-    let text = decode(text);
-    let mut directives = Directives::default();
-    for (line, number) in text.lines().zip(1..) {
-        if !matches!(directives.read(line.trim_start(), number, ""), Ok(true)) {
-            break;
-        }
-    }
-    directives.found
+/// The directives of a file, as [`Dockerfile::directives`] has them.
+pub fn directives(file: &str, text: &[u8]) -> Vec<Directive> {
+    directive::everywhere(&decode(text), file)
 }
 
 /// `docker/dockerfile`, also from another registry, as mirrors have it.
@@ -229,6 +224,28 @@ fn is_docker_s(frontend: &str) -> bool {
 
 fn decode(text: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text))
+}
+
+/// The lines that are no UTF-8, by their numbers, with the first such byte of each.
+fn broken_lines(text: &[u8]) -> BTreeMap<u32, u8> {
+    let broken = |line: &[u8]| {
+        let valid = std::str::from_utf8(line).err()?.valid_up_to();
+        line.get(valid).copied()
+    };
+    let lines = text.split(|byte| *byte == b'\n').zip(1..);
+    lines.filter_map(|(line, number)| Some((number, broken(line)?))).collect()
+}
+
+/// What is to be said of a frontend that is asked for. Docker's own language is the one that is spoken here,
+/// whatever its version; a frontend is a program that is not run.
+pub(super) fn foreign_frontend(frontend: &str) -> Option<Diagnostic> {
+    if is_docker_s(frontend) || frontend == BUILT_IN {
+        return None;
+    }
+    let message = format!("the frontend {frontend} is not used: the file is read as a Dockerfile");
+    let mut warning = Diagnostic::new(Severity::Warning, FOREIGN_FRONTEND, message);
+    warning.help = Some("an instruction plugin adds what a frontend of your own did".into());
+    Some(warning)
 }
 
 struct Parser<'a> {
@@ -335,17 +352,13 @@ impl Parser<'_> {
         }
     }
 
-    /// Docker's own language is the one that is spoken here, whatever its version; a frontend is a program that
-    /// is not run.
-    fn warn_of_another_language(&mut self, text: &str) {
-        let Some(frontend) = directive::syntax(text).filter(|frontend| !is_docker_s(frontend)) else {
-            return;
-        };
-        let message = format!("the frontend {frontend} is not used: the file is read as a Dockerfile");
-        let mut warning = Diagnostic::new(Severity::Warning, "UnknownSyntax", message);
-        warning.span = Some(Span { end_line: 1, ..self.span(1) });
-        warning.help = Some("an instruction plugin adds what a frontend of your own did".into());
-        self.warnings.push(warning);
+    fn warn_of_another_language(&mut self, directives: &[Directive]) {
+        let syntax = directives.iter().find(|directive| directive.name == "syntax");
+        let warning = syntax.and_then(|syntax| {
+            let warning = foreign_frontend(syntax.frontend())?;
+            Some(Diagnostic { span: Some(syntax.span.clone()), ..warning })
+        });
+        self.warnings.extend(warning);
     }
 
     fn warn_of_empty_lines(&mut self, logical: &Logical) {

@@ -23,7 +23,8 @@ pub struct Reading {
 /// Checks the flags and expands the variables of `statement`, as `spec` asks.
 ///
 /// Words are expanded and then split again, unless the keyword starts a stage or the body may be
-/// JSON: those keep their number. Words that only announce a here-document are left out. All
+/// JSON: those keep their number. What a stage is called, behind the first word of its statement, is
+/// taken as it is written. Words that only announce a here-document are left out. All
 /// pairs of a line see the variables from before the line; each assignment sees those before it.
 ///
 /// # Errors
@@ -88,8 +89,9 @@ impl Reader<'_> {
     fn words(&mut self, words: &[String]) -> Result<Vec<String>, Problem> {
         let is_split_again = self.spec.body == BodyKind::Words && !self.spec.starts_stage;
         let mut read = Vec::new();
-        for word in words {
-            if self.spec.heredocs && heredoc::is_mark(word) {
+        for (number, word) in words.iter().enumerate() {
+            let is_name = self.spec.starts_stage && number > 0;
+            if is_name || (self.spec.heredocs && heredoc::is_mark(word)) {
                 read.push(word.clone());
                 continue;
             }

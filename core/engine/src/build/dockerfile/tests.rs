@@ -117,13 +117,50 @@ fn directives_end_with_the_first_other_line() {
 #[test]
 fn a_syntax_is_found_in_other_shapes() {
     for (text, found) in [
-        ("#!/usr/bin/x\n# syntax=a\n", Some("a")),
-        ("// syntax=b c\nx", Some("b")),
-        ("{\"syntax\": \"d\"}", Some("d")),
+        ("#!/usr/bin/x\n# syntax=a\n", Some(("a", 2))),
+        ("#!/usr/bin/x\n\n# syntax=a\n", None),
+        ("#!/usr/bin/x\n//syntax=a\n", Some(("a", 2))),
+        ("// check=skip=all\n// syntax=b c\nx", Some(("b", 2))),
+        ("{\"syntax\": \"d\"}", Some(("d", 1))),
+        ("{\"syntax\": \"d\"}\n# syntax=e", None),
         ("FROM x\n# syntax=a", None),
     ] {
-        assert_eq!(syntax(text.as_bytes()).as_deref(), found, "for {text:?}");
+        let directives = directives("Dockerfile", text.as_bytes());
+        let syntax: Vec<_> = directives.iter().map(|one| (one.frontend(), one.span.line)).collect();
+        assert_eq!(syntax, found.into_iter().collect::<Vec<_>>(), "for {text:?}");
     }
+}
+
+#[test]
+fn behind_an_interpreter_s_line_a_check_counts_and_an_escape_does_not() {
+    let file = parsed("#!/usr/bin/env x\n# check=skip=all\n# escape=`\nRUN a `\n");
+    assert_eq!((file.directive("check"), file.directive("escape")), (Some("skip=all"), None));
+    assert_eq!((file.escape, file.statements[0].original.as_str()), ('\\', "RUN a `"));
+}
+
+#[test]
+fn bytes_that_are_no_utf_8_are_fine_in_comments_only() {
+    let parse = |text: &[u8]| parse("Dockerfile", text, &keywords());
+    assert!(parse(b"\xef\xbb\xbf# na\xefve\nRUN a \\\n # \xe9\n b").is_ok());
+    for (text, line, said) in [
+        (&b"RUN a\nRUN echo caf\xe9"[..], 2, "Dockerfile:2: line 2 is no UTF-8: it holds the byte 0xe9"),
+        (b"RUN a \\\n  \xff b", 2, "Dockerfile:2: line 2 is no UTF-8: it holds the byte 0xff"),
+        (b"COPY <<E /x\n# \xe9\nE", 1, "Dockerfile:1: line 2 is no UTF-8: it holds the byte 0xe9"),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!((error.span.line, error.to_string().as_str()), (line, said));
+        assert!(error.hint().unwrap().contains("UTF-8"));
+    }
+}
+
+#[test]
+fn what_a_stage_is_called_is_taken_as_written() {
+    let words = |text: &str| match invoked(text).body {
+        Body::Words(words) => words,
+        other => panic!("not words: {other:?}"),
+    };
+    assert_eq!(words("FROM $a AS $a"), ["old", "AS", "$a"]);
+    assert_eq!(words("FROM \"$a\" AS \"b\""), ["old", "AS", "\"b\""]);
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) use stages::{FromCheck, Inside, Names};
 /// What a check found.
 #[derive(Debug)]
 pub struct Checked {
-    /// In the order of the file; what its `check` directive skips is left out.
+    /// In the order of the file; what its `check` directives skip is left out.
     pub warnings: Vec<Diagnostic>,
     /// The file can not be built at all.
     pub failure: Option<BuildFailure>,
@@ -70,21 +70,23 @@ impl Engine {
     fn checked(&self, options: &BuildOptions, path: &Path, text: &[u8], context: &Context) -> Checked {
         let (mut warnings, failure) = self.plan_leniently(options, path, text, context);
         warnings.sort_by_key(|warning| warning.span.as_ref().map_or(0, |span| span.line));
-        let directive = Directive::of(text);
-        Checked {
-            warnings: directive.keep(warnings),
-            failure: failure.map(|at| at.in_text(text)),
-            error: directive.error,
-        }
+        let error = Directive::of(text, options.check.as_deref()).error;
+        Checked { warnings, failure: failure.map(|at| at.in_text(text)), error }
     }
 }
 
 /// What can be said before anything is planned.
-pub(super) fn of_writing(dockerfile: &Dockerfile, keywords: &Keywords) -> Vec<Diagnostic> {
-    let mut warnings = writing::casing(dockerfile);
-    warnings.extend(
-        dockerfile.statements.iter().filter_map(|statement| writing::description(statement, keywords)),
-    );
+pub(super) fn of_writing(
+    dockerfile: &Dockerfile,
+    keywords: &Keywords,
+    directive: &Directive,
+) -> Vec<Diagnostic> {
+    let whole = dockerfile.warnings.iter().cloned().chain(writing::casing(dockerfile));
+    let mut warnings = directive.keep(whole);
+    for statement in &dockerfile.statements {
+        let said = writing::description(statement, keywords);
+        warnings.extend(directive.below(&statement.comments).keep(said));
+    }
     warnings
 }
 
@@ -99,7 +101,8 @@ pub(super) fn ignored(keyword: &Keyword, plan: &Plan, context: &Context, span: &
     named
         .filter(|path| context.leaves_out(path))
         .map(|path| {
-            let message = format!("Attempting to {word} file {path:?} that is excluded by .dockerignore");
+            let by = context.ignored_by();
+            let message = format!("Attempting to {word} file {path:?} that is excluded by {by}");
             warning("CopyIgnoredFile", message, span)
         })
         .collect()
@@ -128,9 +131,14 @@ fn capitalised(keyword: &str) -> String {
 /// A variable that nothing gave a value.
 pub(super) fn undefined(name: &str, scope: &dyn Scope, span: &Span) -> Diagnostic {
     let names = scope.names();
-    let close = nearest(name, names.iter().map(String::as_str));
-    let hint = close.map(|close| format!(" (did you mean ${close}?)")).unwrap_or_default();
-    warning("UndefinedVar", format!("Usage of undefined variable '${name}'{hint}"), span)
+    let close = nearest(name, names.iter().map(String::as_str)).map(|close| format!("${close}"));
+    let meant = meant(close.as_deref());
+    warning("UndefinedVar", format!("Usage of undefined variable '${name}'{meant}"), span)
+}
+
+/// The end of a message about a name that looks like another one.
+fn meant(close: Option<&str>) -> String {
+    close.map(|close| format!(" (did you mean {close}?)")).unwrap_or_default()
 }
 
 /// A warning of a rule at a place.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use wharf_model::build::ConfigChange;
 use wharf_model::{Diagnostic, Span};
 
-use super::warning;
-use crate::build::dockerfile::Statement;
+use super::{meant, warning};
+use crate::build::dockerfile::{Statement, nearest};
 
 /// The variable that stands for the platform that is built for.
 const TARGET: &str = "TARGETPLATFORM";
@@ -14,8 +14,10 @@ const TARGET: &str = "TARGETPLATFORM";
 /// A statement that begins a stage, as it is written.
 pub(in crate::build) struct FromCheck<'a> {
     pub(in crate::build) statement: &'a Statement,
-    /// Variables that no ARG before the first stage gives a value.
+    /// Variables that have no value.
     pub(in crate::build) unset: &'a BTreeSet<String>,
+    /// The platform's variables, and those that an ARG before the first stage declares.
+    pub(in crate::build) declared: &'a BTreeSet<String>,
     /// Nothing was given for an argument in it: the defaults alone name no image.
     pub(in crate::build) invalid_default: bool,
 }
@@ -35,9 +37,10 @@ impl FromCheck<'_> {
 
     fn undeclared(&self) -> impl Iterator<Item = Diagnostic> {
         let warning = |name: &String| {
-            self.warning("UndefinedArgInFrom", format!("FROM argument '{name}' is not declared"))
+            let meant = meant(nearest(name, self.declared.iter().map(String::as_str)));
+            self.warning("UndefinedArgInFrom", format!("FROM argument '{name}' is not declared{meant}"))
         };
-        self.unset.iter().map(warning)
+        self.unset.difference(self.declared).map(warning)
     }
 
     /// `FROM x as y`: both words in the same case.
@@ -182,11 +185,16 @@ mod tests {
         }])
     }
 
-    fn rules(line: &str, unset: &[&str], invalid_default: bool) -> Vec<String> {
+    fn said(line: &str, unset: &[&str], invalid_default: bool) -> Vec<Diagnostic> {
         let dockerfile = parse("Dockerfile", line.as_bytes(), &from()).unwrap();
         let unset = unset.iter().map(|name| (*name).to_owned()).collect();
-        let check = FromCheck { statement: &dockerfile.statements[0], unset: &unset, invalid_default };
-        check.warnings().into_iter().map(|warning| warning.code).collect()
+        let declared = &["VERSION".to_owned()].into();
+        let statement = &dockerfile.statements[0];
+        FromCheck { statement, unset: &unset, declared, invalid_default }.warnings()
+    }
+
+    fn rules(line: &str, unset: &[&str], invalid_default: bool) -> Vec<String> {
+        said(line, unset, invalid_default).into_iter().map(|warning| warning.code).collect()
     }
 
     #[test]
@@ -207,6 +215,9 @@ mod tests {
             assert_eq!(rules(line, &[], false), expected, "{line}");
         }
         assert_eq!(rules("FROM $A", &["A"], true), ["UndefinedArgInFrom", "InvalidDefaultArgInFrom"]);
+        assert_eq!(rules("FROM a:$VERSION", &["VERSION"], false), [] as [&str; 0]);
+        let close = said("FROM a:$VERSOIN", &["VERSOIN"], false).remove(0).message;
+        assert_eq!(close, "FROM argument 'VERSOIN' is not declared (did you mean VERSION?)");
     }
 
     #[test]

@@ -29,22 +29,22 @@ pub(super) fn casing(dockerfile: &Dockerfile) -> Vec<Diagnostic> {
 /// something else.
 pub(super) fn description(statement: &Statement, keywords: &Keywords) -> Option<Diagnostic> {
     let spec = keywords.get(statement.keyword.as_ref()?)?;
-    let name = match statement.words().as_slice() {
-        [_, word, name] if spec.starts_stage && word.eq_ignore_ascii_case("as") => name.clone(),
-        [first, ..] if spec.before_from && !spec.starts_stage => first.split('=').next()?.to_owned(),
+    let names: Vec<String> = match statement.words().as_slice() {
+        [_, word, name] if spec.starts_stage && word.eq_ignore_ascii_case("as") => vec![name.to_lowercase()],
+        words if spec.before_from && !spec.starts_stage => {
+            words.iter().filter_map(|word| word.split('=').next()).map(str::to_owned).collect()
+        }
         _ => return None,
     };
-    let comment = statement.comments.last()?;
-    let first = comment.trim_start_matches('#').split_whitespace().next()?;
-    if first == name {
+    let first = statement.comments.last()?.split(' ').next()?;
+    if names.iter().any(|name| name == first) {
         return None;
     }
-    let message = format!(
-        "Comment for {what} should follow the format: `# {name} <description>`. If this is not intended to be a \
-         description comment, add an empty line or a comment between the instruction and the comment.",
-        what = if spec.starts_stage { "build stage" } else { "build arg" },
-    );
-    Some(warning("InvalidDefinitionDescription", message, &statement.span))
+    let name = if names.len() > 1 { "<arg_key>" } else { names.first()? };
+    let message = format!("Comment for {} should follow the format: `# {name} <description>`", spec.keyword);
+    let help = "if it is not meant to be a description, add an empty comment below it";
+    let warning = warning("InvalidDefinitionDescription", message, &statement.span);
+    Some(Diagnostic { help: Some(help.to_owned()), ..warning })
 }
 
 fn is_lower(word: &str) -> bool {

@@ -73,6 +73,8 @@ impl<'a> Execution<'a, '_> {
 
     fn cache_name(&self, step: &Step, request: &Request) -> Result<Option<String>, BuildError> {
         let Request::Cache { id, source, source_path, .. } = request else { return Ok(None) };
+        let namespace = self.options.programs.cache_namespace.as_ref();
+        let id = &namespace.map_or_else(|| id.clone(), |namespace| format!("{namespace}\0{id}"));
         if !matches!(source, Input::Named(_) | Input::Local) {
             return Ok(Some(Digest::of(id).hex()));
         }

@@ -88,11 +88,11 @@ impl Planner<'_> {
             Err(BuildError::Image(ResolveError::Platform { .. })) if self.lenient => {
                 Ok(Base::Image(Box::new(self.ground.images.base_image(name, None)?)))
             }
-            Err(BuildError::NoImage { full, why, .. }) => {
+            Err(BuildError::NoImage { full, why, id, .. }) => {
                 let names =
                     self.sections[..before].iter().filter_map(|section| section.start.name.as_deref());
                 let meant = dockerfile::nearest(name, names).map(str::to_owned);
-                Err(BuildError::NoImage { full, meant, why }.into())
+                Err(BuildError::NoImage { full, meant, id, why }.into())
             }
             image => Ok(Base::Image(Box::new(image?))),
         }

@@ -1,6 +1,5 @@
 //! A Dockerfile cut into its stages: what each begins with, and the statements that follow.
 
-use wharf_model::Platform;
 use wharf_model::build::{ConfigChange, Outcome, StageStart};
 use wharf_model::statement::KeywordSpec;
 
@@ -61,7 +60,7 @@ impl<'a> Planner<'a> {
         }
         let recorder = self.recorder.take();
         let (spec, arguments) = (self.spec(last)?, self.arguments.clone());
-        let state = State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), arguments.clone());
+        let state = State::before_stages(arguments.clone());
         let answer = self.ask(last, &spec, &arguments, &state, None, true);
         self.recorder = recorder;
         if let Outcome::Stage(StageStart { name: Some(name), .. }) =
@@ -82,9 +81,8 @@ impl<'a> Planner<'a> {
         if !spec.before_from {
             return Err(BuildError::NoStage.into());
         }
-        let state =
-            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
+        let state = State::before_stages(arguments.clone());
         let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
         if let Outcome::Plan(plan) = answer.planned.outcome {
             for change in &plan.config {
@@ -94,28 +92,28 @@ impl<'a> Planner<'a> {
                     self.defaults.declare_global(name, default.as_deref());
                 }
             }
-            self.warnings.extend(plan.diagnostics);
+            self.warn(&plan.diagnostics, statement);
         }
         Ok(())
     }
 
     fn stage_start(&mut self, statement: &Statement) -> Result<(StageStart, Beginning), At> {
         let spec = self.spec(statement)?;
-        let state =
-            State::new(wharf_model::image::ImageConfig::empty(&Platform::host()), self.arguments.clone());
         let arguments = self.arguments.clone();
+        let state = State::before_stages(arguments.clone());
         self.check_start(statement, &spec)?;
         let answer = self.ask(statement, &spec, &arguments, &state, None, true)?;
         match answer.planned.outcome {
             Outcome::Stage(start) => {
-                self.warn(&start.diagnostics, &statement.span);
+                self.warn(&start.diagnostics, statement);
                 let twice = start.name.as_deref().and_then(|name| self.names.add(name, &statement.span));
-                self.warnings.extend(twice);
+                self.say(&statement.comments, twice);
                 Ok((
                     start,
                     Beginning {
                         span: statement.span.clone(),
                         statement: statement.original.clone(),
+                        comments: statement.comments.clone(),
                         plugin: answer.plugin,
                         plugin_digest: answer.plugin_digest,
                         trace: answer.planned.trace,
@@ -134,14 +132,15 @@ impl<'a> Planner<'a> {
         let reading = dockerfile::read(statement, spec, self.escape, &self.arguments, None)?;
         let by_default = dockerfile::read(statement, spec, self.escape, &self.defaults, None);
         let has_variables = !reading.used.is_empty() || !reading.unset.is_empty();
+        let declared = self.arguments.global.keys().chain(&self.used).cloned().collect();
         let check = lint::FromCheck {
             statement,
             unset: &reading.unset,
+            declared: &declared,
             invalid_default: has_variables
                 && !by_default.is_ok_and(|reading| names_an_image(&reading.invocation)),
         };
-        let warnings = check.warnings();
-        self.warnings.extend(warnings);
+        self.say(&statement.comments, check.warnings());
         Ok(())
     }
 }

@@ -46,15 +46,11 @@ impl Planner<'_> {
         let answer = self.ask(statement, &spec, &walk.state, &walk.state, stage.as_deref(), known)?;
         match answer.planned.outcome {
             Outcome::Plan(plan) => {
-                self.warn(&plan.diagnostics, &statement.span);
+                self.warn(&plan.diagnostics, statement);
                 let said = walk.inside.planned(spec.keyword.as_str(), &plan.config, &statement.span);
-                self.warnings.extend(said);
-                self.warnings.extend(lint::ignored(
-                    &spec.keyword,
-                    &plan,
-                    self.ground.context,
-                    &statement.span,
-                ));
+                self.say(&statement.comments, said);
+                let said = lint::ignored(&spec.keyword, &plan, self.ground.context, &statement.span);
+                self.say(&statement.comments, said);
                 let named = self.named_inputs(&plan, walk.number)?;
                 let given = named.keys().filter_map(|name| Some((name.clone(), self.real_name(name)?)));
                 let given = given.collect();
@@ -112,7 +108,7 @@ impl Planner<'_> {
         let reading = dockerfile::read(statement, spec, self.escape, scope, stage)?;
         if known && !spec.starts_stage {
             let said = reading.unset.iter().map(|name| lint::undefined(name, scope, &statement.span));
-            self.warnings.extend(said);
+            self.say(&statement.comments, said);
         }
         self.plan_invocation(&statement.original, &reading.invocation, state)
     }

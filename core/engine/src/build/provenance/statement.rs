@@ -8,7 +8,6 @@ use wharf_store::archive::Statement;
 use super::material::package;
 use super::{FILE, OWNER, PREDICATE_TYPE};
 use crate::Engine;
-use crate::build::plan::Images;
 use crate::build::request::BuildError;
 use crate::image::AttachmentError;
 
@@ -33,7 +32,7 @@ impl Engine {
         names: &[Reference],
         predicate: &Value,
     ) -> Result<Vec<u8>, BuildError> {
-        let image = self.base_image(&id.to_string(), None)?;
+        let image = self.store.resolve(&id.to_string()).map_err(BuildError::Image)?;
         let subjects = of_image(names, &image.config.platform().to_string(), &image.manifest);
         Ok(statement(&subjects, predicate))
     }

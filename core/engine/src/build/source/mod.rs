@@ -100,7 +100,8 @@ impl SourceError {
         match self {
             Self::NotFound { meant: Some(meant), .. } => Some(format!("did you mean /{meant}?")),
             Self::NotFound { ignored: true, .. } => {
-                Some("look for the pattern in .dockerignore, or add a `!` line for the file".to_owned())
+                let help = "look for the pattern in .dockerignore (or .containerignore), or add a `!` line for the file";
+                Some(help.to_owned())
             }
             Self::NotFound { .. } => {
                 Some("sources are looked up below the build context or the root of the stage".to_owned())
