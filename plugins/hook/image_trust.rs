@@ -7,12 +7,19 @@ use wharf_sdk::hook::{Event, Files, ImageTransfer, Moment, Phase, Subject, Verdi
 use wharf_sdk::signatures::{self, Signature};
 use wharf_sdk::{Diagnostic, Failure, Hook, Request, Settings, Severity};
 
+use certificate::Trust;
 use rules::{Demand, Policy, Proof, Signers};
 
+#[path = "image_trust/annotated.rs"]
+mod annotated;
 #[path = "image_trust/bundle.rs"]
 mod bundle;
+#[path = "image_trust/certificate.rs"]
+mod certificate;
 #[path = "image_trust/crypto.rs"]
 mod crypto;
+#[path = "image_trust/identity.rs"]
+mod identity;
 #[path = "image_trust/rules.rs"]
 mod rules;
 #[path = "image_trust/simple.rs"]
@@ -60,6 +67,10 @@ trait Known {
     fn digests(&self) -> Result<Vec<String>, Failure>;
     /// What is said of one of them.
     fn about(&self, digest: &str) -> Result<Vec<Signature>, Failure>;
+    /// A file of the site's.
+    fn site_file(&self, name: &str) -> Result<Option<Vec<u8>>, Failure>;
+    /// Makes it be now, for those who reckon with certificates.
+    fn set_clock(&self) -> Result<(), Failure>;
 }
 
 /// By the host.
@@ -72,6 +83,17 @@ impl Known for Asked {
 
     fn about(&self, digest: &str) -> Result<Vec<Signature>, Failure> {
         signatures::about(digest)
+    }
+
+    fn site_file(&self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        signatures::site_file(name)
+    }
+
+    fn set_clock(&self) -> Result<(), Failure> {
+        // A library has a clock of its own.
+        #[cfg(target_arch = "wasm32")]
+        js_sys::set(signatures::asked_at()?);
+        Ok(())
     }
 }
 
@@ -117,6 +139,7 @@ fn proven(proof: &Proof, pulled: &str, known: &dyn Known) -> Result<Option<Diagn
 
 /// Nothing when one signature counts, else why each does not.
 fn signed(signers: &Signers, pulled: &str, digests: &[String], known: &dyn Known) -> Option<Vec<String>> {
+    let trust = Trust::new(known);
     let mut reasons = Vec::new();
     for digest in digests {
         let found = match known.about(digest) {
@@ -127,7 +150,7 @@ fn signed(signers: &Signers, pulled: &str, digests: &[String], known: &dyn Known
             }
         };
         for signature in found {
-            match verify(&signature, signers, pulled, digest) {
+            match verify(&signature, signers, &trust, (pulled, digest)) {
                 Ok(()) => return None,
                 Err(reason) if reasons.len() < REASONS => {
                     reasons.push(format!("{} ({})", reason, signature.origin))
@@ -139,12 +162,17 @@ fn signed(signers: &Signers, pulled: &str, digests: &[String], known: &dyn Known
     Some(reasons)
 }
 
-fn verify(signature: &Signature, signers: &Signers, pulled: &str, digest: &str) -> Result<(), String> {
+fn verify(
+    signature: &Signature,
+    signers: &Signers,
+    trust: &Trust<'_>,
+    (pulled, digest): (&str, &str),
+) -> Result<(), String> {
     let Signature { media_type, annotations, content, .. } = signature;
     if media_type.starts_with(bundle::MEDIA_TYPE) {
-        bundle::verify(content, signers, digest)
+        bundle::verify(content, signers, trust, digest)
     } else if media_type == simple::MEDIA_TYPE {
-        simple::verify(content, annotations, signers, pulled, digest)
+        simple::verify(content, annotations, signers, trust, (pulled, digest))
     } else {
         Err("it is of a kind that is not known here".to_owned())
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::platforms::{OTHER, OWN, fill_index};
+use super::trust::{Key, SIGN, bundle};
 use crate::harness::{Registry, Sandbox, Ssh, eventually, host};
 
 /// A machine with `app:v1`, another without images, and the way from the first to the second.
@@ -39,6 +40,38 @@ fn layers_that_are_there_do_not_travel() {
     assert_eq!(pushed.stderr.matches("Already exists").count(), 2, "{pushed}");
     assert_eq!(pushed.stderr.matches("Pull complete").count(), 1, "{pushed}");
     there.run("run --rm --network none app:v2 cat /one /two").success().prints("one\ntwo\n");
+}
+
+#[test]
+fn what_comes_from_another_machine_is_judged_as_what_is_pulled() {
+    let Some((there, here, _)) = pair() else { return };
+    let Some(ssh) = Ssh::to(&there) else { return };
+    here.set("WHARF_SSH", &ssh.client());
+    let key = Key::p256();
+    let site = here.dir().join("site");
+    std::fs::create_dir(&site).unwrap();
+    here.config(&format!(
+        "[engine]\nsignatures = \"{}\"\n[plugin.image-trust]\nenabled = true\n\
+         [[plugin.image-trust.settings.rule]]\nprefix = \"docker.io/library/app\"\nkeys = [\'\'\'{}\'\'\']\n",
+        site.display(),
+        key.public()
+    ));
+    let load = format!("load {}", ssh.name("app:v1"));
+    let refused = here.run(&load).fails(1).says("denied by hook `image-trust`").says("is not signed").stderr;
+    here.run("images -q").success().prints("");
+    let (_, digest) = refused.split_once("no signature of ").unwrap();
+    let digest = &digest[..71];
+    std::fs::write(site.join(format!("sha256-{}.json", &digest[7..])), bundle(&key, SIGN, digest)).unwrap();
+    here.run(&load).success().shows("Loaded image: app:v1");
+
+    // Who is sent an image judges it, too.
+    here.run("rmi app:v1").success();
+    std::fs::remove_dir_all(&site).unwrap();
+    std::fs::create_dir(&site).unwrap();
+    let Some(back) = Ssh::to(&here) else { return };
+    there.set("WHARF_SSH", &back.client());
+    there.run(&format!("push {}", back.name("app:v1"))).fails(1).says("is not signed");
+    here.run("images -q").success().prints("");
 }
 
 #[test]

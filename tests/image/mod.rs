@@ -8,6 +8,7 @@ mod elsewhere;
 mod faulty;
 mod huge;
 mod interchange;
+mod keyless;
 mod list;
 mod manifest;
 mod names;

@@ -1,7 +1,7 @@
 //! Images that are let in because they are pinned or signed. Keys and signatures are made by openssl.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
@@ -13,7 +13,7 @@ const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
 /// A key pair of openssl's.
-struct Key {
+pub(super) struct Key {
     directory: tempfile::TempDir,
     hashes: bool,
 }
@@ -26,20 +26,25 @@ impl Key {
         key
     }
 
-    fn p256() -> Self {
+    pub(super) fn p256() -> Self {
         Self::new(&["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"])
     }
 
-    fn at(&self, name: &str) -> String {
+    pub(super) fn at(&self, name: &str) -> String {
         self.directory.path().join(name).to_str().unwrap().to_owned()
     }
 
-    fn public(&self) -> String {
+    pub(super) fn public(&self) -> String {
         host(&["openssl", "pkey", "-pubout", "-in", &self.at("key")])
     }
 
     /// In base64.
     fn sign(&self, content: &[u8]) -> String {
+        base64(&self.signed(content))
+    }
+
+    /// The file with a signature.
+    pub(super) fn signed(&self, content: &[u8]) -> PathBuf {
         let (key, content_at, out) = (self.at("key"), self.at("content"), self.at("signature"));
         fs::write(&content_at, content).unwrap();
         if self.hashes {
@@ -48,7 +53,7 @@ impl Key {
             let sign = ["openssl", "pkeyutl", "-sign", "-rawin", "-inkey", &key];
             host(&[&sign[..], &["-in", &content_at, "-out", &out]].concat());
         }
-        base64(Path::new(&out))
+        out.into()
     }
 }
 
@@ -64,16 +69,16 @@ fn digest(text: &str) -> String {
 }
 
 /// An image in a registry, and a sandbox that has not got it.
-struct Harbour {
-    registry: Registry,
-    box_: Sandbox,
+pub(super) struct Harbour {
+    pub(super) registry: Registry,
+    pub(super) box_: Sandbox,
     /// Of the manifest.
-    digest: String,
+    pub(super) digest: String,
 }
 
-const REPOSITORY: &str = "acme/app";
+pub(super) const REPOSITORY: &str = "acme/app";
 
-fn harbour() -> Option<Harbour> {
+pub(super) fn harbour() -> Option<Harbour> {
     let registry = Registry::start()?;
     let other = Sandbox::new();
     let name = registry.name("acme/app:v1");
@@ -91,8 +96,13 @@ fn harbour() -> Option<Harbour> {
 }
 
 impl Harbour {
-    fn name(&self) -> String {
+    pub(super) fn name(&self) -> String {
         self.registry.name("acme/app:v1")
+    }
+
+    /// The directory of the site, which `rules` makes.
+    pub(super) fn site(&self) -> PathBuf {
+        self.box_.dir().join("site")
     }
 
     fn hex(&self) -> &str {
@@ -100,47 +110,47 @@ impl Harbour {
     }
 
     /// `rules` are tables of the list `rule`; `*` in a prefix stands for the registry.
-    fn rules(&self, rules: &[&str]) {
+    pub(super) fn rules(&self, rules: &[&str]) {
         let list = "[[plugin.image-trust.settings.rule]]\n";
         let rules: String = rules.iter().map(|rule| format!("{list}{rule}\n")).collect();
-        let rules = rules.replace('*', &self.registry.address());
-        let site = self.box_.dir().join("site");
+        let rules = rules.replace("prefix = \"*", &format!("prefix = \"{}", self.registry.address()));
+        let site = self.site();
         fs::create_dir_all(&site).unwrap();
         let engine = format!("[engine]\nsignatures = \"{}\"\n", site.display());
         self.box_.config(&format!("{engine}[plugin.image-trust]\nenabled = true\n{rules}"));
     }
 
-    fn keys(&self, keys: &[&Key], more: &str) {
+    pub(super) fn keys(&self, keys: &[&Key], more: &str) {
         let keys: String = keys.iter().map(|key| format!("'''{}''', ", key.public())).collect();
         self.rules(&[&format!("prefix = \"*/acme\"\nkeys = [{keys}]\n{more}")]);
     }
 
-    fn refuses(&self, words: &[&str]) {
+    pub(super) fn refuses(&self, words: &[&str]) {
         let words = [&["denied by hook `image-trust`"], words].concat();
         self.box_.refuses(1, &["pull", &self.name()], &words).says("hint:");
         self.box_.run("images -q").success().prints("");
     }
 
-    fn lets_in(&self) {
+    pub(super) fn lets_in(&self) {
         self.box_.run(&format!("pull -q {}", self.name())).success();
         self.box_.run(&format!("rmi {}", self.name())).success();
     }
 
     /// What cosign leaves beside an image: a payload and its signature below a tag.
     fn simple(&self, key: &Key, name: &str, digest_of: &str) {
-        let identity = json!({ "docker-reference": name });
-        let image = json!({ "docker-manifest-digest": digest_of });
-        let kind = "cosign container image signature";
-        let critical = json!({ "identity": identity, "image": image, "type": kind });
-        let payload = json!({ "critical": critical, "optional": null }).to_string();
+        let payload = payload(name, digest_of);
         let signature = key.sign(payload.as_bytes());
-        let annotations = json!({ "dev.cosignproject.cosign/signature": signature });
-        let manifest = self.manifest(SIMPLE, &payload, &annotations, None);
+        self.simply(&payload, &json!({ "dev.cosignproject.cosign/signature": signature }));
+    }
+
+    /// A payload, and what is said beside it.
+    pub(super) fn simply(&self, payload: &str, annotations: &serde_json::Value) {
+        let manifest = self.manifest(SIMPLE, payload, annotations, None);
         self.registry.put_document(REPOSITORY, &format!("sha256-{}.sig", self.hex()), MANIFEST, &manifest);
     }
 
     /// A bundle in the list of referrers, as a registry has it that knows none.
-    fn refer(&self, bundle: &str) {
+    pub(super) fn refer(&self, bundle: &str) {
         let manifest = self.manifest(BUNDLE, bundle, &json!({}), Some(&self.digest));
         self.registry.put_document(REPOSITORY, &digest(&manifest), MANIFEST, &manifest);
         let entry = json!({
@@ -174,8 +184,17 @@ impl Harbour {
     }
 }
 
+/// What cosign signs.
+pub(super) fn payload(name: &str, digest_of: &str) -> String {
+    let identity = json!({ "docker-reference": name });
+    let image = json!({ "docker-manifest-digest": digest_of });
+    let kind = "cosign container image signature";
+    let critical = json!({ "identity": identity, "image": image, "type": kind });
+    json!({ "critical": critical, "optional": null }).to_string()
+}
+
 /// A bundle with a statement about a digest.
-fn bundle(key: &Key, kind: &str, digest: &str) -> String {
+pub(super) fn bundle(key: &Key, kind: &str, digest: &str) -> String {
     let subject = json!([{ "digest": { "sha256": &digest[7..] } }]);
     let statement = json!({
         "_type": "https://in-toto.io/Statement/v1", "subject": subject, "predicateType": kind, "predicate": {}
@@ -192,7 +211,7 @@ fn bundle(key: &Key, kind: &str, digest: &str) -> String {
     json!({ "mediaType": BUNDLE, "verificationMaterial": material, "dsseEnvelope": envelope }).to_string()
 }
 
-const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
+pub(super) const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
 #[test]
 fn an_image_is_let_in_when_one_of_the_keys_signed_it() {
@@ -287,7 +306,8 @@ fn rules_go_by_the_longest_prefix_and_pins_by_digest() {
     port.box_
         .run(&format!("pull {}", port.name()))
         .fails(1)
-        .says("about certificates, which is not known yet");
+        .says("no `issuer` says who vouches")
+        .says("hint:");
     port.box_.run("images -q").success().prints("");
 }
 

@@ -371,11 +371,13 @@ fn text(bytes: Bytes) -> Result<String, String> {
     String::from_utf8(copy(bytes)).map_err(|_| "a text of its table is not UTF-8".into())
 }
 
-/// Texts of this version of the contract from before it knew one import more, each by the digest of what
-/// [`plain`] leaves of it. A library that was built from one asks and answers as ever.
-const EARLIER: [&str; 2] = [
+/// Texts of this version of the contract from before it knew one import more, or one function more of an
+/// import, each by the digest of what [`plain`] leaves of it. A library that was built from one asks and
+/// answers as ever.
+const EARLIER: [&str; 3] = [
     "sha256:fced8a21b2a1090c6d9e4b5e52224011e79407065b1a18c23497bb3bc91e74b3",
     "sha256:e11235f7d2293bbfcce92c7f6fab66f263b6a0857cbb1ea85932143421996a2c",
+    "sha256:e47e41eef0a35f4c01b45a45255be3bb256cbb3e8ec2a2753f4dad4246491357",
 ];
 
 /// Whether a library that was built from this text of the contract understands us.

@@ -298,6 +298,10 @@ impl image_signatures::Host for Caller {
         let answer = self.session.image_signatures(&subject)?;
         Ok(answer.map(|found| found.into_iter().map(Into::into).collect()).map_err(Into::into))
     }
+
+    fn site_file(&mut self, name: String) -> Result<Result<Option<Vec<u8>>, types::Failure>> {
+        Ok(self.session.site_file(&name)?.map_err(Into::into))
+    }
 }
 
 impl state::HostView for Caller {

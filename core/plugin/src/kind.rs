@@ -174,6 +174,11 @@ pub trait ImageSignatures {
     /// # Errors
     /// When the registry does not tell, or there is too much.
     fn about(&mut self, subject: &Digest) -> Result<Vec<Signature>, Failure>;
+    /// A file of the site's directory, by its name alone; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When the name leads elsewhere, or the file is too long or not a regular one.
+    fn site_file(&mut self, name: &str) -> Result<Option<Vec<u8>>, Failure>;
 }
 
 /// The way out for plugins that were granted an address.

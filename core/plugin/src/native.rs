@@ -139,6 +139,10 @@ fn signatures(session: &mut Session, function: &str, input: &[u8]) -> Reply {
             let answer: Result<Vec<image_signatures::Signature>, _> = answer.map(convert);
             reply(&answer.map_err(types::Failure::from))
         }
+        "site-file" => {
+            let (name,): (String,) = decode(input)?;
+            reply(&session.site_file(&name).map_err(refused)?.map_err(types::Failure::from))
+        }
         _ => unknown(function),
     }
 }

@@ -397,6 +397,14 @@ impl Session {
         Ok(answer)
     }
 
+    pub(crate) fn site_file(&mut self, name: &str) -> Asked<Result<Option<Vec<u8>>, Failure>> {
+        let answer = self.signatures(name.len(), |found| found.site_file(name))?;
+        if let Ok(Some(content)) = &answer {
+            self.count(content.len())?;
+        }
+        Ok(answer)
+    }
+
     fn signatures<R>(
         &mut self,
         size: usize,

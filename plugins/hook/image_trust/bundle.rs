@@ -8,6 +8,7 @@ use sigstore_crypto::{KeyAlgorithm, verify_signature, verify_signature_prehashed
 use sigstore_types::bundle::VerificationMaterialContent;
 use sigstore_types::{Bundle, DerPublicKey, HashAlgorithm, Sha256Hash, SignatureContent, Statement};
 
+use crate::certificate::{self, Trust};
 use crate::rules::Signers;
 
 /// How the type of a bundle begins, in every version.
@@ -19,18 +20,26 @@ const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 ///
 /// # Errors
 /// Says why not.
-pub(crate) fn verify(content: &[u8], signers: &Signers, digest: &str) -> Result<(), String> {
+pub(crate) fn verify(
+    content: &[u8],
+    signers: &Signers,
+    trust: &Trust<'_>,
+    digest: &str,
+) -> Result<(), String> {
     let text = std::str::from_utf8(content).map_err(|_| "it is no bundle")?;
     let bundle = Bundle::from_json(text).map_err(|error| format!("it is no bundle: {error}"))?;
     let hex = digest.strip_prefix("sha256:").unwrap_or_default();
     let digest = Sha256Hash::from_hex(hex).map_err(|error| error.to_string())?;
-    if !matches!(bundle.verification_material.content, VerificationMaterialContent::PublicKey(_)) {
-        return Err("it is by a certificate, and the rule names keys".to_owned());
-    }
-    // What a log or a clock says beside that is not asked: it proves that a signature was made while a
-    // certificate was good, and a key is good until it is taken out of the settings.
-    if !signers.keys.iter().any(|key| signed(key, &bundle.content, &digest)) {
-        return Err("it is by none of the keys of the rule".to_owned());
+    match (&bundle.verification_material.content, &signers.certificates) {
+        // What a log or a clock says beside that is not asked: it proves that a signature was made while a
+        // certificate was good, and a key is good until it is taken out of the settings.
+        (VerificationMaterialContent::PublicKey(_), _) => {
+            if !signers.keys.iter().any(|key| signed(key, &bundle.content, &digest)) {
+                return Err(signers.no_key().to_owned());
+            }
+        }
+        (_, Some(certificates)) => certificate::verify(&bundle, digest, certificates, trust)?,
+        (_, None) => return Err("it is by a certificate, and the rule names keys".to_owned()),
     }
     match &bundle.content {
         SignatureContent::DsseEnvelope(envelope) => {

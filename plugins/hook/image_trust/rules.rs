@@ -7,11 +7,13 @@
 //! [[plugin.image-trust.settings.rule]]
 //! prefix = "registry.example/acme"         # that repository, and all below it
 //! keys = ["-----BEGIN PUBLIC KEY-----..."] # one of them has to have signed
+//! identity = "*@acme.example"              # or who has a certificate in this name, see `identity`
+//! issuer = "https://accounts.example"      # by this one
 //! ```
 //!
 //! Of several rules that a repository is under, the one with the longest prefix counts, and alone.
 //! What one rule names has to hold together: an image of a rule with `digests` and `keys` is one of
-//! those digests and is signed.
+//! those digests and is signed. Only of `keys` and `identity` one is enough: both say who signs.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +21,13 @@ use sigstore_crypto::KeyAlgorithm;
 use sigstore_types::DerPublicKey;
 use wharf_sdk::{Failure, Settings, Value, refuse};
 
+use crate::certificate::Certificates;
+use crate::identity::Pattern;
+
 /// Keys of a rule.
-const KEYS: &str = "prefix, accept, digests, keys, signed-as";
+const KEYS: &str = "prefix, accept, digests, keys, identity, issuer, trusted-root, signed-as";
+/// The site's file with the trusted root, where the rule names none.
+const TRUSTED_ROOT: &str = "trusted-root.json";
 
 /// The settings.
 #[derive(Debug)]
@@ -61,8 +68,9 @@ pub(crate) struct Proof {
 /// Who may have signed an image.
 #[derive(Debug)]
 pub(crate) struct Signers {
-    /// At least one.
+    /// At least one, where there are no certificates.
     pub(crate) keys: Vec<DerPublicKey>,
+    pub(crate) certificates: Option<Certificates>,
     pub(crate) name: SignedName,
 }
 
@@ -75,6 +83,17 @@ pub(crate) enum SignedName {
     Other(String),
     /// Whatever.
     Any,
+}
+
+impl Signers {
+    /// Why a signature by a key does not count.
+    pub(crate) fn no_key(&self) -> &'static str {
+        if self.keys.is_empty() {
+            "it is by a key, and the rule names who has certificates"
+        } else {
+            "it is by none of the keys of the rule"
+        }
+    }
 }
 
 impl Policy {
@@ -143,10 +162,6 @@ fn rule_key(name: &str) -> Option<(u32, &str)> {
 
 fn rule(number: u32, said: &BTreeMap<&str, &Value>) -> Result<Rule, Failure> {
     let known: Vec<&str> = KEYS.split(", ").collect();
-    if let Some(key) = said.keys().find(|key| ["identity", "issuer"].contains(key)) {
-        return Err(refuse(format!("`rule.{number}.{key}` is about certificates, which is not known yet"))
-            .help("name the public `keys` of those who sign"));
-    }
     if let Some(key) = said.keys().find(|key| !known.contains(key)) {
         return Err(unknown(&format!("rule.{number}.{key}"), KEYS));
     }
@@ -179,35 +194,85 @@ fn prefix_of(text: &str) -> Result<String, Failure> {
 fn demand(said: &BTreeMap<&str, &Value>) -> Result<Demand, Failure> {
     let list = |key: &str| said.get(key).map(|value| texts(key, value)).transpose();
     let digests = list("digests")?;
-    let keys = list("keys")?;
-    let name = said.get("signed-as").map(|value| text("signed-as", value)).transpose()?;
-    if name.is_some() && keys.is_none() {
-        return Err(refuse("`signed-as` says something of signatures, and no `keys` are there"));
-    }
+    let signers = signers(said)?;
     if let Some(accept) = said.get("accept") {
-        if digests.is_some() || keys.is_some() {
+        if digests.is_some() || signers.is_some() {
             return Err(refuse("`accept` leaves nothing to demand: take it out, or the rest"));
         }
         let word = one_of("accept", accept, ["anything", "nothing"])?;
         return Ok(if word == "anything" { Demand::Anything } else { Demand::Nothing });
     }
-    if digests.is_none() && keys.is_none() {
+    if digests.is_none() && signers.is_none() {
         return Err(refuse("it demands nothing")
-            .help("write `digests`, `keys`, or accept = \"anything\" or \"nothing\""));
+            .help("write `digests`, `keys`, `identity`, or accept = \"anything\" or \"nothing\""));
     }
     let digests = digests.map(|list| list.iter().map(|text| digest(text)).collect()).transpose()?;
-    let signers = keys.map(|keys| signers(keys, name)).transpose()?;
     Ok(Demand::Proof(Proof { digests: digests.unwrap_or_default(), signers }))
 }
 
-fn signers(keys: &[String], name: Option<&str>) -> Result<Signers, Failure> {
-    let keys = keys.iter().map(|text| key(text)).collect::<Result<_, _>>()?;
+fn signers(said: &BTreeMap<&str, &Value>) -> Result<Option<Signers>, Failure> {
+    let keys = said.get("keys").map(|value| texts("keys", value)).transpose()?;
+    let certificates = certificates(said)?;
+    let name = said.get("signed-as").map(|value| text("signed-as", value)).transpose()?;
+    if keys.is_none() && certificates.is_none() {
+        return match name {
+            None => Ok(None),
+            Some(_) => Err(refuse(
+                "`signed-as` says something of signatures, and neither `keys` nor `identity` is there",
+            )),
+        };
+    }
+    let keys = keys.unwrap_or_default().iter().map(|text| key(text)).collect::<Result<_, _>>()?;
     let name = match name {
         None => SignedName::Pulled,
         Some("*") => SignedName::Any,
         Some(other) => SignedName::Other(prefix_of(other)?),
     };
-    Ok(Signers { keys, name })
+    Ok(Some(Signers { keys, certificates, name }))
+}
+
+fn certificates(said: &BTreeMap<&str, &Value>) -> Result<Option<Certificates>, Failure> {
+    let (identity, issuer) = match (said.get("identity"), said.get("issuer")) {
+        (Some(identity), Some(issuer)) => (*identity, text("issuer", issuer)?),
+        (Some(_), None) => {
+            return Err(refuse("`identity` says whose certificates count, and no `issuer` says who vouches")
+                .help(
+                    "issuer = \"https://token.actions.githubusercontent.com\" is that of GitHub's workflows",
+                ));
+        }
+        (None, Some(_)) => {
+            return Err(refuse("`issuer` is there, and no `identity` says whose certificates count"));
+        }
+        (None, None) if said.contains_key("trusted-root") => {
+            return Err(refuse("`trusted-root` says something of certificates, and no `identity` is there"));
+        }
+        (None, None) => return Ok(None),
+    };
+    let identities = match identity {
+        Value::Text(one) => std::slice::from_ref(one),
+        list => texts("identity", list)?,
+    };
+    let root = said.get("trusted-root").map(|value| text("trusted-root", value)).transpose()?;
+    Ok(Some(Certificates {
+        identities: identities.iter().map(|text| identity_of(text)).collect::<Result<_, _>>()?,
+        issuer: issuer_of(issuer)?,
+        root: root.unwrap_or(TRUSTED_ROOT).to_owned(),
+    }))
+}
+
+fn identity_of(text: &str) -> Result<Pattern, Failure> {
+    Pattern::new(text).ok_or_else(|| {
+        refuse(format!("the identity `{text}` is anybody's"))
+            .help("it is an address of mail or the URI of a workflow; `*` stands for characters but /, `**` for any")
+    })
+}
+
+fn issuer_of(text: &str) -> Result<String, Failure> {
+    if text.starts_with("https://") && !text.contains('*') {
+        return Ok(text.to_owned());
+    }
+    Err(refuse(format!("`{text}` is no issuer"))
+        .help("it is the URL of who vouches, without wildcards: https://accounts.google.com"))
 }
 
 fn digest(text: &str) -> Result<String, Failure> {

@@ -6,6 +6,7 @@
 //!                             "image": {"docker-manifest-digest": DIGEST},
 //!                             "type": "cosign container image signature"}, "optional": ...}
 //!   annotation  dev.cosignproject.cosign/signature: base64 of the signature
+//!   annotation  dev.sigstore.cosign/certificate, /chain, /bundle, /rfc3161timestamp: see `annotated`
 //! ```
 //!
 //! The signature is verified first: of what nobody known signed, nothing is read.
@@ -14,12 +15,13 @@ use serde::Deserialize;
 use sigstore_crypto::{KeyAlgorithm, SigningScheme, verify_signature};
 use sigstore_types::{DerPublicKey, HashAlgorithm, SignatureBytes};
 
+use crate::annotated;
+use crate::certificate::{self, Trust};
 use crate::rules::{SignedName, Signers, repository};
 
 /// What the layers are called.
 pub(crate) const MEDIA_TYPE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-const CERTIFICATE: &str = "dev.sigstore.cosign/certificate";
 const TYPE: &str = "cosign container image signature";
 
 #[derive(Deserialize)]
@@ -55,16 +57,24 @@ pub(crate) fn verify(
     content: &[u8],
     annotations: &[(String, String)],
     signers: &Signers,
-    pulled: &str,
-    digest: &str,
+    trust: &Trust<'_>,
+    (pulled, digest): (&str, &str),
 ) -> Result<(), String> {
-    let annotation = |name: &str| annotations.iter().find(|(key, _)| key == name).map(|(_, value)| value);
+    let annotation =
+        |name: &str| annotations.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
     let signature = annotation(SIGNATURE).ok_or("it has no signature")?;
     let signature = SignatureBytes::from_base64(signature).map_err(|_| "its signature is not in base64")?;
     if !signers.keys.iter().any(|key| signed(key, content, &signature)) {
-        let other = "it is by none of the keys of the rule";
-        let with = "it is by none of the keys of the rule, but by a certificate";
-        return Err(if annotation(CERTIFICATE).is_some() { with } else { other }.to_owned());
+        match (annotation(annotated::CERTIFICATE), &signers.certificates) {
+            (Some(certificate), Some(certificates)) => {
+                let bundle = annotated::bundle(certificate, signature, annotation)?;
+                certificate::verify(&bundle, content, certificates, trust)?;
+            }
+            (Some(_), None) => {
+                return Err("it is by none of the keys of the rule, but by a certificate".to_owned());
+            }
+            (None, _) => return Err(signers.no_key().to_owned()),
+        }
     }
     says(content, &signers.name, pulled, digest)
 }
@@ -101,7 +111,7 @@ fn says(content: &[u8], name: &SignedName, pulled: &str, digest: &str) -> Result
 }
 
 /// As far as it fits into a sentence.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let end = if text.chars().count() > 100 { "..." } else { "" };
     format!("`{}{end}`", text.chars().take(100).collect::<String>())
 }

@@ -6,6 +6,11 @@ use wharf_sdk::Value;
 use super::*;
 use crate::rules::SignedName;
 
+#[path = "tests/keyless.rs"]
+mod keyless;
+#[path = "tests/mint.rs"]
+mod mint;
+
 const PEM: &str = "-----BEGIN PUBLIC KEY-----
 MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
 -----END PUBLIC KEY-----
@@ -36,7 +41,13 @@ fn sign(key: &SigningKey, content: &[u8]) -> String {
 }
 
 fn signers(seed: u8) -> Signers {
-    Signers { keys: vec![public(&key(9)), public(&key(seed))], name: SignedName::Pulled }
+    let keys = vec![public(&key(9)), public(&key(seed))];
+    Signers { keys, certificates: None, name: SignedName::Pulled }
+}
+
+/// Whether a signature counts where the site has no file at all.
+fn verify(signature: &Signature, signers: &Signers, pulled: &str, digest: &str) -> Result<(), String> {
+    super::verify(signature, signers, &Trust::new(&Fixed(vec![])), (pulled, digest))
 }
 
 fn simple(seed: u8, name: &str, kind: &str, digest: &str) -> Signature {
@@ -101,11 +112,11 @@ fn a_signature_counts_for_its_key_its_digest_and_its_name() {
     let certificate = String::from_utf8(bundle(1, SIGN, &own).content).unwrap();
     let certificate =
         certificate.replace(r#""publicKey":{"hint":"x"}"#, r#""certificate":{"rawBytes":"MAA="}"#);
-    assert!(
-        bundle::verify(certificate.as_bytes(), &signers(1), &own).unwrap_err().contains("by a certificate")
-    );
+    let known = Fixed(vec![]);
+    let bundled = |content: &str| bundle::verify(content.as_bytes(), &signers(1), &Trust::new(&known), &own);
+    assert!(bundled(&certificate).unwrap_err().contains("by a certificate"));
     for nonsense in ["", "{}", "[1]", "\u{0}"] {
-        assert!(bundle::verify(nonsense.as_bytes(), &signers(1), &own).is_err());
+        assert!(bundled(nonsense).is_err());
     }
 }
 
@@ -135,6 +146,14 @@ impl Known for Fixed {
     fn about(&self, digest: &str) -> Result<Vec<Signature>, Failure> {
         let (_, found) = self.0.iter().find(|(known, _)| known == digest).unwrap();
         found.clone().map_err(wharf_sdk::refuse)
+    }
+
+    fn site_file(&self, _: &str) -> Result<Option<Vec<u8>>, Failure> {
+        Ok(None)
+    }
+
+    fn set_clock(&self) -> Result<(), Failure> {
+        Ok(())
     }
 }
 
@@ -214,6 +233,7 @@ fn an_index_answers_for_its_manifest_and_what_fails_is_a_no() {
 #[test]
 fn settings_are_held_to_what_they_can_mean() {
     let prefix = ("prefix", text("registry.example/acme"));
+    let by = [("identity", text("*@acme.example")), ("issuer", text("https://accounts.example"))];
     for (rules, words) in [
         (settings(&[&[("accept", text("anything"))]]), "rule 1 has no `prefix`"),
         (
@@ -228,9 +248,18 @@ fn settings_are_held_to_what_they_can_mean() {
         (settings(&[&[prefix.clone(), ("accept", text("all"))]]), "`accept` is \"anything\" or \"nothing\""),
         (
             settings(&[&[prefix.clone(), ("signed-as", text("*")), ("digests", list(&[&digest('a')]))]]),
-            "no `keys`",
+            "neither `keys` nor `identity`",
         ),
-        (settings(&[&[prefix.clone(), ("identity", text("me"))]]), "certificates, which is not known yet"),
+        (settings(&[&[prefix.clone(), ("identity", text("me"))]]), "no `issuer` says who vouches"),
+        (settings(&[&[prefix.clone(), ("issuer", text("https://i.example"))]]), "no `identity` says whose"),
+        (settings(&[&[prefix.clone(), ("trusted-root", text("x.json"))]]), "no `identity` is there"),
+        (
+            settings(&[&[prefix.clone(), by[0].clone(), ("issuer", text("i.example"))]]),
+            "`i.example` is no issuer",
+        ),
+        (settings(&[&[prefix.clone(), by[0].clone(), ("issuer", text("https://*"))]]), "is no issuer"),
+        (settings(&[&[prefix.clone(), ("identity", text("**")), by[1].clone()]]), "`**` is anybody's"),
+        (settings(&[&[prefix.clone(), ("identity", list(&[])), by[1].clone()]]), "of at least one"),
         (settings(&[&[prefix.clone(), ("key", text("x"))]]), "there is no setting `rule.0.key`"),
         (
             settings(&[
@@ -245,6 +274,20 @@ fn settings_are_held_to_what_they_can_mean() {
         let failure = ImageTrust::validate_settings(&rules).unwrap_err();
         assert!(failure.message().contains(words), "{}", failure.message());
     }
-    let all = settings(&[&[prefix, ("keys", list(&[PEM])), ("signed-as", text("docker.io/acme/app"))]]);
-    assert_eq!(ImageTrust::validate_settings(&all), Ok(()));
+    let [identity, issuer] = by;
+    let more = ("signed-as", text("docker.io/acme/app"));
+    for all in [
+        settings(&[&[prefix.clone(), ("keys", list(&[PEM])), more.clone()]]),
+        settings(&[&[
+            prefix.clone(),
+            ("keys", list(&[PEM])),
+            more.clone(),
+            identity.clone(),
+            issuer.clone(),
+        ]]),
+        settings(&[&[prefix.clone(), identity, issuer.clone(), more, ("trusted-root", text("acme.json"))]]),
+        settings(&[&[prefix, ("identity", list(&["a@b.example", "c@d.example"])), issuer]]),
+    ] {
+        assert_eq!(ImageTrust::validate_settings(&all), Ok(()));
+    }
 }

@@ -346,6 +346,10 @@ pub(crate) fn about(subject: &str) -> Result<Vec<Signature>, Failure> {
     must("signatures.about", &(subject,))
 }
 
+pub(crate) fn site_file(name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    must("signatures.site-file", &(name,))
+}
+
 pub(crate) fn add_device(device: &Device) {
     must("devices.add", &(device,))
 }

@@ -34,7 +34,17 @@ pub fn about(subject: &str) -> Result<Vec<Signature>, Failure> {
     side::about(subject)
 }
 
+/// A file of the site's directory of signatures, by its name alone; `None` when it is not there.
+///
+/// # Errors
+/// When the plugin may not ask, or the name leads elsewhere.
+pub fn site_file(name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    side::site_file(name)
+}
+
 #[cfg(target_arch = "wasm32")]
 mod component {
-    pub(super) use crate::bindings::hook::wharf::plugin::image_signatures::{about, asked_at, digests};
+    pub(super) use crate::bindings::hook::wharf::plugin::image_signatures::{
+        about, asked_at, digests, site_file,
+    };
 }

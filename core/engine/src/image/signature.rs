@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! <[engine] signatures>/sha256-<hex>.ANYTHING     a sigstore bundle about the document with that digest
+//! <[engine] signatures>/NAME                      what a hook asks for by its name, such as trusted-root.json
 //! ```
 
 use std::io::{self, Read};
@@ -51,6 +52,31 @@ impl ImageSignatures for Signatures<'_> {
         }
         Ok(all)
     }
+
+    fn site_file(&mut self, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+        file(self.directory, name)
+    }
+}
+
+fn file(directory: Option<&Path>, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    if name.is_empty() || name.starts_with('.') || name.contains(['/', '\0']) {
+        let shown: String = name.chars().take(100).collect();
+        return Err(failed(FailureKind::InvalidInput, format!("`{shown}` is no name of a file of the site")));
+    }
+    let Some(directory) = directory else { return Ok(None) };
+    let opened = std::fs::File::open(directory).map(OwnedFd::from);
+    match opened.map_err(|error| named(directory, &error)).and_then(|root| read(&root, Path::new(name))) {
+        Ok(content) => Ok(Some(content)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::Other => {
+            Err(failed(FailureKind::InvalidInput, error.to_string()))
+        }
+        Err(error) => Err(failed(FailureKind::Other, error.to_string())),
+    }
+}
+
+fn named(directory: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
 }
 
 fn signature(kept: Kept) -> Signature {
@@ -75,7 +101,7 @@ fn failed(kind: FailureKind, message: String) -> Failure {
 /// Regular files of the directory itself only; a link in it leads nowhere.
 fn in_directory(directory: &Path, subject: &Digest) -> io::Result<Vec<Signature>> {
     let beginning = format!("sha256-{}.", subject.hex());
-    let named = |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", directory.display()));
+    let named = |error: io::Error| named(directory, &error);
     let root: OwnedFd = std::fs::File::open(directory).map_err(named)?.into();
     let mut names: Vec<String> = std::fs::read_dir(directory)
         .map_err(named)?
@@ -128,5 +154,24 @@ mod tests {
         std::os::unix::fs::symlink("/etc/passwd", at(".c")).unwrap();
         assert!(in_directory(temp.path(), &subject).is_err(), "a link leads nowhere");
         assert!(in_directory(Path::new("/none"), &subject).unwrap_err().to_string().contains("/none"));
+    }
+
+    #[test]
+    fn a_file_of_the_site_is_asked_for_by_its_name_alone() {
+        let temp = tempfile::tempdir().unwrap();
+        let site = temp.path().join("site");
+        std::fs::create_dir_all(site.join("below")).unwrap();
+        std::fs::write(temp.path().join("secret"), "1").unwrap();
+        std::fs::write(site.join("trusted-root.json"), "{}").unwrap();
+        std::os::unix::fs::symlink("../secret", site.join("link")).unwrap();
+        std::fs::write(site.join("long"), vec![0; 1 + usize::try_from(LARGEST).unwrap()]).unwrap();
+        let ask = |name: &str| file(Some(&site), name);
+        assert_eq!(ask("trusted-root.json").unwrap().as_deref(), Some(&b"{}"[..]));
+        assert_eq!(ask("other.json").unwrap(), None);
+        for name in ["", ".", "..", "../secret", "below/x", "/etc/passwd", "a\0b", "below", "link", "long"] {
+            assert!(ask(name).is_err(), "{name:?}");
+        }
+        assert_eq!(file(None, "trusted-root.json").unwrap(), None, "there is no directory");
+        assert_eq!(file(Some(Path::new("/none")), "x").unwrap(), None);
     }
 }

@@ -52,11 +52,17 @@ fn a_library_asks_and_answers_like_a_component() {
 }
 
 #[test]
-fn a_library_of_the_contract_before_an_import_was_added_goes_on_loading() {
+fn a_library_of_the_contract_before_something_was_added_goes_on_loading() {
     let added: [(&str, &[&str]); 2] =
         [("devices.wit", &["exec-devices", "op-devices"]), ("signatures.wit", &["image-signatures"])];
     let mut files: Vec<(&str, String)> =
         crate::contract::FILES.iter().map(|(name, text)| (*name, (*text).to_owned())).collect();
+    let function = "    @since(version = 0.1.0)\n    site-file: func(name: string) -> result<option<list<u8>>, failure>;\n";
+    let signatures = files.iter_mut().find(|(name, _)| *name == "signatures.wit").unwrap();
+    assert!(signatures.1.contains(function));
+    signatures.1 = signatures.1.replace(function, "");
+    let before: String = files.iter().map(|(_, text)| text.as_str()).collect();
+    assert_eq!(ask_of(&library_of("nothing", &before)).unwrap(), ask("nothing").unwrap());
     for (added, imports) in added {
         files.retain(|(name, _)| *name != added);
         for (_, text) in &mut files {

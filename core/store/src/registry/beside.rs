@@ -1,7 +1,7 @@
 //! Signatures that a registry keeps beside an image.
 //!
 //! ```text
-//! GET referrers/<digest>         an index of the manifests whose subject it is   (OCI distribution 1.1)
+//! GET referrers/<digest>         an index of the manifests whose subject it is, page by page (OCI distribution 1.1)
 //! tag sha256-<hex>               the same index, where the registry knows no referrers
 //! tag sha256-<hex>.sig           cosign's own manifest, with one layer for each signature
 //! ```
@@ -23,10 +23,13 @@ use super::error::RegistryError;
 use super::payload::Payload;
 use super::resolve::{Resolved, pull_scope};
 use super::session::{Call, Session, body, refusal};
+use super::tags::next_page;
 use crate::archive::INDEX_TYPE;
 
 /// Things beside one image at most.
 const MOST: usize = 64;
+/// Pages of a list at most. What else is beside an image, such as lists of what is in it, may fill some.
+const PAGES: usize = 20;
 /// Bytes of one of them at most.
 const LARGEST: u64 = 1 << 20;
 /// How the types of what is read begin.
@@ -112,27 +115,32 @@ impl Beside<'_> {
         let scopes = pull_scope(endpoint);
         let mut call = call(endpoint, &format!("referrers/{subject}"), &scopes);
         call.headers.insert(ACCEPT, HeaderValue::from_static(INDEX_TYPE));
-        let response = self.session.ask(&call).await?;
-        let text = match response.status() {
-            status if status.is_success() => {
-                Some(body(&call, response, LIMIT, self.session.patience.stall).await?)
+        let mut found = Vec::new();
+        for page in 0..PAGES {
+            let response = self.session.ask(&call).await?;
+            let next = next_page(&call.url, &response);
+            let text = match response.status() {
+                status if status.is_success() => {
+                    body(&call, response, LIMIT, self.session.patience.stall).await?
+                }
+                // A registry that knows no referrers does not know the path.
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST
+                    if page == 0 =>
+                {
+                    let tag = format!("sha256-{}", subject.hex());
+                    let Some(text) = self.document(endpoint, &tag, None).await? else { return Ok(found) };
+                    listed(&call.what, &text, &mut found)?;
+                    return Ok(found);
+                }
+                _ => return Err(refusal(&call, response).await),
+            };
+            listed(&call.what, &text, &mut found)?;
+            match next {
+                Some(next) => call.url = next,
+                None => return Ok(found),
             }
-            // A registry that knows no referrers does not know the path.
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::BAD_REQUEST => {
-                self.document(endpoint, &format!("sha256-{}", subject.hex()), None).await?
-            }
-            _ => return Err(refusal(&call, response).await),
-        };
-        let Some(text) = text else { return Ok(Vec::new()) };
-        let Document::Index(entries) = document::parse_any(&call.what, &text, INDEX_TYPE)? else {
-            return Err(damaged(&call.what, "it is no index"));
-        };
-        let signs = |entry: &Descriptor| {
-            let kind = entry.artifact_type.as_deref().unwrap_or_default();
-            kind.contains("vnd.dev.sigstore.") || kind.contains("vnd.dev.cosign.")
-        };
-        let entries: Vec<Descriptor> = entries.into_iter().filter(signs).collect();
-        if entries.len() > MOST { Err(damaged(&call.what, TOO_MANY)) } else { Ok(entries) }
+        }
+        Err(damaged(&call.what, "it has no end"))
     }
 
     /// A document by tag or digest; `None` when it is not there.
@@ -186,6 +194,19 @@ impl Beside<'_> {
         }
         Ok(())
     }
+}
+
+/// Adds the manifests of one page of a list that hold signatures.
+fn listed(what: &str, text: &[u8], found: &mut Vec<Descriptor>) -> Result<(), RegistryError> {
+    let Document::Index(entries) = document::parse_any(what, text, INDEX_TYPE)? else {
+        return Err(damaged(what, "it is no index"));
+    };
+    let signs = |entry: &Descriptor| {
+        let kind = entry.artifact_type.as_deref().unwrap_or_default();
+        kind.contains("vnd.dev.sigstore.") || kind.contains("vnd.dev.cosign.")
+    };
+    found.extend(entries.into_iter().filter(signs));
+    if found.len() > MOST { Err(damaged(what, TOO_MANY)) } else { Ok(()) }
 }
 
 const TOO_MANY: &str = "there are more signatures than anybody needs";

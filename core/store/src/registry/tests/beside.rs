@@ -1,11 +1,13 @@
 //! Signatures in registries that know referrers, that do not, and that tell too much.
 
+use std::sync::{Arc, Mutex};
+
 use serde_json::json;
 use wharf_model::{Digest, Reference};
 
 use super::Bench;
 use crate::layer::sample::Tar;
-use crate::registry::sample::{Fake, INDEX, MANIFEST};
+use crate::registry::sample::{Answer, Fake, INDEX, MANIFEST};
 use crate::registry::{Kept, PullError, Watch, pull};
 
 const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -91,4 +93,37 @@ fn beside_of(
     let subject = image(fake);
     list(fake, &format!("/v2/app/{path}{}", subject.hex()), &entries(&subject));
     beside(fake)
+}
+
+#[test]
+fn lists_are_read_to_their_last_page_and_have_one() {
+    let pages: Arc<Mutex<Vec<String>>> = Arc::default();
+    let shown = Arc::clone(&pages);
+    let fake = Fake::with(move |request, _| {
+        let (path, query) = request.path.split_once('?').unwrap_or((&request.path, "page=0"));
+        let number: usize = query.strip_prefix("page=").unwrap().parse().unwrap();
+        let pages = shown.lock().unwrap();
+        let page = path.contains("/referrers/").then(|| pages.get(number)).flatten()?;
+        let answer = Answer::new(200, page.as_bytes()).header("Content-Type", INDEX);
+        let next = format!("<?page={}>; rel=\"next\"", number + 1);
+        Some(if number + 1 < pages.len() { answer.header("Link", next) } else { answer })
+    });
+    let subject = image(&fake);
+    let mut sbom = signature(&fake, &subject, "sbom");
+    sbom["artifactType"] = "application/spdx+json".into();
+    let page = |entries: &[&serde_json::Value]| {
+        json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries }).to_string()
+    };
+    let (one, two) = (signature(&fake, &subject, "one"), signature(&fake, &subject, "two"));
+    *pages.lock().unwrap() = vec![page(&[&sbom, &one]), page(&[&sbom]), page(&[&two])];
+    let found = beside(&fake).unwrap();
+    assert_eq!(found.iter().map(|kept| &*kept.content).collect::<Vec<_>>(), [b"one", b"two"]);
+
+    *pages.lock().unwrap() = vec![page(&[&sbom]); 21];
+    assert!(beside(&fake).unwrap_err().contains("it has no end"));
+    assert_eq!(fake.asked("page=19").len(), 1);
+    assert_eq!(fake.asked("page=20").len(), 0);
+    // All pages together hold no more than one may.
+    *pages.lock().unwrap() = vec![page(&[&one; 33]), page(&[&two; 32])];
+    assert!(beside(&fake).unwrap_err().contains("more signatures than anybody needs"));
 }

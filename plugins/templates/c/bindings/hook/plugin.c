@@ -39,6 +39,9 @@ extern void __wasm_import_wharf_plugin_image_signatures_digests(uint8_t *);
 __attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("about")))
 extern void __wasm_import_wharf_plugin_image_signatures_about(uint8_t *, size_t, uint8_t *);
 
+__attribute__((__import_module__("wharf:plugin/image-signatures@0.1.0"), __import_name__("site-file")))
+extern void __wasm_import_wharf_plugin_image_signatures_site_file(uint8_t *, size_t, uint8_t *);
+
 // Imported Functions from `wharf:plugin/op-devices@0.1.0`
 
 __attribute__((__import_module__("wharf:plugin/op-devices@0.1.0"), __import_name__("devices")))
@@ -801,6 +804,14 @@ void wharf_plugin_image_signatures_list_signature_free(wharf_plugin_image_signat
 void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plugin_image_signatures_result_list_signature_failure_t *ptr) {
   if (!ptr->is_err) {
     wharf_plugin_image_signatures_list_signature_free(&ptr->val.ok);
+  } else {
+    wharf_plugin_image_signatures_failure_free(&ptr->val.err);
+  }
+}
+
+void wharf_plugin_image_signatures_result_option_list_u8_failure_free(wharf_plugin_image_signatures_result_option_list_u8_failure_t *ptr) {
+  if (!ptr->is_err) {
+    plugin_option_list_u8_free(&ptr->val.ok);
   } else {
     wharf_plugin_image_signatures_failure_free(&ptr->val.err);
   }
@@ -1873,6 +1884,49 @@ bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t 
     case 0: {
       result.is_err = false;
       result.val.ok = (wharf_plugin_image_signatures_list_signature_t) { (wharf_plugin_image_signatures_signature_t*)(*((uint8_t **) (ptr + sizeof(void*)))), (*((size_t*) (ptr + (2*sizeof(void*))))) };
+      break;
+    }
+    case 1: {
+      result.is_err = true;
+      result.val.err = (wharf_plugin_types_failure_t) {
+        (wharf_plugin_types_failure_kind_t) (int32_t) *((uint8_t*) (ptr + sizeof(void*))),
+        (wharf_plugin_types_list_diagnostic_t) (wharf_plugin_types_list_diagnostic_t) { (wharf_plugin_types_diagnostic_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) },
+      };
+      break;
+    }
+  }
+  if (!result.is_err) {
+    *ret = result.val.ok;
+    return 1;
+  } else {
+    *err = result.val.err;
+    return 0;
+  }
+}
+
+bool wharf_plugin_image_signatures_site_file(plugin_string_t *name, plugin_option_list_u8_t *ret, wharf_plugin_image_signatures_failure_t *err) {
+  __attribute__((__aligned__(sizeof(void*))))
+  uint8_t ret_area[(4*sizeof(void*))];
+  uint8_t *ptr = (uint8_t *) &ret_area;
+  __wasm_import_wharf_plugin_image_signatures_site_file((uint8_t *) (*name).ptr, (*name).len, ptr);
+  wharf_plugin_image_signatures_result_option_list_u8_failure_t result;
+  switch ((int32_t) *((uint8_t*) (ptr + 0))) {
+    case 0: {
+      result.is_err = false;
+      plugin_option_list_u8_t option;
+      switch ((int32_t) *((uint8_t*) (ptr + sizeof(void*)))) {
+        case 0: {
+          option.is_some = false;
+          break;
+        }
+        case 1: {
+          option.is_some = true;
+          option.val = (plugin_list_u8_t) { (uint8_t*)(*((uint8_t **) (ptr + (2*sizeof(void*))))), (*((size_t*) (ptr + (3*sizeof(void*))))) };
+          break;
+        }
+      }
+
+      result.val.ok = option;
       break;
     }
     case 1: {

@@ -364,6 +364,14 @@ typedef struct {
   } val;
 } wharf_plugin_image_signatures_result_list_signature_failure_t;
 
+typedef struct {
+  bool is_err;
+  union {
+    plugin_option_list_u8_t ok;
+    wharf_plugin_image_signatures_failure_t err;
+  } val;
+} wharf_plugin_image_signatures_result_option_list_u8_failure_t;
+
 // A device that a file of the Container Device Interface (CDI) describes.
 typedef struct wharf_plugin_device_types_device_t {
   // `vendor.com/class=name`; `vendor.com/class`, the first of them; `vendor.com/class=*`, all of them; or
@@ -1370,6 +1378,10 @@ extern bool wharf_plugin_image_signatures_digests(wharf_plugin_image_signatures_
 // failure is `transient` when the registry does not tell and the site has nothing, `invalid-input` when
 // there is more than anybody needs.
 extern bool wharf_plugin_image_signatures_about(wharf_plugin_image_signatures_digest_t *subject, wharf_plugin_image_signatures_list_signature_t *ret, wharf_plugin_image_signatures_failure_t *err);
+// A file of the directory that `[engine] signatures` names, by its name alone: what the site trusts, such
+// as a trusted root of sigstore. At most 1 MiB; none when there is no directory, or no such file in it.
+// The failure is `invalid-input` when the name leads elsewhere, or to what is no regular file.
+extern bool wharf_plugin_image_signatures_site_file(plugin_string_t *name, plugin_option_list_u8_t *ret, wharf_plugin_image_signatures_failure_t *err);
 
 // Imported Functions from `wharf:plugin/op-devices@0.1.0`
 // What its program sees; nothing when something else than a program is asked about.
@@ -1483,6 +1495,8 @@ void wharf_plugin_image_signatures_result_list_digest_failure_free(wharf_plugin_
 void wharf_plugin_image_signatures_list_signature_free(wharf_plugin_image_signatures_list_signature_t *ptr);
 
 void wharf_plugin_image_signatures_result_list_signature_failure_free(wharf_plugin_image_signatures_result_list_signature_failure_t *ptr);
+
+void wharf_plugin_image_signatures_result_option_list_u8_failure_free(wharf_plugin_image_signatures_result_option_list_u8_failure_t *ptr);
 
 void wharf_plugin_device_types_device_free(wharf_plugin_device_types_device_t *ptr);
 
