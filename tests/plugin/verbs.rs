@@ -31,7 +31,7 @@ fn what_there_is_is_listed() {
     ] {
         let line = list.stdout.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
         assert!(words.iter().all(|word| line.contains(word)), "{line}");
-        let grants = if name == "run" { " 7 of 8 " } else { " all " };
+        let grants = if name == "run" { " 8 of 9 " } else { " all " };
         assert!(line.contains(grants), "what it asks for and has: {line}");
     }
     let names = box_.run("plugin ls -q").success().stdout;
