@@ -92,12 +92,12 @@ pub enum ContextError {
         source: io::Error,
     },
     /// The ignore file has a line that is no pattern.
-    #[error("{path}:{line}: {cause}", path = .path.display(), line = .source.line, cause = .source.source)]
+    #[error("{path}:{line}: {cause}", path = .path.display(), line = .error.line, cause = .error.source)]
     Pattern {
         /// Which file.
         path: PathBuf,
-        /// Which line, and why not.
-        source: IgnoreError,
+        /// Which line, and why not. Not a source: all of it has been said.
+        error: IgnoreError,
     },
 }
 
@@ -105,7 +105,7 @@ impl ContextError {
     /// What to do next, where something is known.
     pub fn next_step(&self) -> Option<String> {
         match self {
-            Self::Pattern { source, .. } => Some(source.next_step()),
+            Self::Pattern { error, .. } => Some(error.next_step()),
             Self::Open { source, .. } if source.kind() == io::ErrorKind::NotFound => {
                 Some("the context is a directory, an address, or - for standard input".to_owned())
             }
@@ -371,7 +371,7 @@ fn rules(file: io::Result<OwnedFd>, path: PathBuf) -> Result<Found, ContextError
         .map_err(|source| ContextError::Ignore { path: path.clone(), source })?;
     match Ignore::parse(&String::from_utf8_lossy(&bytes)) {
         Ok(ignore) => Ok((path, ignore)),
-        Err(source) => Err(ContextError::Pattern { path, source }),
+        Err(error) => Err(ContextError::Pattern { path, error }),
     }
 }
 

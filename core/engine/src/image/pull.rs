@@ -7,7 +7,7 @@ use wharf_model::hook::ImageTransfer;
 use wharf_model::{Digest, Platform, Reference, ReferenceError};
 use wharf_plugin::with_signatures;
 use wharf_store::registry::{self, Beside, Found, PullError, Pulled, Session, Watch};
-use wharf_store::{RecordError, ResolveError};
+use wharf_store::{Image, RecordError, ResolveError};
 
 use super::signature::Signatures;
 use crate::Engine;
@@ -27,6 +27,19 @@ pub enum PullPolicy {
     Always,
     /// Never.
     Never,
+}
+
+impl PullPolicy {
+    /// Whether a registry is asked, when this is what looking for the image here gives.
+    fn wants(self, look: impl FnOnce() -> Result<Image, ResolveError>) -> bool {
+        match self {
+            Self::Never => false,
+            Self::Always => true,
+            Self::Missing => {
+                matches!(look(), Err(ResolveError::Unknown { .. } | ResolveError::Platform { .. }))
+            }
+        }
+    }
 }
 
 /// Hears how far an image is.
@@ -120,15 +133,7 @@ impl Engine {
         policy: PullPolicy,
         show: &mut PullListener<'_>,
     ) -> Result<Option<Pulled>, PullImageError> {
-        let missing = || {
-            let found = self.store.resolve_for(name, platform);
-            matches!(found, Err(ResolveError::Unknown { .. } | ResolveError::Platform { .. }))
-        };
-        let wanted = match policy {
-            PullPolicy::Never => false,
-            PullPolicy::Always => !self.is_id(name),
-            PullPolicy::Missing => missing() && !self.is_id(name),
-        };
+        let wanted = policy.wants(|| self.store.resolve_for(name, platform)) && !self.is_id(name);
         match name.parse::<Reference>() {
             Ok(name) if wanted => self.pull_named(&name, platform, show).map(Some),
             _ => Ok(None),
@@ -143,15 +148,7 @@ impl Engine {
         policy: PullPolicy,
         show: &mut PullListener<'_>,
     ) -> Result<Option<Pulled>, PullImageError> {
-        let missing = || {
-            let found = self.store.resolve_named(name, platform);
-            matches!(found, Err(ResolveError::Unknown { .. } | ResolveError::Platform { .. }))
-        };
-        let wanted = match policy {
-            PullPolicy::Never => false,
-            PullPolicy::Always => true,
-            PullPolicy::Missing => missing(),
-        };
+        let wanted = policy.wants(|| self.store.resolve_named(name, platform));
         if wanted { self.pull_named(name, platform, show).map(Some) } else { Ok(None) }
     }
 
