@@ -91,6 +91,11 @@ impl Sandbox {
         other
     }
 
+    /// Ends, and leaves its turn to another one of the same test.
+    pub(crate) fn leave_to(mut self, other: &mut Self) {
+        other._turn = self._turn.take();
+    }
+
     fn make(turn: Option<Turn>, before: Option<Traces>) -> Self {
         let work = tempfile::Builder::new().prefix("w").tempdir_in(workshop()).unwrap();
         let run_root = tempfile::Builder::new().prefix("wt-").tempdir_in("/run").unwrap();

@@ -18,11 +18,10 @@ fn sandbox() -> Option<Sandbox> {
     }
     let other = Sandbox::new();
     other.run("save -o busybox.tar busybox").success();
-    let box_ = other.beside().with_example("[engine]\nstorage = \"disk\"", "disk", "storage", GRANTS);
+    let mut box_ = other.beside().with_example("[engine]\nstorage = \"disk\"", "disk", "storage", GRANTS);
     box_.wharf(["load", "-i", other.dir().join("busybox.tar").to_str().unwrap()]).success();
     box_.write("id", other.inspect("busybox", "{{.Id}}"));
-    // The first sandbox holds the turn of both.
-    std::mem::forget(other);
+    other.leave_to(&mut box_);
     Some(box_)
 }
 
